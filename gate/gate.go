@@ -1,0 +1,203 @@
+package gate
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Gate is the named thing one switches. Safe for concurrent use; reading a
+// verdict takes no lock.
+type Gate struct {
+	current atomic.Pointer[Snapshot]
+
+	mu       sync.Mutex // guards the fields below
+	policy   Policy
+	override *Override
+	known    []answer // the last answer of each condition, by index
+}
+
+// answer is what a condition last said.
+type answer struct {
+	holds bool
+	ok    bool // it has ever answered
+}
+
+// Snapshot is a gate's answer between two changes. It is not modified.
+type Snapshot struct {
+	Verdict
+	// Mode in force: the override's, else the policy's.
+	Mode Mode
+	// Override in force, nil without.
+	Override *Override
+	// OnClose in force: the override's if it has one, else the policy's.
+	OnClose OnClose
+	// Rules has an entry for each open_when line.
+	Rules []RuleState
+	// Next is when the gate has to be looked at again. Zero: nothing is due.
+	Next time.Time
+}
+
+// RuleState is what one open_when line says.
+type RuleState struct {
+	Name string
+	Not  bool
+	// Holds is the line's answer, inversion included.
+	Holds bool
+	// Next is when the answer can change by the clock alone. Zero: unknown.
+	Next time.Time
+	// Err is set when the rule could not be read; Holds is then the last
+	// known answer, false if there never was one.
+	Err  error
+	Rule Rule
+}
+
+// New returns a gate with a policy in force from now on.
+func New(p Policy, now time.Time) *Gate {
+	g := &Gate{}
+	g.SetPolicy(p, now)
+	return g
+}
+
+// Snapshot returns the answer in force, without a lock and without looking at
+// the clock.
+func (g *Gate) Snapshot() *Snapshot { return g.current.Load() }
+
+// Verdict returns the answer at now. It is a pointer read unless a change was
+// due and nobody has called Refresh yet.
+func (g *Gate) Verdict(now time.Time) Verdict {
+	s := g.current.Load()
+	if !s.Next.IsZero() && !now.Before(s.Next) {
+		_, s = g.Refresh(now)
+	}
+	return s.Verdict
+}
+
+// Policy returns the policy in force.
+func (g *Gate) Policy() Policy {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.policy
+}
+
+// SetPolicy puts p in force. The override, if any, stays above it.
+func (g *Gate) SetPolicy(p Policy, now time.Time) (before, after *Snapshot) {
+	if p.Mode == "" {
+		p.Mode = Auto
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.policy = p
+	g.known = make([]answer, len(p.OpenWhen))
+	return g.settle(now)
+}
+
+// SetOverride puts o in force; nil hands back to the policy.
+func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.override = o
+	return g.settle(now)
+}
+
+// Refresh looks at the rules and at the override's end again.
+func (g *Gate) Refresh(now time.Time) (before, after *Snapshot) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.settle(now)
+}
+
+// settle computes the snapshot anew. g.mu is held. before is nil the first time.
+func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
+	if g.override != nil && g.override.Expired(now) {
+		g.override = nil
+	}
+	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, OnClose: g.policy.OnClose}
+	after.Rules = g.ask(now)
+	if o := g.override; o != nil {
+		after.Mode = o.Mode
+		if o.OnClose != nil {
+			after.OnClose = *o.OnClose
+		}
+		after.Next = o.Expires
+	}
+	after.Verdict = judge(after.Mode, g.override, after.Rules)
+	for _, r := range after.Rules {
+		after.Next = sooner(after.Next, r.Next)
+	}
+
+	before = g.current.Load()
+	after.Since = now
+	switch {
+	case before != nil && before.Open == after.Open:
+		after.Since = before.Since
+	case before == nil && g.override != nil && !g.override.At.IsZero():
+		after.Since = g.override.At
+	}
+	after.Until = g.nextState(now, after)
+	g.current.Store(after)
+	return before, after
+}
+
+// ask evaluates every condition, and falls back to what it last said.
+func (g *Gate) ask(now time.Time) []RuleState {
+	states := make([]RuleState, len(g.policy.OpenWhen))
+	for i, c := range g.policy.OpenWhen {
+		holds, next, err := c.Rule.Eval(now)
+		if err != nil {
+			holds = g.known[i].ok && g.known[i].holds
+		} else {
+			holds = holds != c.Not
+			g.known[i] = answer{holds: holds, ok: true}
+		}
+		states[i] = RuleState{Name: c.Name, Not: c.Not, Holds: holds, Next: next, Err: err, Rule: c.Rule}
+	}
+	return states
+}
+
+// judge turns mode and rules into a verdict without its times.
+func judge(mode Mode, o *Override, rules []RuleState) Verdict {
+	if o != nil {
+		reason := o.Reason
+		if reason == "" {
+			reason = "switched " + string(o.Mode)
+		}
+		return Verdict{Open: o.Mode == On, Cause: CauseOverride, Reason: reason}
+	}
+	if mode != Auto {
+		return Verdict{Open: mode == On, Cause: CauseConfig, Reason: "mode " + string(mode)}
+	}
+	for _, r := range rules {
+		if !r.Holds {
+			return Verdict{Cause: CauseRule, Reason: r.word() + " " + r.failing()}
+		}
+	}
+	if len(rules) > 0 {
+		return Verdict{Open: true, Cause: CauseRule, Reason: "all rules hold"}
+	}
+	return Verdict{Open: true, Cause: CauseConfig, Reason: "no rules"}
+}
+
+// word is the rule as the configuration spells it.
+func (r RuleState) word() string {
+	if r.Not {
+		return "not " + r.Name
+	}
+	return r.Name
+}
+
+// failing says why the rule keeps the gate shut.
+func (r RuleState) failing() string {
+	if r.Err != nil {
+		return "cannot be read: " + r.Err.Error()
+	}
+	return "does not hold"
+}
+
+// sooner returns the earlier of two moments, where zero means never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,112 @@
+package gate
+
+import (
+	"fmt"
+	"time"
+)
+
+// Mode is what a gate is told to do.
+type Mode string
+
+const (
+	// Auto follows the rules; without rules the gate is open. The default.
+	Auto Mode = "auto"
+	// On opens the gate whatever the rules say.
+	On Mode = "on"
+	// Off closes the gate whatever the rules say.
+	Off Mode = "off"
+)
+
+// ParseMode reads a mode. The empty string is [Auto]; any other word than
+// auto, on and off is an error that names the three.
+func ParseMode(s string) (Mode, error) {
+	switch m := Mode(s); m {
+	case "":
+		return Auto, nil
+	case Auto, On, Off:
+		return m, nil
+	}
+	return "", fmt.Errorf("unknown mode %q: want auto, on or off", s)
+}
+
+// State is what results from mode, rules and tunnels.
+type State string
+
+const (
+	// Open lets handshakes pass.
+	Open State = "open"
+	// Closed refuses handshakes.
+	Closed State = "closed"
+	// Draining is closed, with a deadline running for tunnels still open.
+	Draining State = "draining"
+)
+
+// Cause names what decided.
+type Cause string
+
+const (
+	// CauseOverride: an operator switched the gate at run time.
+	CauseOverride Cause = "override"
+	// CauseRule: an open_when rule decided.
+	CauseRule Cause = "rule"
+	// CauseConfig: the configured mode, or the absence of any rule.
+	CauseConfig Cause = "config"
+)
+
+// Override is an operator's word at run time. It stands above the policy.
+type Override struct {
+	// Mode is On or Off.
+	Mode Mode
+	// Reason, Actor and From say why, who and from which address. Free text.
+	Reason, Actor, From string
+	// At is when it was set.
+	At time.Time
+	// Expires is when the gate follows its policy again. Zero: never.
+	Expires time.Time
+	// OnClose replaces the policy's treatment of open tunnels. Nil: the policy's.
+	OnClose *OnClose
+}
+
+// Expired reports whether the override's end has come.
+func (o *Override) Expired(now time.Time) bool {
+	return !o.Expires.IsZero() && !now.Before(o.Expires)
+}
+
+// Verdict is the answer with its reasons. Everything that says no says it
+// with the verdict.
+type Verdict struct {
+	Open   bool
+	Cause  Cause
+	Reason string
+	// Since is when this state (open or closed) began, as far as known.
+	Since time.Time
+	// Until is the next moment at which the state can change. Zero: unknown,
+	// or not before somebody acts.
+	Until time.Time
+}
+
+// RetryAfter returns whole seconds, rounded up and at least 1, until the state
+// can change (RFC 9110 §10.2.3). Zero: unknown.
+func (v Verdict) RetryAfter(now time.Time) int {
+	if v.Until.IsZero() {
+		return 0
+	}
+	wait := v.Until.Sub(now)
+	return max(1, int((wait+time.Second-1)/time.Second))
+}
+
+// ValidName reports whether s may name a gate: [A-Za-z0-9_.-]{1,64}, and
+// neither "." nor "..", which a URL path would swallow.
+func ValidName(s string) bool {
+	if len(s) < 1 || len(s) > 64 || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+// ErrGateClosed is returned when the gate closed while a handshake was under way.
+var ErrGateClosed = errors.New("gate is closed")
+
+// Entry is a named gate with all that belongs to it: its tunnels, its totals,
+// what is stored of it.
+type Entry struct {
+	// Set once by newEntry.
+	name string
+	reg  *registry
+	gate *gate.Gate
+
+	// Safe for concurrent use.
+	totals            tunnel.Totals
+	accepted, refused atomic.Int64
+	count             atomic.Int64 // open tunnels
+	follow            follower
+
+	// Guarded by reg.mu.
+	refs    int  // handlers that hold it
+	present bool // named by a configuration in force
+
+	switching sync.Mutex // one switch at a time
+
+	mu        sync.Mutex // guards the fields below
+	tunnels   []*Tunnel
+	upstreams map[string]*upstreamCount
+	limits    map[string]*Limits
+	sweep     *time.Timer
+	drain     gate.Drain // the last drain that was begun
+	version   uint64 // of the switch
+	loaded    bool   // the stored override was read, or replaced by a newer one
+	problem   string // why the stored override could not be read
+}
+
+func newEntry(r *registry, name string) *Entry {
+	e := &Entry{
+		name:      name,
+		reg:       r,
+		upstreams: make(map[string]*upstreamCount),
+		limits:    make(map[string]*Limits),
+	}
+	e.gate = gate.New(gate.Policy{}, time.Now())
+	e.follow.init(e)
+	return e
+}
+
+// Acquire returns the gate of a name for a handler that is being provisioned.
+// A gate that no configuration in force knows yet takes the handler's policy,
+// and what storage has of it, so that the first handshake after a cold start
+// is answered rightly. Each Acquire is given back by one [Entry.Release].
+func Acquire(name string, p gate.Policy, s Storage) *Entry {
+	r := reg
+	r.mu.Lock()
+	e := r.entry(name)
+	e.refs++
+	fresh := !e.present
+	r.mu.Unlock()
+	if fresh {
+		r.store.bindFirst(s)
+		r.flags.load()
+		e.loadOverride()
+		e.setPolicy(p, time.Now())
+	}
+	return e
+}
+
+// Release gives back what Acquire took.
+func (e *Entry) Release() {
+	e.reg.mu.Lock()
+	defer e.reg.mu.Unlock()
+	e.refs--
+	e.reg.forget(e)
+}
+
+// Name returns the gate's name.
+func (e *Entry) Name() string { return e.name }
+
+// Verdict returns the gate's answer at now.
+func (e *Entry) Verdict(now time.Time) gate.Verdict { return e.gate.Verdict(now) }
+
+// Refused counts a handshake that was told no.
+func (e *Entry) Refused() { e.refused.Add(1) }
+
+// Tunnels returns how many tunnels are open.
+func (e *Entry) Tunnels() int { return int(e.count.Load()) }
+
+// setPolicy puts a policy in force and follows its rules.
+func (e *Entry) setPolicy(p gate.Policy, now time.Time) {
+	before, after := e.gate.SetPolicy(p, now)
+	e.follow.rules(p)
+	e.changed(before, after, now)
+}
+
+// remove treats a gate that left the configuration: it admits nothing more,
+// and its tunnels are drained by its last on_close.
+func (e *Entry) remove(now time.Time) {
+	last := e.gate.Snapshot().OnClose
+	if last.Drain && last.Code == 0 {
+		last.Code = gate.CodeServiceRestart
+	}
+	e.follow.rules(gate.Policy{})
+	e.gate.SetPolicy(gate.Policy{Mode: gate.Off, OnClose: last}, now)
+	if last.Drain {
+		v := gate.Verdict{Reason: "gate was removed from the configuration"}
+		e.beginDrain(last.Plan(now, v, nil), tunnel.ByGate)
+	}
+}
+
+// refresh looks at the gate again because the clock or a rule may have changed it.
+func (e *Entry) refresh() {
+	now := time.Now()
+	before, after := e.gate.Refresh(now)
+	e.changed(before, after, now)
+}
+
+// changed stores what the switch says if that changed (it was thrown, or its
+// end has come), and carries out what follows.
+func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
+	if before.Override != after.Override {
+		e.keepOverride(after.Override)
+	}
+	e.moved(before, after, now)
+}
+
+// moved carries out what follows from a change of the gate.
+func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
+	e.follow.at(after.Next, now)
+	if before.Open == after.Open {
+		return
+	}
+	if e.isPresent() {
+		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
+	}
+	if e.reg.settled() {
+		e.treat(now)
+	}
+}
+
+// isPresent reports whether a configuration in force names the gate.
+func (e *Entry) isPresent() bool {
+	e.reg.mu.Lock()
+	defer e.reg.mu.Unlock()
+	return e.present
+}
+
+// treat applies on_close to the open tunnels of a closed gate. While a
+// configuration is in force that may still be taken back, only an operator's
+// own word comes here; the rest waits for settle.
+func (e *Entry) treat(now time.Time) {
+	s := e.gate.Snapshot()
+	if s.Open || !s.OnClose.Drain {
+		return
+	}
+	var own *gate.OnClose
+	by := tunnel.ByGate
+	if s.Override != nil {
+		own, by = s.Override.OnClose, tunnel.ByOperator
+	}
+	e.beginDrain(s.OnClose.Plan(now, s.Verdict, own), by)
+}
+
+// beginDrain tells every open tunnel to end by the deadline.
+func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
+	e.mu.Lock()
+	e.drain = d
+	open := append([]*Tunnel(nil), e.tunnels...)
+	e.mu.Unlock()
+	for _, t := range open {
+		t.Close(tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
+	}
+}
+
+// bump makes every If-Match of before late.
+func (e *Entry) bump() {
+	e.mu.Lock()
+	e.version++
+	e.mu.Unlock()
+}

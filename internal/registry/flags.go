@@ -1,0 +1,295 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+const (
+	maxFlagName  = 128
+	maxFlagValue = 1024
+)
+
+// UnknownFlagError names a live flag that is not set.
+type UnknownFlagError struct{ Name string }
+
+func (e *UnknownFlagError) Error() string { return fmt.Sprintf("flag %q is not set", e.Name) }
+
+// flagSet is the live flags: read without a lock, written by operators.
+type flagSet struct {
+	store *store
+
+	values atomic.Pointer[map[string]string] // replaced whole, never modified
+
+	mu       sync.Mutex // guards the fields below
+	versions map[string]uint64
+	watchers map[string]map[*func()]struct{}
+	loaded   bool
+	problem  string
+}
+
+// FlagInfo is a live flag.
+type FlagInfo struct {
+	Value string
+	// Stored reports whether the value is in storage.
+	Stored bool
+	// ETag names this value, quoted, for If-Match.
+	ETag string
+}
+
+// flagRecord is a stored flag, and its form in the API.
+type flagRecord struct {
+	Value string `json:"value"`
+}
+
+func flagKey(name string) string { return keyPrefix + "flags/" + name + ".json" }
+
+// Flag returns a live flag. It takes no lock and allocates nothing.
+func Flag(name string) (value string, ok bool) {
+	if m := reg.flags.values.Load(); m != nil {
+		value, ok = (*m)[name]
+	}
+	return value, ok
+}
+
+// WatchFlag calls changed after every change of a live flag, until stop is
+// called. changed must not block.
+func WatchFlag(name string, changed func()) (stop func()) {
+	f := &reg.flags
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watchers == nil {
+		f.watchers = make(map[string]map[*func()]struct{})
+	}
+	if f.watchers[name] == nil {
+		f.watchers[name] = make(map[*func()]struct{})
+	}
+	key := &changed
+	f.watchers[name][key] = struct{}{}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers[name], key)
+		if len(f.watchers[name]) == 0 {
+			delete(f.watchers, name)
+		}
+	}
+}
+
+// Flags returns all live flags.
+func Flags() map[string]FlagInfo {
+	all := make(map[string]FlagInfo)
+	if m := reg.flags.values.Load(); m != nil {
+		for name := range *m {
+			if info, err := FlagOf(name); err == nil {
+				all[name] = info
+			}
+		}
+	}
+	return all
+}
+
+// FlagOf returns one live flag, or an [*UnknownFlagError].
+func FlagOf(name string) (FlagInfo, error) {
+	value, ok := Flag(name)
+	if !ok {
+		return FlagInfo{}, &UnknownFlagError{name}
+	}
+	f := &reg.flags
+	f.mu.Lock()
+	version := f.versions[name]
+	f.mu.Unlock()
+	return FlagInfo{Value: value, Stored: f.store.stored(flagKey(name)), ETag: tag(version)}, nil
+}
+
+// SetFlag sets a live flag. It is in force at once; SetFlag then waits at most
+// 5 s for the storage. Errors: [*InvalidError], [ErrPrecondition].
+func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error) {
+	if err := ValidFlagName(name); err != nil {
+		return FlagInfo{}, err
+	}
+	if err := ValidFlagValue(value); err != nil {
+		return FlagInfo{}, err
+	}
+	f := &reg.flags
+	if err := f.change(name, &value, ifMatch); err != nil {
+		return FlagInfo{}, err
+	}
+	f.store.wait(ctx, flagKey(name))
+	info, err := FlagOf(name)
+	if err != nil { // somebody deleted it meanwhile
+		return FlagInfo{Value: value}, nil
+	}
+	return info, nil
+}
+
+// DeleteFlag removes a live flag, and reports whether storage knows it.
+// Errors: [*UnknownFlagError], [ErrPrecondition].
+func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err error) {
+	f := &reg.flags
+	if err := f.change(name, nil, ifMatch); err != nil {
+		return false, err
+	}
+	return f.store.wait(ctx, flagKey(name)), nil
+}
+
+// change sets (or with nil deletes) a flag and tells who watches it.
+func (f *flagSet) change(name string, value *string, ifMatch string) error {
+	f.mu.Lock()
+	old, had := Flag(name)
+	if value == nil && !had {
+		f.mu.Unlock()
+		return &UnknownFlagError{name}
+	}
+	if ifMatch != "" && (!had || !matches(ifMatch, tag(f.versions[name]))) {
+		f.mu.Unlock()
+		return ErrPrecondition
+	}
+	if value != nil && had && old == *value {
+		f.mu.Unlock()
+		return nil
+	}
+	f.replace(name, value)
+	f.put(name, value)
+	tell := f.watching(name)
+	f.mu.Unlock()
+	for _, changed := range tell {
+		changed()
+	}
+	return nil
+}
+
+// replace puts a new map in force. f.mu is held.
+func (f *flagSet) replace(name string, value *string) {
+	next := make(map[string]string)
+	if m := f.values.Load(); m != nil {
+		next = maps.Clone(*m)
+	}
+	if value == nil {
+		delete(next, name)
+	} else {
+		next[name] = *value
+	}
+	f.values.Store(&next)
+	if f.versions == nil {
+		f.versions = make(map[string]uint64)
+	}
+	f.versions[name]++
+}
+
+// rewrite stores every flag, because storage is another place now.
+func (f *flagSet) rewrite() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.values.Load(); m != nil {
+		for name, value := range *m {
+			f.put(name, &value)
+		}
+	}
+}
+
+// put has a flag stored, or with nil deleted.
+func (f *flagSet) put(name string, value *string) {
+	var b []byte
+	if value != nil {
+		b, _ = json.Marshal(flagRecord{*value}) // a string: cannot fail
+	}
+	f.store.put(flagKey(name), b)
+}
+
+// watching returns who watches a flag. f.mu is held.
+func (f *flagSet) watching(name string) (tell []func()) {
+	for changed := range f.watchers[name] {
+		tell = append(tell, *changed)
+	}
+	return tell
+}
+
+// load reads the stored flags, once. What an operator set before stays.
+func (f *flagSet) load() {
+	f.mu.Lock()
+	done := f.loaded
+	f.mu.Unlock()
+	if done || !f.store.bound() {
+		return
+	}
+	found, err := f.read()
+	f.mu.Lock()
+	first := err != nil && f.problem == ""
+	f.loaded, f.problem = err == nil, ""
+	if err != nil {
+		f.problem = err.Error()
+	}
+	var tell []func()
+	for name, value := range found {
+		if f.versions[name] == 0 {
+			f.replace(name, &value)
+			tell = append(tell, f.watching(name)...)
+		}
+	}
+	f.mu.Unlock()
+	if first {
+		Logger().Error("reading the stored flags failed", zap.Error(err))
+	}
+	for _, changed := range tell {
+		changed()
+	}
+}
+
+// read returns what storage has. A record that cannot be read is an error, and
+// does not hide the others.
+func (f *flagSet) read() (map[string]string, error) {
+	keys, err := f.store.list(strings.TrimSuffix(flagKey(""), "/.json"))
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]string)
+	var problem error
+	for _, key := range keys {
+		name, ok := strings.CutSuffix(path.Base(key), ".json")
+		if !ok || ValidFlagName(name) != nil {
+			continue
+		}
+		b, ok, err := f.store.load(key)
+		var rec flagRecord
+		if err == nil && ok {
+			err = json.Unmarshal(b, &rec)
+		}
+		if err != nil {
+			problem = fmt.Errorf("reading flag %q: %w", name, err)
+			continue
+		}
+		if ok {
+			found[name] = rec.Value
+		}
+	}
+	return found, problem
+}
+
+// ValidFlagName refuses a name that no environment variable could have:
+// [A-Za-z_][A-Za-z0-9_]*, at most 128 bytes.
+func ValidFlagName(name string) error {
+	if len(name) == 0 || len(name) > maxFlagName {
+		return &InvalidError{"flag name", fmt.Sprintf("%d bytes: want 1 to %d", len(name), maxFlagName)}
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return &InvalidError{"flag name", fmt.Sprintf("%q: want letters, digits and underscores, not beginning with a digit", name)}
+		}
+	}
+	return nil
+}
+
+// ValidFlagValue refuses a value that is too long (1024 bytes), not UTF-8, or
+// has control characters.
+func ValidFlagValue(value string) error { return validText("value", value, maxFlagValue) }

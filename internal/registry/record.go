@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+// keyPrefix is where all records lie in Caddy's storage.
+const keyPrefix = "wsgate/"
+
+// loadRetry is how often a stored switch that could not be read is tried again.
+const loadRetry = 3 * time.Second
+
+func overrideKey(name string) string { return keyPrefix + "gates/" + name + ".json" }
+
+// overrideRecord is a stored override. Durations are strings.
+type overrideRecord struct {
+	Mode    gate.Mode      `json:"mode"`
+	Reason  string         `json:"reason,omitempty"`
+	Actor   string         `json:"actor,omitempty"`
+	From    string         `json:"from,omitempty"`
+	At      time.Time      `json:"at"`
+	Expires *time.Time     `json:"expires,omitempty"`
+	OnClose *onCloseRecord `json:"on_close,omitempty"`
+}
+
+type onCloseRecord struct {
+	Drain    bool   `json:"drain"`
+	Deadline string `json:"deadline,omitempty"`
+	Code     uint16 `json:"code,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// encode turns an override into its record. Nil: no record.
+func encode(o *gate.Override) []byte {
+	if o == nil {
+		return nil
+	}
+	r := overrideRecord{Mode: o.Mode, Reason: o.Reason, Actor: o.Actor, From: o.From, At: o.At.UTC()}
+	if !o.Expires.IsZero() {
+		at := o.Expires.UTC()
+		r.Expires = &at
+	}
+	if c := o.OnClose; c != nil {
+		r.OnClose = &onCloseRecord{Drain: c.Drain, Deadline: c.Deadline.String(), Code: c.Code, Reason: c.Reason}
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // strings, numbers and times: cannot happen
+	}
+	return b
+}
+
+// decode turns a record into an override.
+func decode(b []byte) (*gate.Override, error) {
+	var r overrideRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("decoding a stored switch: %w", err)
+	}
+	if r.Mode != gate.On && r.Mode != gate.Off {
+		return nil, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
+	}
+	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
+	if r.Expires != nil {
+		o.Expires = *r.Expires
+	}
+	if c := r.OnClose; c != nil {
+		o.OnClose = &gate.OnClose{Drain: c.Drain, Code: c.Code, Reason: c.Reason}
+		if c.Deadline != "" {
+			d, err := time.ParseDuration(c.Deadline)
+			if err != nil {
+				return nil, fmt.Errorf("decoding a stored switch: %w", err)
+			}
+			o.OnClose.Deadline = d
+		}
+	}
+	return o, nil
+}
+
+// keepOverride stores what the switch says now.
+func (e *Entry) keepOverride(o *gate.Override) {
+	e.mu.Lock()
+	e.version++
+	e.loaded, e.problem = true, "" // what memory has is newer than any record
+	e.mu.Unlock()
+	e.reg.store.put(overrideKey(e.name), encode(o))
+}
+
+// loadOverride reads the stored switch of a gate, once. A record that cannot
+// be read is a problem that the gate's status names, and is tried again.
+func (e *Entry) loadOverride() {
+	e.mu.Lock()
+	done := e.loaded
+	e.mu.Unlock()
+	if done || !e.reg.store.bound() {
+		return
+	}
+	b, ok, err := e.reg.store.load(overrideKey(e.name))
+	var o *gate.Override
+	if err == nil && ok {
+		o, err = decode(b)
+	}
+	if err != nil {
+		e.loadFailed(err)
+		return
+	}
+	now := time.Now()
+	e.mu.Lock()
+	if e.loaded {
+		e.mu.Unlock()
+		return // an operator was faster
+	}
+	e.loaded, e.problem = true, ""
+	e.mu.Unlock()
+	if o == nil || o.Expired(now) {
+		return
+	}
+	before, after := e.gate.SetOverride(o, now)
+	e.moved(before, after, now) // without storing what came from there
+}
+
+// loadFailed says that the stored switch cannot be read, and tries again.
+func (e *Entry) loadFailed(err error) {
+	e.mu.Lock()
+	first := e.problem == ""
+	e.problem = "the stored switch cannot be read: " + err.Error()
+	e.mu.Unlock()
+	if first {
+		Logger().Error("reading the stored switch failed, the gate follows its configuration",
+			zap.String("gate", e.name), zap.Error(err))
+	}
+	time.AfterFunc(loadRetry, func() {
+		if e.isPresent() {
+			e.loadOverride()
+		}
+	})
+}

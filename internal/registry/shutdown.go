@@ -1,0 +1,98 @@
+package registry
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+const (
+	// exitGrace is how long tunnels may take to end when the process exits.
+	exitGrace = 4 * time.Second
+	// exitLimit is how long Shutdown waits in all.
+	exitLimit = 6 * time.Second
+	// exitPoll is how often a process without any configuration of ours looks
+	// whether it is exiting, while HTTP/2 or HTTP/3 tunnels are left.
+	exitPoll = 200 * time.Millisecond
+)
+
+var (
+	exiting      atomic.Bool
+	shutdownOnce sync.Once
+	attached     atomic.Int64 // tunnels that live in a handler (HTTP/2 and 3)
+	watching     atomic.Bool
+)
+
+// Attach counts a tunnel whose handler has to stay (HTTP/2 and 3): Caddy waits
+// for it when the process exits. The returned function takes it back.
+func Attach() (detach func()) {
+	attached.Add(1)
+	return func() { attached.Add(-1) }
+}
+
+// Shutdown ends every tunnel with close code 1001 because the process exits:
+// nothing is admitted any more, each peer is told, and after 4 s what is left
+// is cut. It returns when all are gone, at the latest after 6 s. Any number of
+// callers share one shutdown.
+func Shutdown() {
+	shutdownOnce.Do(func() {
+		exiting.Store(true)
+		reg.shutdown(time.Now())
+	})
+}
+
+func (r *registry) shutdown(now time.Time) {
+	r.mu.Lock()
+	entries := make([]*Entry, 0, len(r.entries))
+	for _, e := range r.entries {
+		entries = append(entries, e)
+	}
+	r.mu.Unlock()
+	c := tunnel.Closing{By: tunnel.ByShutdown, Code: codeGoingAway, Reason: "server is shutting down", Deadline: now.Add(exitGrace)}
+	for _, e := range entries {
+		e.closeAll(c)
+	}
+	deadline := time.NewTimer(exitLimit)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for open := 1; open > 0; {
+		open = 0
+		for _, e := range entries {
+			open += e.Tunnels()
+		}
+		if open == 0 {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return
+		}
+	}
+	r.store.flush(time.Second)
+}
+
+// watchExit ends HTTP/2 and HTTP/3 tunnels at exit when no configuration of
+// ours is left to hear of it. It ends when they are gone.
+func (r *registry) watchExit() {
+	if attached.Load() == 0 || !watching.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer watching.Store(false)
+		tick := time.NewTicker(exitPoll)
+		defer tick.Stop()
+		for attached.Load() > 0 {
+			<-tick.C
+			if caddy.Exiting() {
+				Shutdown()
+				return
+			}
+		}
+	}()
+}

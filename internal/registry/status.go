@@ -1,0 +1,166 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+// Status is all there is to know about a gate at a moment.
+type Status struct {
+	Name   string
+	Mode   gate.Mode
+	State  gate.State
+	Cause  gate.Cause
+	Reason string
+	// Since and Until frame the state. Until is zero where unknown.
+	Since, Until time.Time
+	Tunnels      int
+	// Draining counts the tunnels that were told to end; DrainUntil is their
+	// deadline, zero without a drain.
+	Draining   int
+	DrainUntil time.Time
+	// DrainCode and DrainReason are what they were told.
+	DrainCode   uint16
+	DrainReason string
+	// Stored reports whether the switch, as it is now, is in storage.
+	Stored   bool
+	Override *gate.Override
+	Rules    []RuleStatus
+	Totals   TotalsStatus
+	OnClose  gate.OnClose
+	// Upstreams has the open tunnels of each upstream that ever had one.
+	Upstreams map[string]int
+	// Problems says what cannot be read or written just now.
+	Problems []string
+	// ETag names the newest switch, quoted, for If-Match.
+	ETag string
+}
+
+// RuleStatus is what one open_when line says.
+type RuleStatus struct {
+	Name       string
+	Not        bool
+	Holds      bool
+	NextChange time.Time
+	Err        string
+	Details    map[string]any
+}
+
+// TotalsStatus counts since the gate is known to this process.
+type TotalsStatus struct {
+	Accepted, Refused, BytesUp, BytesDown, MessagesUp, MessagesDown int64
+}
+
+// Statuses returns the gates an operator can see, sorted by name.
+func Statuses(now time.Time) []Status {
+	reg.mu.Lock()
+	names := reg.names()
+	entries := make([]*Entry, len(names))
+	for i, name := range names {
+		entries[i] = reg.entries[name]
+	}
+	reg.mu.Unlock()
+	all := make([]Status, len(entries))
+	for i, e := range entries {
+		all[i] = e.status(now)
+	}
+	return all
+}
+
+// StatusOf returns one gate's status, or an [*UnknownGateError].
+func StatusOf(name string, now time.Time) (Status, error) {
+	e, err := reg.lookup(name)
+	if err != nil {
+		return Status{}, err
+	}
+	return e.status(now), nil
+}
+
+// names returns the names of all visible gates, sorted. r.mu is held.
+func (r *registry) names() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for name, e := range r.entries {
+			if (e.present || e.Tunnels() > 0) && !yield(name) {
+				return
+			}
+		}
+	})
+}
+
+func (e *Entry) status(now time.Time) Status {
+	s := e.gate.Snapshot()
+	if !s.Next.IsZero() && !now.Before(s.Next) {
+		e.refresh()
+		s = e.gate.Snapshot()
+	}
+	st := Status{
+		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
+		Since: s.Since, Until: s.Until, Override: s.Override, OnClose: s.OnClose,
+		Stored: e.reg.store.stored(overrideKey(e.name)),
+		Totals: TotalsStatus{
+			Accepted: e.accepted.Load(), Refused: e.refused.Load(),
+			BytesUp: e.totals.BytesUp.Load(), BytesDown: e.totals.BytesDown.Load(),
+			MessagesUp: e.totals.MessagesUp.Load(), MessagesDown: e.totals.MessagesDown.Load(),
+		},
+		Upstreams: make(map[string]int),
+	}
+	for _, r := range s.Rules {
+		st.Rules = append(st.Rules, ruleStatus(r, now))
+		if r.Err != nil {
+			st.Problems = append(st.Problems, r.Name+" cannot be read: "+r.Err.Error())
+		}
+	}
+	e.fill(&st, s.Open, now)
+	return st
+}
+
+// fill adds what the entry's lock guards.
+func (e *Entry) fill(st *Status, open bool, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st.Tunnels = len(e.tunnels)
+	for label, u := range e.upstreams {
+		st.Upstreams[label] = u.open
+	}
+	if e.draining(now) {
+		st.Draining = e.told()
+		st.DrainUntil, st.DrainCode, st.DrainReason = e.drain.Deadline, e.drain.Code, e.drain.Reason
+	}
+	if !open {
+		st.State = gate.Closed
+		if st.Draining > 0 {
+			st.State = gate.Draining
+		}
+	}
+	if e.problem != "" {
+		st.Problems = append(st.Problems, e.problem)
+	}
+	if !st.Stored {
+		st.Problems = append(st.Problems, "the switch is not stored yet")
+	}
+	st.ETag = tag(e.version)
+}
+
+// told counts the tunnels that were told to end. e.mu is held.
+func (e *Entry) told() (n int) {
+	for _, t := range e.tunnels {
+		if t.told.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {
+	rs := RuleStatus{Name: r.Name, Not: r.Not, Holds: r.Holds, NextChange: r.Next}
+	if r.Err != nil {
+		rs.Err = r.Err.Error()
+	}
+	if d, ok := r.Rule.(gate.Describer); ok {
+		rs.Details = maps.Clone(d.Describe(now))
+	}
+	return rs
+}

@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+// ErrPrecondition is returned when If-Match names a state that is no longer
+// the newest: somebody else was faster.
+var ErrPrecondition = errors.New("the state has changed since it was read")
+
+// InvalidError is a request with an absurd value.
+type InvalidError struct{ Field, Problem string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
+
+// UnknownGateError names a gate that is not there.
+type UnknownGateError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownGateError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("unknown gate %q: no gate is configured", e.Name)
+	}
+	return fmt.Sprintf("unknown gate %q: there is %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+const (
+	maxReason   = 512
+	maxActor    = 128
+	minTTL      = time.Second
+	maxTTL      = 365 * 24 * time.Hour
+	maxDeadline = 24 * time.Hour
+)
+
+// SwitchRequest is an operator's word.
+type SwitchRequest struct {
+	// Mode is On, Off or Auto; Auto hands back to the policy.
+	Mode gate.Mode
+	// Reason (at most 512 bytes), Actor (128) and From, the address it came from.
+	Reason, Actor, From string
+	// TTL after which the gate is Auto again: 1 s to 365 days. Zero: no end.
+	TTL time.Duration
+	// OnClose in place of the policy's. Nil: the policy's.
+	OnClose *gate.OnClose
+	// IfMatch is the If-Match header. Empty: whatever the state is.
+	IfMatch string
+}
+
+// Switch throws a gate's switch. It is in force when Switch begins to wait for
+// the storage, which it does for at most 5 s; the status says whether it was
+// stored. The same word again changes nothing. Errors: [*UnknownGateError],
+// [*InvalidError], [ErrPrecondition].
+func Switch(ctx context.Context, name string, req SwitchRequest) (Status, error) {
+	if err := req.validate(); err != nil {
+		return Status{}, err
+	}
+	e, err := reg.lookup(name)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := e.throw(req, time.Now()); err != nil {
+		return Status{}, err
+	}
+	e.reg.store.wait(ctx, overrideKey(name))
+	return e.status(time.Now()), nil
+}
+
+// throw puts the request in force.
+func (e *Entry) throw(req SwitchRequest, now time.Time) error {
+	e.switching.Lock()
+	defer e.switching.Unlock()
+	if req.IfMatch != "" && !matches(req.IfMatch, e.etag()) {
+		return ErrPrecondition
+	}
+	was := e.gate.Snapshot()
+	if !req.repeats(was.Override) {
+		var o *gate.Override
+		if req.Mode != gate.Auto {
+			o = req.override(now)
+		}
+		before, after := e.gate.SetOverride(o, now)
+		e.changed(before, after, now)
+	}
+	if req.Mode == gate.Off {
+		e.treat(now) // tunnels that an earlier closing kept, too
+	}
+	return nil
+}
+
+func (r SwitchRequest) override(now time.Time) *gate.Override {
+	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: now}
+	if r.TTL > 0 {
+		o.Expires = now.Add(r.TTL)
+	}
+	if r.OnClose != nil {
+		c := *r.OnClose
+		o.OnClose = &c
+	}
+	return o
+}
+
+// repeats reports whether the request says what is in force already. A TTL
+// starts anew each time.
+func (r SwitchRequest) repeats(o *gate.Override) bool {
+	if r.Mode == gate.Auto || o == nil {
+		return r.Mode == gate.Auto && o == nil
+	}
+	sameClose := (r.OnClose == nil) == (o.OnClose == nil) && (r.OnClose == nil || *r.OnClose == *o.OnClose)
+	return r.Mode == o.Mode && r.Reason == o.Reason && r.Actor == o.Actor &&
+		r.TTL == 0 && o.Expires.IsZero() && sameClose
+}
+
+func (r SwitchRequest) validate() error {
+	if r.Mode != gate.Auto && r.Mode != gate.On && r.Mode != gate.Off {
+		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(r.Mode))}
+	}
+	if err := validText("reason", r.Reason, maxReason); err != nil {
+		return err
+	}
+	if err := validText("actor", r.Actor, maxActor); err != nil {
+		return err
+	}
+	if r.TTL != 0 && (r.TTL < minTTL || r.TTL > maxTTL) {
+		return &InvalidError{"ttl", fmt.Sprintf("%s: want 1s to 8760h (365 days)", r.TTL)}
+	}
+	if r.Mode == gate.Auto && (r.TTL != 0 || r.OnClose != nil) {
+		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and on_close"}
+	}
+	if r.OnClose != nil {
+		return validOnClose(*r.OnClose)
+	}
+	return nil
+}
+
+func validOnClose(c gate.OnClose) error {
+	if c.Deadline < 0 || c.Deadline > maxDeadline {
+		return &InvalidError{"on_close.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
+	}
+	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
+		return &InvalidError{"on_close.code", fmt.Sprintf("%d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
+	}
+	if len(c.Reason) > 123 {
+		return &InvalidError{"on_close.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
+	}
+	return validText("on_close.reason", c.Reason, 123)
+}
+
+// validText refuses what a log line, a header or a close frame cannot carry.
+func validText(field, s string, most int) error {
+	if len(s) > most {
+		return &InvalidError{field, fmt.Sprintf("%d bytes: want at most %d", len(s), most)}
+	}
+	if !utf8.ValidString(s) {
+		return &InvalidError{field, "not valid UTF-8"}
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return &InvalidError{field, "control characters are not allowed"}
+	}
+	return nil
+}

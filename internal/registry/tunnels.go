@@ -1,0 +1,167 @@
+package registry
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+// TunnelID names a tunnel: unique in this process, and most likely beyond.
+type TunnelID uint64
+
+// String returns the id as people meet it in logs: base 36, no punctuation.
+func (id TunnelID) String() string { return strconv.FormatUint(uint64(id), 36) }
+
+// lastID starts at a random number, so that the ids of two runs differ.
+var lastID = func() (id atomic.Uint64) {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand.Read)
+	id.Store(binary.BigEndian.Uint64(b[:]) >> 8)
+	return id
+}()
+
+// Tunnel is one accepted connection in its gate's table.
+type Tunnel struct {
+	*tunnel.Tunnel
+
+	// Set once by Admit.
+	id       TunnelID
+	entry    *Entry
+	clientIP netip.Addr
+	upstream *upstreamCount
+	limits   *Limits
+	release  func()
+
+	told atomic.Bool // to end
+
+	index int // in entry.tunnels, guarded by entry.mu
+}
+
+// Admission says whose tunnel it will be.
+type Admission struct {
+	// ClientIP as Caddy sees it (trusted_proxies). The zero value: unknown.
+	ClientIP netip.Addr
+	// Upstream is the label of metrics and logs: an address of the
+	// configuration, or "dynamic".
+	Upstream string
+	// Limits is the handler's key for its timeouts.
+	Limits string
+	// Release is called once, when the tunnel has ended or was abandoned.
+	Release func()
+}
+
+// Admit lists a tunnel that is about to start, or returns [ErrGateClosed] when
+// the gate closed while the handshake was under way. From here on the tunnel
+// is treated by on_close like the others, even before it was started.
+func (e *Entry) Admit(a Admission) (*Tunnel, error) {
+	t := &Tunnel{id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release}
+	t.Tunnel = tunnel.New(tunnel.Options{Totals: &e.totals, OnEnd: t.ended})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.gate.Snapshot().Open || exiting.Load() {
+		t.Tunnel.Abandon()
+		return nil, ErrGateClosed
+	}
+	t.index = len(e.tunnels)
+	e.tunnels = append(e.tunnels, t)
+	t.upstream = e.countUpstream(a.Upstream)
+	t.limits = e.limitsOf(a.Limits)
+	e.count.Add(1)
+	e.armSweep()
+	return t, nil
+}
+
+// ID returns the tunnel's name.
+func (t *Tunnel) ID() TunnelID { return t.id }
+
+// Close tells the tunnel to end. It does not wait for that.
+func (t *Tunnel) Close(c tunnel.Closing) {
+	t.told.Store(true)
+	t.Tunnel.Close(c)
+}
+
+// Opened says that the 101 (or 200) has gone to the client.
+func (t *Tunnel) Opened() {
+	t.entry.accepted.Add(1)
+	observer().TunnelOpened(t.info())
+}
+
+// Drop takes an admitted tunnel that never started out of the table.
+func (t *Tunnel) Drop() {
+	t.Abandon()
+	t.leave()
+}
+
+// ended is called by the tunnel, once, when both its connections are closed.
+func (t *Tunnel) ended(_ *tunnel.Tunnel, res tunnel.Result) {
+	observer().TunnelClosed(t.info(), res)
+	t.leave()
+}
+
+// leave takes the tunnel out of the table.
+func (t *Tunnel) leave() {
+	e := t.entry
+	e.mu.Lock()
+	last := len(e.tunnels) - 1
+	moved := e.tunnels[last]
+	e.tunnels[t.index], moved.index = moved, t.index
+	e.tunnels[last] = nil
+	e.tunnels = e.tunnels[:last]
+	if cap(e.tunnels) > 64 && last < cap(e.tunnels)/4 {
+		e.tunnels = append(make([]*Tunnel, 0, cap(e.tunnels)/2), e.tunnels...)
+	}
+	t.upstream.open--
+	e.mu.Unlock()
+	if t.release != nil {
+		t.release()
+	}
+	if e.count.Add(-1) == 0 {
+		e.reg.mu.Lock()
+		e.reg.forget(e)
+		e.reg.mu.Unlock()
+	}
+}
+
+func (t *Tunnel) info() TunnelInfo {
+	return TunnelInfo{ID: t.id, Gate: t.entry.name, ClientIP: t.clientIP, Upstream: t.upstream.label}
+}
+
+// upstreamCount is how many tunnels of a gate go to one upstream. Guarded by
+// entry.mu. It stays when it falls to zero, so that the metric does too.
+type upstreamCount struct {
+	label string
+	open  int
+}
+
+// countUpstream counts one more tunnel. e.mu is held.
+func (e *Entry) countUpstream(label string) *upstreamCount {
+	u := e.upstreams[label]
+	if u == nil {
+		u = &upstreamCount{label: label}
+		e.upstreams[label] = u
+	}
+	u.open++
+	return u
+}
+
+// closeAll tells every tunnel of the gate to end.
+func (e *Entry) closeAll(c tunnel.Closing) []*Tunnel {
+	e.mu.Lock()
+	open := append([]*Tunnel(nil), e.tunnels...)
+	e.mu.Unlock()
+	for _, t := range open {
+		t.Close(c)
+	}
+	return open
+}
+
+// draining reports whether tunnels are left that were told to end by a
+// deadline that is still running. e.mu is held.
+func (e *Entry) draining(now time.Time) bool {
+	return len(e.tunnels) > 0 && now.Before(e.drain.Deadline)
+}
