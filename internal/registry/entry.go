@@ -39,9 +39,9 @@ type Entry struct {
 	limits    map[string]*Limits
 	sweep     *time.Timer
 	drain     gate.Drain // the last drain that was begun
-	version   uint64 // of the switch
-	loaded    bool   // the stored override was read, or replaced by a newer one
-	problem   string // why the stored override could not be read
+	version   uint64     // of the switch
+	loaded    bool       // the stored override was read, or replaced by a newer one
+	problem   string     // why the stored override could not be read
 }
 
 func newEntry(r *registry, name string) *Entry {

@@ -1,0 +1,138 @@
+package wsgate
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+	registry.SetObserver(reporter{})
+}
+
+// App holds the gates of a configuration, and puts them in force. It is there
+// without being configured as soon as a handler of wsgate is.
+type App struct {
+	// Gates defined once, for handlers that name them. A gate that no handler
+	// names is allowed: it can be watched and switched, and carries nothing.
+	Gates map[string]*Policy `json:"gates,omitempty"`
+
+	ctx caddy.Context
+
+	mu       sync.Mutex // guards the fields below, while handlers are provisioned
+	declared map[string]*Policy
+	conf     *registry.Config
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "wsgate",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision reads the gates. Nothing is in force before Start.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.declared = make(map[string]*Policy)
+	a.conf = &registry.Config{
+		Gates:   make(map[string]gate.Policy),
+		Limits:  make(map[string]map[string]registry.LimitValues),
+		Logger:  ctx.Logger(new(Handler)),
+		Storage: ctx.Storage(),
+	}
+	for name, p := range a.Gates {
+		if !gate.ValidName(name) {
+			return fmt.Errorf("gate name %q: want 1 to 64 letters, digits, '_', '.' or '-'", name)
+		}
+		if p == nil {
+			p = new(Policy)
+		}
+		policy, err := p.provision(ctx)
+		if err != nil {
+			return fmt.Errorf("gate %q: %w", name, err)
+		}
+		if err := a.declare(name, p, policy); err != nil {
+			return err
+		}
+	}
+	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+// declare notes what a gate is told. The same may be said twice.
+func (a *App) declare(name string, p *Policy, parsed gate.Policy) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if before := a.declared[name]; before != nil {
+		if before.same(p) {
+			return nil
+		}
+		return fmt.Errorf("gate %q is told two different things: give its policy once, here or in the app's gates, or name another gate", name)
+	}
+	a.declared[name] = p
+	a.conf.Gates[name] = parsed
+	return nil
+}
+
+// policyOf returns what is known of a gate so far, and notes a handler's limits.
+func (a *App) policyOf(name, limitsKey string, limits registry.LimitValues) gate.Policy {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.conf.Gates[name]; !ok {
+		a.conf.Gates[name] = gate.Policy{}
+	}
+	if a.conf.Limits[name] == nil {
+		a.conf.Limits[name] = make(map[string]registry.LimitValues)
+	}
+	a.conf.Limits[name][limitsKey] = limits
+	return a.conf.Gates[name]
+}
+
+// Start puts the configuration in force: its policies answer handshakes from
+// now on. Until the previous configuration is stopped this can be taken back.
+func (a *App) Start() error {
+	registry.Begin(a.conf)
+	return nil
+}
+
+// Stop takes the configuration out of force. When the process exits it ends
+// all tunnels, which takes at most 6 s.
+func (a *App) Stop() error {
+	registry.End(a.conf)
+	return nil
+}
+
+// Cleanup takes back a Start that Caddy did not Stop.
+func (a *App) Cleanup() error {
+	if a.conf != nil {
+		registry.End(a.conf)
+	}
+	return nil
+}
+
+// registerMetrics makes the process-wide collectors part of a configuration's
+// registry, so that their values outlive it.
+func registerMetrics(to *prometheus.Registry) error {
+	for _, c := range collectors {
+		err := to.Register(c)
+		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

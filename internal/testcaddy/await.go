@@ -1,0 +1,25 @@
+package testcaddy
+
+import (
+	"testing"
+	"time"
+)
+
+// awaitLimit is how long Await waits: far longer than anything may take, so
+// that a busy machine does not fail a test.
+const awaitLimit = 15 * time.Second
+
+// Await polls until ok says yes, or fails the test.
+func Await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(awaitLimit)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("waited %s in vain: %s", awaitLimit, what)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package wsgate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/upstream"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// defaultHandshakeTimeout bounds a handshake over all attempts together.
+const defaultHandshakeTimeout = 15 * time.Second
+
+// Handler passes WebSocket opening handshakes to an upstream while its gate is
+// open, and hands the resulting tunnels to the gate. Requests that are no
+// opening handshake go to the next handler.
+//
+// These placeholders are available to later handlers, error routes and logs
+// once a handshake has been seen:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.wsgate.gate}` | The gate's name
+// `{http.wsgate.state}` | `open` or `closed`
+// `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`
+// `{http.wsgate.reason}` | Why, in words
+// `{http.wsgate.until}` | When the state can change next (RFC 3339), empty where unknown
+// `{http.wsgate.retry_after}` | The same in seconds from now, empty where unknown
+// `{http.wsgate.tunnel_id}` | The tunnel's name in logs, once it is accepted
+type Handler struct {
+	// The gate that the tunnels belong to: letters, digits, `_`, `.` and `-`,
+	// at most 64. Handlers that name the same gate share it. Default: `default`.
+	Gate string `json:"gate,omitempty"`
+
+	// What the gate is told by configuration. It stands here, or once in the
+	// app's `gates`; another handler of the same gate may leave it out or
+	// repeat it, but not say something else. Default: an open gate that keeps
+	// its tunnels when it is closed.
+	Policy *Policy `json:"policy,omitempty"`
+
+	// How long a handshake may take until the backend's answer, over all
+	// attempts together; then the client gets 504. Default: 15s. Negative: no
+	// limit.
+	HandshakeTimeout caddy.Duration `json:"handshake_timeout,omitempty"`
+
+	// How long a tunnel may carry no byte, in either direction, before it is
+	// closed with code 1001. Default: no limit. Tunnels that are already open
+	// follow a new value at once.
+	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
+
+	// How long a tunnel may be open at all before it is closed with code 1001.
+	// Default: no limit. Tunnels that are already open follow a new value at
+	// once.
+	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
+
+	// The prefix of the request's path that `upstream_path` replaces.
+	StripPathPrefix string `json:"strip_path_prefix,omitempty"`
+
+	// The path at the upstream: in place of the prefix if there is one, else
+	// of the whole path; placeholders are allowed. Default: the URI is left
+	// alone.
+	UpstreamPath string `json:"upstream_path,omitempty"`
+
+	// How to reach the upstream: Caddy's own reverse_proxy, whole.
+	Proxy *reverseproxy.Handler `json:"proxy,omitempty"`
+
+	// Set once by Provision.
+	entry     *registry.Entry
+	engine    *upstream.Engine
+	server    *caddyhttp.Server
+	limitsKey string
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.wsgate",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision readies the handler. It reads what storage has of its gate, and
+// changes nothing that a request or another configuration could see.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.fill(); err != nil {
+		return err
+	}
+	policy, err := h.join(ctx)
+	if err != nil {
+		return err
+	}
+	h.engine = upstream.New(upstream.Config{
+		Proxy:           h.Proxy,
+		StripPathPrefix: h.StripPathPrefix,
+		Path:            h.UpstreamPath,
+		Gate:            h.Gate,
+		Timeout:         max(0, time.Duration(h.HandshakeTimeout)),
+	})
+	if err := h.engine.Provision(ctx); err != nil {
+		return err
+	}
+	h.entry = registry.Acquire(h.Gate, policy, ctx.Storage())
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		h.server = server
+		server.RegisterOnShutdown(func() {
+			if caddy.Exiting() { // Caddy waits for HTTP/2 and HTTP/3 streams before it stops us
+				registry.Shutdown()
+			}
+		})
+	}
+	return nil
+}
+
+// fill sets defaults and refuses what cannot be meant.
+func (h *Handler) fill() error {
+	if h.Gate == "" {
+		h.Gate = "default"
+	}
+	if !gate.ValidName(h.Gate) {
+		return fmt.Errorf("gate name %q: want 1 to 64 letters, digits, '_', '.' or '-'", h.Gate)
+	}
+	if h.Proxy == nil || (len(h.Proxy.Upstreams) == 0 && h.Proxy.DynamicUpstreamsRaw == nil) {
+		return fmt.Errorf("gate %q: no upstream: want proxy.upstreams or proxy.dynamic_upstreams", h.Gate)
+	}
+	if h.HandshakeTimeout == 0 {
+		h.HandshakeTimeout = caddy.Duration(defaultHandshakeTimeout)
+	}
+	if h.IdleTimeout < 0 {
+		return fmt.Errorf("idle_timeout %s: want zero (no limit) or more", time.Duration(h.IdleTimeout))
+	}
+	if h.MaxLifetime < 0 {
+		return fmt.Errorf("max_lifetime %s: want zero (no limit) or more", time.Duration(h.MaxLifetime))
+	}
+	if h.StripPathPrefix != "" && h.UpstreamPath == "" {
+		return errors.New("strip_path_prefix without upstream_path: say what replaces the prefix")
+	}
+	h.limitsKey = h.fingerprint()
+	return nil
+}
+
+// fingerprint tells the handlers of one gate apart, and finds a handler again
+// in the next configuration: tunnels follow the timeouts of the handler they
+// came through.
+func (h *Handler) fingerprint() string {
+	var b strings.Builder
+	b.WriteString(h.StripPathPrefix + ">" + h.UpstreamPath)
+	for _, u := range h.Proxy.Upstreams {
+		b.WriteString(" " + u.Dial)
+	}
+	b.Write(h.Proxy.DynamicUpstreamsRaw)
+	return b.String()
+}
+
+// join makes the handler part of its gate, and returns the gate's policy.
+func (h *Handler) join(ctx caddy.Context) (gate.Policy, error) {
+	module, err := ctx.App("wsgate")
+	if err != nil {
+		return gate.Policy{}, fmt.Errorf("loading the wsgate app: %w", err)
+	}
+	app := module.(*App)
+	if h.Policy != nil {
+		policy, err := h.Policy.provision(ctx)
+		if err != nil {
+			return gate.Policy{}, fmt.Errorf("gate %q: %w", h.Gate, err)
+		}
+		if err := app.declare(h.Gate, h.Policy, policy); err != nil {
+			return gate.Policy{}, err
+		}
+	}
+	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
+	return app.policyOf(h.Gate, h.limitsKey, limits), nil
+}
+
+// Cleanup gives back what Provision took. It writes to no peer.
+func (h *Handler) Cleanup() error {
+	var err error
+	if h.engine != nil {
+		err = h.engine.Cleanup()
+		h.engine = nil
+	}
+	if h.entry != nil {
+		h.entry.Release()
+		h.entry = nil
+	}
+	return err
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

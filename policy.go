@@ -1,0 +1,151 @@
+package wsgate
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+// maxDeadline is the longest drain that can be meant.
+const maxDeadline = 24 * time.Hour
+
+// Policy is what a gate is told by configuration. An operator's switch at run
+// time stands above it.
+type Policy struct {
+	// A name for Caddy's own `/id/…` calls, so that this policy can be patched
+	// while it runs. It must be unique in the configuration.
+	ID string `json:"@id,omitempty"`
+
+	// `auto` follows the rules, `on` and `off` do not. Default: `auto`.
+	Mode string `json:"mode,omitempty"`
+
+	// Rules that must all hold for the gate to be open. None: it is open.
+	OpenWhen []OpenWhen `json:"open_when,omitempty"`
+
+	// The status of a handshake that meets a closed gate. 503, the default, is
+	// the only value there is; it comes with Retry-After where the end of the
+	// closing is known.
+	WhenClosed int `json:"when_closed,omitempty"`
+
+	// What happens to open tunnels when the gate closes, and when it leaves
+	// the configuration. Default: they are kept.
+	OnClose *OnClose `json:"on_close,omitempty"`
+}
+
+// OpenWhen is one rule of a gate: a matcher that needs no request.
+type OpenWhen struct {
+	// Inverts the rule.
+	Not bool `json:"not,omitempty"`
+
+	// The rule: exactly one of the request matchers that need no request, such
+	// as `time_window` and `env_flag`.
+	RuleRaw caddy.ModuleMap `json:"rule,omitempty" caddy:"namespace=http.matchers"`
+}
+
+// OnClose is what happens to open tunnels when their gate closes.
+type OnClose struct {
+	// `keep` leaves them open. `drain` tells each of them at once, by a close
+	// frame between two frames, to end. Default: `keep`.
+	Policy string `json:"policy,omitempty"`
+
+	// How long a drained tunnel may take to end before its connections are
+	// cut: for the answer to the close frame, for a frame that is under way,
+	// for a peer that does not read. Default: 30s. Zero means the default;
+	// at most 24h.
+	Deadline caddy.Duration `json:"deadline,omitempty"`
+
+	// The code in the close frame (RFC 6455 §7.4). Default: 1013 (try again
+	// later), or 1012 (service restart) when the gate left the configuration.
+	Code int `json:"code,omitempty"`
+
+	// The reason in the close frame, at most 123 bytes of UTF-8. Default: the
+	// reason of the closing. A reason given with the switch goes before it.
+	Reason string `json:"reason,omitempty"`
+}
+
+// provision turns the configuration into values, and loads the rules.
+func (p *Policy) provision(ctx caddy.Context) (gate.Policy, error) {
+	var out gate.Policy
+	var err error
+	if out.Mode, err = gate.ParseMode(p.Mode); err != nil {
+		return out, err
+	}
+	if p.WhenClosed != 0 && p.WhenClosed != 503 {
+		return out, fmt.Errorf("when_closed %d: want 503", p.WhenClosed)
+	}
+	for i := range p.OpenWhen {
+		c, err := p.OpenWhen[i].provision(ctx)
+		if err != nil {
+			return out, fmt.Errorf("open_when %d: %w", i+1, err)
+		}
+		out.OpenWhen = append(out.OpenWhen, c)
+	}
+	if p.OnClose != nil {
+		if out.OnClose, err = p.OnClose.values(); err != nil {
+			return out, fmt.Errorf("on_close: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// provision loads the rule's matcher and refuses one that is no rule.
+func (o *OpenWhen) provision(ctx caddy.Context) (gate.Condition, error) {
+	if len(o.RuleRaw) != 1 {
+		return gate.Condition{}, fmt.Errorf("%d rules: want exactly one", len(o.RuleRaw))
+	}
+	var name string
+	for name = range o.RuleRaw {
+		break
+	}
+	loaded, err := ctx.LoadModule(o, "RuleRaw")
+	if err != nil {
+		return gate.Condition{}, fmt.Errorf("loading rule %q: %w", name, err)
+	}
+	rule, ok := loaded.(map[string]any)[name].(gate.Rule)
+	if !ok {
+		return gate.Condition{}, fmt.Errorf("%q needs a request, so it is no rule: use it as a matcher of the directive", name)
+	}
+	return gate.Condition{Name: name, Not: o.Not, Rule: rule}, nil
+}
+
+// values checks what a drain says and fills in its defaults.
+func (c *OnClose) values() (gate.OnClose, error) {
+	switch c.Policy {
+	case "", "keep":
+		if c.Deadline != 0 || c.Code != 0 || c.Reason != "" {
+			return gate.OnClose{}, fmt.Errorf("keep closes nothing: leave out deadline, code and reason, or say drain")
+		}
+		return gate.OnClose{}, nil
+	case "drain":
+	default:
+		return gate.OnClose{}, fmt.Errorf("unknown policy %q: want keep or drain", c.Policy)
+	}
+	deadline := time.Duration(c.Deadline)
+	if deadline == 0 {
+		deadline = gate.DefaultDeadline
+	}
+	if deadline < 0 || deadline > maxDeadline {
+		return gate.OnClose{}, fmt.Errorf("deadline %s: want more than 0s, at most 24h", deadline)
+	}
+	if c.Code != 0 && !tunnel.ValidCloseCode(c.Code) {
+		return gate.OnClose{}, fmt.Errorf("code %d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)
+	}
+	if tunnel.TrimReason(c.Reason) != c.Reason {
+		return gate.OnClose{}, fmt.Errorf("reason: want at most 123 bytes of UTF-8, got %d bytes", len(c.Reason))
+	}
+	return gate.OnClose{Drain: true, Deadline: deadline, Code: uint16(c.Code), Reason: c.Reason}, nil
+}
+
+// same reports whether two policies say the same.
+func (p *Policy) same(q *Policy) bool {
+	a, b := *p, *q
+	a.ID, b.ID = "", ""
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}

@@ -1,0 +1,227 @@
+package wsgate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/handshake"
+	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/tunnel"
+	"github.com/wsgate/wsgate/upstream"
+)
+
+// The outcomes of a handshake that are decided here; the others come from the
+// upstream room.
+const (
+	outcomeAccepted        = "accepted"
+	outcomeClosed          = "closed"
+	outcomeMalformed       = "malformed"
+	outcomeUpstreamRefused = "upstream_refused"
+	outcomeAborted         = "aborted"
+)
+
+// ServeHTTP takes one request through. A handshake is checked, meets the gate,
+// is passed to an upstream, and becomes a tunnel that is the gate's own; on
+// HTTP/1.1 the handler returns then, on HTTP/2 and HTTP/3 it stays with its
+// stream. Any other request goes to the next handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !handshake.Is(r) {
+		return next.ServeHTTP(w, r)
+	}
+	a := &attempt{h: h, w: w, r: r, began: time.Now()}
+	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+
+	if err := handshake.Check(r); err != nil {
+		return a.malformed(err)
+	}
+	a.verdict = h.entry.Verdict(a.began)
+	a.placeholders()
+	if !a.verdict.Open {
+		return a.closed()
+	}
+	accepted, err := h.engine.Handshake(w, r, next)
+	switch {
+	case err != nil:
+		return a.failed(err)
+	case accepted == nil: // the backend's other answer has gone to the client
+		a.count(outcomeUpstreamRefused, 0, errors.New("the backend did not accept the handshake"))
+		return nil
+	}
+	return a.open(accepted)
+}
+
+// attempt is one handshake on its way.
+type attempt struct {
+	h        *Handler
+	w        http.ResponseWriter
+	r        *http.Request
+	began    time.Time
+	clientIP string
+	verdict  gate.Verdict
+	tunnelID string
+}
+
+// open turns the backend's 101 into a tunnel.
+func (a *attempt) open(up *upstream.Accepted) error {
+	label := up.Upstream
+	if up.Dynamic {
+		label = "dynamic"
+	}
+	ip, _ := netip.ParseAddr(a.clientIP)
+	t, err := a.h.entry.Admit(registry.Admission{
+		ClientIP: ip, Upstream: label, Limits: a.h.limitsKey, Release: up.Release,
+	})
+	if err != nil { // the gate closed meanwhile
+		_ = up.Conn.Close()
+		if up.Release != nil {
+			up.Release()
+		}
+		a.verdict = a.h.entry.Verdict(time.Now())
+		return a.closed()
+	}
+	a.tunnelID = t.ID().String()
+	a.note()
+	if !handshake.Detached(a.r) {
+		defer registry.Attach()()
+	}
+	conn, early, err := handshake.Take(a.w, a.r, up.Header)
+	if err != nil {
+		_ = up.Conn.Close()
+		t.Drop()
+		a.count(outcomeAborted, 0, err)
+		return nil // nothing can be answered any more
+	}
+	handshakesTotal.WithLabelValues(a.h.Gate, outcomeAccepted).Inc()
+	handshakeSeconds.WithLabelValues(a.h.Gate).Observe(time.Since(a.began).Seconds())
+	t.Opened()
+	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
+	if !handshake.Detached(a.r) {
+		t.Wait()
+	}
+	return nil
+}
+
+// malformed answers a handshake that is none.
+func (a *attempt) malformed(err error) error {
+	status := http.StatusBadRequest
+	var m *handshake.Malformed
+	if errors.As(err, &m) {
+		status = m.Status
+		for name, values := range m.Header {
+			a.w.Header()[name] = values
+		}
+	}
+	a.count(outcomeMalformed, status, err)
+	return a.answer(status, err)
+}
+
+// closed answers a handshake that met a closed gate.
+func (a *attempt) closed() error {
+	now := time.Now()
+	if wait := a.verdict.RetryAfter(now); wait > 0 {
+		a.w.Header().Set("Retry-After", strconv.Itoa(wait))
+	}
+	a.w.Header().Set("Cache-Control", "no-store")
+	a.count(outcomeClosed, http.StatusServiceUnavailable, nil)
+	return a.answer(http.StatusServiceUnavailable, fmt.Errorf("gate %q is closed: %s", a.h.Gate, a.verdict.Reason))
+}
+
+// failed answers a handshake that no upstream accepted.
+func (a *attempt) failed(err error) error {
+	status := http.StatusBadGateway
+	outcome := upstream.OutcomeOf(err)
+	var e *upstream.Error
+	if errors.As(err, &e) {
+		status = e.Status
+	}
+	a.count(string(outcome), status, err)
+	if outcome == outcomeAborted {
+		return nil // nobody is there to read an answer
+	}
+	// What went wrong behind us is for the log; the client gets the status.
+	return a.answer(status, errors.New(http.StatusText(status)))
+}
+
+// answer says no: through the error routes where there are any, else by
+// itself, so that Caddy does not log each refusal as an error.
+func (a *attempt) answer(status int, err error) error {
+	if s := a.h.server; s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+		return caddyhttp.Error(status, err)
+	}
+	a.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	a.w.Header().Set("X-Content-Type-Options", "nosniff")
+	a.w.WriteHeader(status)
+	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
+	return nil
+}
+
+// count counts and logs a refusal.
+func (a *attempt) count(outcome string, status int, err error) {
+	a.h.entry.Refused()
+	took := time.Since(a.began)
+	if outcome != outcomeClosed && outcome != outcomeMalformed {
+		handshakeSeconds.WithLabelValues(a.h.Gate).Observe(took.Seconds())
+	}
+	refused{
+		gate: a.h.Gate, clientIP: a.clientIP, outcome: outcome, status: status,
+		verdict: a.verdict, err: err, took: took,
+	}.report()
+}
+
+// note adds gate and tunnel to the access log.
+func (a *attempt) note() {
+	if extra, ok := a.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("wsgate", a.h.Gate))
+		extra.Set(zap.String("tunnel_id", a.tunnelID))
+	}
+}
+
+// placeholders makes {http.wsgate.*} known to the rest of the request.
+func (a *attempt) placeholders() {
+	if repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(a.placeholder)
+	}
+}
+
+func (a *attempt) placeholder(key string) (any, bool) {
+	switch key {
+	case "http.wsgate.gate":
+		return a.h.Gate, true
+	case "http.wsgate.state":
+		return stateWord(a.verdict.Open), true
+	case "http.wsgate.cause":
+		return string(a.verdict.Cause), true
+	case "http.wsgate.reason":
+		return a.verdict.Reason, true
+	case "http.wsgate.until":
+		if a.verdict.Until.IsZero() {
+			return "", true
+		}
+		return a.verdict.Until.UTC().Format(time.RFC3339), true
+	case "http.wsgate.retry_after":
+		if wait := a.verdict.RetryAfter(time.Now()); wait > 0 {
+			return strconv.Itoa(wait), true
+		}
+		return "", true
+	case "http.wsgate.tunnel_id":
+		return a.tunnelID, true
+	}
+	return nil, false
+}
+
+// clientText is a client's address as logs have it: empty where unknown.
+func clientText(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
