@@ -1,0 +1,219 @@
+package gate
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// start is any moment; the tests only move from it.
+var start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+
+// hours is a rule that holds from one hour of each day to another.
+type hours struct{ from, to int }
+
+func (h hours) Eval(now time.Time) (bool, time.Time, error) {
+	day := now.Truncate(24 * time.Hour)
+	for _, edge := range []int{h.from, h.to, h.from + 24} {
+		if at := day.Add(time.Duration(edge) * time.Hour); at.After(now) {
+			return now.Hour() >= h.from && now.Hour() < h.to, at, nil
+		}
+	}
+	return false, time.Time{}, nil
+}
+
+// lever is a rule that changes when somebody moves it.
+type lever struct {
+	up  bool
+	err error
+}
+
+func (l *lever) Eval(time.Time) (bool, time.Time, error) { return l.up, time.Time{}, l.err }
+
+func TestGateFollowsItsRules(t *testing.T) {
+	office, night := hours{9, 18}, hours{20, 23}
+	tests := []struct {
+		name   string
+		policy Policy
+		at     time.Time
+		open   bool
+		cause  Cause
+		reason string
+		until  time.Time
+	}{
+		{"no rules is open", Policy{}, start, true, CauseConfig, "no rules", time.Time{}},
+		{"mode off", Policy{Mode: Off}, start, false, CauseConfig, "mode off", time.Time{}},
+		{"mode on ignores rules", Policy{Mode: On, OpenWhen: []Condition{{Name: "w", Rule: night}}}, start, true, CauseConfig, "mode on", time.Time{}},
+		{"inside a window", Policy{OpenWhen: []Condition{{Name: "w", Rule: office}}}, start, true, CauseRule, "all rules hold", start.Add(9 * time.Hour)},
+		{"outside a window", Policy{OpenWhen: []Condition{{Name: "w", Rule: office}}}, start.Add(-time.Hour), false, CauseRule, "w does not hold", start},
+		{"not inverts", Policy{OpenWhen: []Condition{{Name: "w", Not: true, Rule: office}}}, start, false, CauseRule, "not w does not hold", start.Add(9 * time.Hour)},
+		{"two windows that never meet", Policy{OpenWhen: []Condition{{Name: "w", Rule: office}, {Name: "v", Rule: night}}}, start, false, CauseRule, "v does not hold", time.Time{}},
+		{"two windows that meet later", Policy{OpenWhen: []Condition{{Name: "w", Rule: office}, {Name: "v", Rule: hours{12, 13}}}}, start, false, CauseRule, "v does not hold", start.Add(3 * time.Hour)},
+		{"a lever has no until", Policy{OpenWhen: []Condition{{Name: "l", Rule: &lever{}}}}, start, false, CauseRule, "l does not hold", time.Time{}},
+		{"a window behind a lever that is down", Policy{OpenWhen: []Condition{{Name: "l", Rule: &lever{}}, {Name: "w", Rule: office}}}, start, false, CauseRule, "l does not hold", time.Time{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := New(tt.policy, tt.at).Verdict(tt.at)
+			if v.Open != tt.open || v.Cause != tt.cause || v.Reason != tt.reason || !v.Until.Equal(tt.until) {
+				t.Errorf("got %+v, want open %v, %s, %q, until %s", v, tt.open, tt.cause, tt.reason, tt.until)
+			}
+			if !v.Since.Equal(tt.at) {
+				t.Errorf("since %s, want %s", v.Since, tt.at)
+			}
+		})
+	}
+}
+
+func TestVerdictIsAskedAgainWhenAChangeIsDue(t *testing.T) {
+	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
+	if !g.Verdict(start.Add(8 * time.Hour)).Open {
+		t.Error("closed within the window")
+	}
+	end := start.Add(9 * time.Hour)
+	v := g.Verdict(end)
+	if v.Open || !v.Since.Equal(end) || !v.Until.Equal(start.Add(24*time.Hour)) {
+		t.Errorf("after the window: %+v", v)
+	}
+}
+
+func TestOverrideStandsAboveThePolicyUntilItEnds(t *testing.T) {
+	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
+	end := start.Add(30 * time.Minute)
+	before, after := g.SetOverride(&Override{Mode: Off, Reason: "db migration", At: start, Expires: end}, start)
+	if !before.Open || after.Open || after.Cause != CauseOverride || after.Reason != "db migration" || !after.Until.Equal(end) || after.Mode != Off {
+		t.Errorf("switched off: %+v", after)
+	}
+	if v := g.Verdict(end); !v.Open || v.Cause != CauseRule || !v.Since.Equal(end) {
+		t.Errorf("after its end: %+v", v)
+	}
+	if g.Snapshot().Override != nil {
+		t.Error("an override that has ended is still there")
+	}
+}
+
+func TestUntilSkipsAnEndThatChangesNothing(t *testing.T) {
+	night := start.Add(-8 * time.Hour) // 01:00, the window is shut
+	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, night)
+	_, after := g.SetOverride(&Override{Mode: Off, At: night, Expires: night.Add(time.Hour)}, night)
+	if !after.Until.Equal(start) {
+		t.Errorf("until %s, want the window's begin %s: the override ends while the window is shut", after.Until, start)
+	}
+	if !after.Next.Equal(night.Add(time.Hour)) {
+		t.Errorf("next look %s, want the override's end", after.Next)
+	}
+}
+
+func TestStateKeepsItsBeginWhenOnlyTheCauseChanges(t *testing.T) {
+	g := New(Policy{}, start)
+	_, closed := g.SetOverride(&Override{Mode: Off, At: start.Add(time.Minute)}, start.Add(time.Minute))
+	_, again := g.SetOverride(&Override{Mode: Off, Reason: "still", At: start.Add(time.Hour)}, start.Add(time.Hour))
+	if !again.Since.Equal(closed.Since) {
+		t.Errorf("since %s, want %s", again.Since, closed.Since)
+	}
+}
+
+func TestPromise8RuleThatCannotBeReadKeepsItsLastAnswer(t *testing.T) {
+	l := &lever{up: true}
+	g := New(Policy{OpenWhen: []Condition{{Name: "l", Rule: l}}}, start)
+	l.up, l.err = false, errors.New("no such file")
+	_, after := g.Refresh(start.Add(time.Second))
+	if !after.Open || after.Rules[0].Err == nil {
+		t.Errorf("got %+v, want open with the error said", after)
+	}
+	l.err = nil
+	if _, after = g.Refresh(start.Add(2 * time.Second)); after.Open {
+		t.Error("still open after the rule could be read again")
+	}
+	l.err = errors.New("gone again")
+	if _, after = g.Refresh(start.Add(3 * time.Second)); after.Open || !strings.Contains(after.Reason, "gone again") {
+		t.Errorf("got %+v, want closed with the reason", after)
+	}
+}
+
+func TestRuleThatWasNeverReadKeepsTheGateShut(t *testing.T) {
+	v := New(Policy{OpenWhen: []Condition{{Name: "l", Not: true, Rule: &lever{err: errors.New("boom")}}}}, start).Verdict(start)
+	if v.Open || v.Reason != "not l cannot be read: boom" {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestPlanTakesTheOperatorsWordsFirst(t *testing.T) {
+	byRule := Verdict{Cause: CauseRule, Reason: "w does not hold"}
+	byHand := Verdict{Cause: CauseOverride, Reason: "db migration"}
+	configured := OnClose{Drain: true, Deadline: time.Minute, Reason: "closed for the night"}
+	tests := []struct {
+		name   string
+		on     OnClose
+		v      Verdict
+		own    *OnClose
+		reason string
+		code   uint16
+	}{
+		{"configured words", configured, byRule, nil, "closed for the night", 1013},
+		{"no words: the verdict's", OnClose{Drain: true}, byRule, nil, "w does not hold", 1013},
+		{"the switch's reason", configured, byHand, nil, "db migration", 1013},
+		{"the switch's own close reason", OnClose{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &OnClose{Reason: "back soon"}, "back soon", 1012},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := tt.on.Plan(start, tt.v, tt.own)
+			if d.Reason != tt.reason || d.Code != tt.code || !d.Deadline.Equal(start.Add(tt.on.Deadline)) {
+				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
+func TestRetryAfterRoundsUp(t *testing.T) {
+	for wait, want := range map[time.Duration]int{time.Hour: 3600, 1500 * time.Millisecond: 2, time.Millisecond: 1, -time.Second: 1} {
+		if got := (Verdict{Until: start.Add(wait)}).RetryAfter(start); got != want {
+			t.Errorf("%s: got %d, want %d", wait, got, want)
+		}
+	}
+	if got := (Verdict{}).RetryAfter(start); got != 0 {
+		t.Errorf("unknown: got %d", got)
+	}
+}
+
+func TestGateNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"chat": true, "a.b-c_D9": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a/b": false, "ä": false, "a b": false, ".": false, "..": false,
+	} {
+		if ValidName(name) != want {
+			t.Errorf("%q: valid %v, want %v", name, !want, want)
+		}
+	}
+}
+
+func TestModes(t *testing.T) {
+	for in, want := range map[string]Mode{"": Auto, "auto": Auto, "on": On, "off": Off} {
+		if got, err := ParseMode(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+	if _, err := ParseMode("open"); err == nil || !strings.Contains(err.Error(), "auto, on or off") {
+		t.Errorf("unknown word: %v", err)
+	}
+}
+
+func TestVerdictAllocatesNothing(t *testing.T) {
+	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
+	if n := testing.AllocsPerRun(100, func() { g.Verdict(start) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkVerdict(b *testing.B) {
+	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if !g.Verdict(start).Open {
+				b.Error("closed")
+			}
+		}
+	})
+}
