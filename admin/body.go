@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// maxBody is the largest request body. The longest sensible one has 1 KiB.
+const maxBody = 64 << 10
+
+// object is a JSON object whose values are not decoded yet.
+type object struct {
+	prefix string // of its fields in errors: "" or "on_close."
+	fields map[string]json.RawMessage
+}
+
+// readObject reads the body of a request: one JSON object with no other
+// fields than known.
+func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object, error) {
+	if err := checkType(r); err != nil {
+		return object{}, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(innermost(w), r.Body, maxBody))
+	if tooMany := (*http.MaxBytesError)(nil); errors.As(err, &tooMany) {
+		return object{}, refuse(http.StatusRequestEntityTooLarge, "body: larger than %d bytes", maxBody)
+	}
+	if err != nil {
+		return object{}, refuse(http.StatusBadRequest, "body: ended before it was complete")
+	}
+	if err := checkSyntax(body); err != nil {
+		return object{}, err
+	}
+	return parseObject(body, "", known...)
+}
+
+// innermost finds the server's own writer below Caddy's. Only to that one can
+// MaxBytesReader say that the connection has to close behind the answer, slowly
+// enough for a client that is still sending to read it.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
+}
+
+// checkType wants JSON. No Content-Type at all will do, unless a browser sent
+// the request: a foreign page can make it send one without, but not one that
+// says application/json, and the remote admin endpoint checks no Origin.
+func checkType(r *http.Request) error {
+	t := r.Header.Get("Content-Type")
+	if strings.Contains(t, "/json") || t == "" && r.Header.Get("Origin") == "" {
+		return nil
+	}
+	return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json", clip(t))
+}
+
+// checkSyntax refuses what is not one JSON text of valid UTF-8, which
+// encoding/json would repair in silence.
+func checkSyntax(body []byte) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return refuse(http.StatusBadRequest, "body: empty, want a JSON object")
+	}
+	if !utf8.Valid(body) {
+		return refuse(http.StatusBadRequest, "body: not valid UTF-8")
+	}
+	if err := json.Compact(new(bytes.Buffer), body); err != nil {
+		return refuse(http.StatusBadRequest, "body: not JSON: %s", err)
+	}
+	return nil
+}
+
+// parseObject takes an object of sound syntax apart. Field names are compared
+// exactly, and each may occur once; encoding/json would take the last one.
+func parseObject(b []byte, prefix string, known ...string) (object, error) {
+	o := object{prefix: prefix, fields: make(map[string]json.RawMessage)}
+	where := strings.TrimSuffix(prefix, ".")
+	if where == "" {
+		where = "body"
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return o, refuse(http.StatusBadRequest, "%s: want an object with %s", where, strings.Join(known, ", "))
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return o, fmt.Errorf("reading a field name: %w", err)
+		}
+		name, _ := t.(string)
+		if !slices.Contains(known, name) {
+			return o, refuse(http.StatusBadRequest, "%s: unknown field %s: want %s", where, clip(name), strings.Join(known, ", "))
+		}
+		if _, twice := o.fields[name]; twice {
+			return o, refuse(http.StatusBadRequest, "%s: field %q occurs twice", where, name)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return o, fmt.Errorf("reading field %q: %w", name, err)
+		}
+		o.fields[name] = value
+	}
+	return o, nil
+}
+
+func (o object) has(name string) bool { return o.fields[name] != nil }
+
+// text returns a field that must be a string; "" when it is absent.
+func (o object) text(name string) (s string, err error) {
+	raw := o.fields[name]
+	if raw == nil {
+		return "", nil
+	}
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return "", o.wrong(name, `want a string in double quotes`)
+	}
+	return s, nil
+}
+
+// integer returns a field that must be a whole number; 0 when it is absent.
+func (o object) integer(name string) (n int, err error) {
+	raw := o.fields[name]
+	if raw == nil {
+		return 0, nil
+	}
+	if raw[0] == 'n' || json.Unmarshal(raw, &n) != nil {
+		return 0, o.wrong(name, "want a whole number")
+	}
+	return n, nil
+}
+
+// duration returns a field that must be a string such as "90s"; 0 when it is
+// absent. Days are understood: "1d".
+func (o object) duration(name string) (time.Duration, error) {
+	raw := o.fields[name]
+	if raw == nil {
+		return 0, nil
+	}
+	const want = `want a duration in double quotes, such as "90s" or "1h30m"`
+	if raw[0] != '"' {
+		return 0, o.wrong(name, want)
+	}
+	s, err := o.text(name)
+	if err != nil {
+		return 0, err
+	}
+	d, err := caddy.ParseDuration(s)
+	if err != nil {
+		return 0, o.wrong(name, clip(s)+": "+want)
+	}
+	return d, nil
+}
+
+// wrong refuses a field's value.
+func (o object) wrong(name, problem string) error {
+	return refuse(http.StatusBadRequest, "%s%s: %s", o.prefix, name, problem)
+}

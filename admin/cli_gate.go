@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [<gate>]",
+		Short: "Shows every gate, or all there is to know about one",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return want("gate")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return c.showOne(args[0])
+			}
+			return c.showAll()
+		},
+	}
+}
+
+func (c *client) showAll() error {
+	var all []gateJSON
+	if done, err := c.ask(http.MethodGet, "/wsgate/gates", nil, &all); done || err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(c.cmd.OutOrStdout(), "no gate is configured")
+		return nil
+	}
+	printGates(c.cmd.OutOrStdout(), all, time.Now())
+	for _, g := range all {
+		c.warnProblems(g)
+	}
+	return nil
+}
+
+func (c *client) showOne(name string) error {
+	path, err := gatePath(name)
+	if err != nil {
+		return err
+	}
+	var g gateJSON
+	if done, err := c.ask(http.MethodGet, path, nil, &g); done || err != nil {
+		return err
+	}
+	printGate(c.cmd.OutOrStdout(), g, time.Now())
+	c.warnProblems(g)
+	return nil
+}
+
+func (c *client) warnProblems(g gateJSON) {
+	for _, p := range g.Problems {
+		c.warn("gate %s: %s", g.Name, printable(p))
+	}
+}
+
+func (c *client) warn(format string, args ...any) {
+	fmt.Fprintf(c.cmd.ErrOrStderr(), "warning: "+format+"\n", args...)
+}
+
+// gatePath refuses what would be another path.
+func gatePath(name string) (string, error) {
+	if !gate.ValidName(name) {
+		return "", fmt.Errorf("gate name %s: want 1 to 64 letters, digits, dots, dashes and underscores", clip(name))
+	}
+	return "/wsgate/gates/" + url.PathEscape(name), nil
+}
+
+// switchBody is the body of a switch. What is nil or empty is not said.
+type switchBody struct {
+	Mode    string       `json:"mode"`
+	Reason  string       `json:"reason,omitempty"`
+	Actor   string       `json:"actor,omitempty"`
+	TTL     *string      `json:"ttl,omitempty"`
+	OnClose *onCloseJSON `json:"on_close,omitempty"`
+}
+
+func switchCommand(mode string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:  mode + " <gate>",
+		Args: want("gate"),
+		RunE: func(cmd *cobra.Command, args []string) error { return throwSwitch(cmd, mode, args[0]) },
+	}
+	cmd.Flags().String("reason", "", "Why, for those who see the gate's state and its log")
+	cmd.Flags().String("actor", "", "Who switches (default: the name of the OS user)")
+	switch mode {
+	case "on":
+		cmd.Short = "Opens a gate, whatever its rules say"
+	case "off":
+		cmd.Short = "Closes a gate, whatever its rules say"
+		cmd.Long = cmd.Short + ".\n\n" +
+			"Tunnels that are open are treated as the gate's on_close says, unless --keep or\n--drain says otherwise for this time."
+		cmd.Flags().Bool("keep", false, "Leave open tunnels alone")
+		cmd.Flags().String("drain", "", "Tell open tunnels to end, and cut after this time (e.g. 60s) what is left")
+		cmd.Flags().Int("code", 0, "Close code that --drain tells them (default 1013)")
+		cmd.Flags().String("message", "", "Close reason that --drain tells them (default: --reason)")
+	case "auto":
+		cmd.Short = "Hands a gate back to its rules"
+		return cmd
+	}
+	cmd.Flags().String("ttl", "", "Hand back to the rules after this time (e.g. 30m, 1d; default: never)")
+	return cmd
+}
+
+func throwSwitch(cmd *cobra.Command, mode, name string) error {
+	path, err := gatePath(name)
+	if err != nil {
+		return err
+	}
+	body, err := switchBodyOf(cmd, mode)
+	if err != nil {
+		return err
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	var g gateJSON
+	done, err := c.ask(http.MethodPost, path, body, &g)
+	if err != nil {
+		return err
+	}
+	if !done {
+		printSwitched(cmd.OutOrStdout(), g, time.Now())
+	}
+	if !g.Stored {
+		c.warn("the switch is in force, but not stored yet: a restart would forget it (Caddy keeps trying, its log says why)")
+	}
+	return nil
+}
+
+// switchBodyOf turns flags into a body.
+func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
+	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
+	body := switchBody{Mode: mode, Reason: flags.String("reason"), Actor: flags.String("actor")}
+	if !cmd.Flags().Changed("actor") {
+		body.Actor = osUser()
+	}
+	if cmd.Flags().Changed("ttl") {
+		ttl := flags.String("ttl")
+		body.TTL = &ttl
+	}
+	if mode != "off" {
+		return body, nil
+	}
+	keep, drain := flags.Bool("keep"), cmd.Flags().Changed("drain")
+	switch {
+	case keep && drain:
+		return body, errors.New("--keep and --drain: want one of them")
+	case !drain && (cmd.Flags().Changed("code") || cmd.Flags().Changed("message")):
+		return body, errors.New("--code and --message belong to --drain: want --drain 60s, too")
+	case keep:
+		body.OnClose = &onCloseJSON{Policy: "keep"}
+	case drain:
+		body.OnClose = &onCloseJSON{Policy: "drain", Deadline: flags.String("drain"), Reason: flags.String("message")}
+		if body.OnClose.Deadline == "" {
+			return body, errors.New("--drain: want a time, such as 60s")
+		}
+		if cmd.Flags().Changed("code") {
+			code, err := cmd.Flags().GetInt("code")
+			if err != nil || code < 1000 || code > 4999 {
+				return body, fmt.Errorf("--code %d: want 1000-1003, 1007-1014 or 3000-4999", code)
+			}
+			body.OnClose.Code = uint16(code)
+		}
+	}
+	return body, nil
+}
+
+// osUser names who is at the keyboard, behind sudo, too. "" when unknown.
+func osUser() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+// printGates prints one line for each gate.
+func printGates(w io.Writer, all []gateJSON, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "GATE\tMODE\tSTATE\tTUNNELS\tSINCE\tUNTIL\tWHY")
+	for _, g := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", g.Name, g.Mode, g.State, g.Tunnels,
+			clock(g.Since, now), clock(g.Until, now), why(g))
+	}
+	_ = t.Flush() // a terminal that is gone needs no error
+}
+
+// printGate prints all about one gate.
+func printGate(w io.Writer, g gateJSON, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+	}
+	line("gate", "%s", g.Name)
+	line("mode", "%s", g.Mode)
+	line("state", "%s since %s%s", g.State, clock(g.Since, now), until(g, now))
+	line("why", "%s", why(g))
+	if o := g.Override; o != nil {
+		line("switched", "%s", switched(o, now))
+	}
+	line("tunnels", "%s", strings.Join(tunnels(g, now), ", "))
+	label := "rules"
+	for _, r := range g.Rules {
+		line(label, "%s", ruleText(r, now))
+		label = ""
+	}
+	c := g.Totals
+	line("handshakes", "%d accepted, %d refused", c.Accepted, c.Refused)
+	line("up", "%d messages, %d bytes", c.MessagesUp, c.BytesUp)
+	line("down", "%d messages, %d bytes", c.MessagesDown, c.BytesDown)
+	_ = t.Flush()
+}
+
+// printSwitched says what a switch has done.
+func printSwitched(w io.Writer, g gateJSON, now time.Time) {
+	state := string(g.State)
+	if g.State == gate.Draining {
+		state = string(gate.Closed)
+	}
+	fmt.Fprintf(w, "%s is %s%s: %s\n", g.Name, state, until(g, now), why(g))
+	for _, line := range tunnels(g, now) {
+		fmt.Fprintln(w, line)
+	}
+}
+
+// tunnels says what becomes of the open tunnels.
+func tunnels(g gateJSON, now time.Time) (says []string) {
+	told := 0
+	if d := g.Drain; d != nil {
+		told = d.Tunnels
+		words := fmt.Sprint(d.Code)
+		if d.Reason != "" {
+			words += " " + printable(d.Reason)
+		}
+		says = append(says, fmt.Sprintf("%s being closed until %s (%s)", count(told, "is", "are"), clock(d.Deadline, now), words))
+	}
+	switch left := g.Tunnels - told; {
+	case g.Tunnels == 0:
+		says = append(says, "no tunnel is open")
+	case left > 0 && g.State == gate.Open:
+		says = append(says, count(left, "is", "are")+" open")
+	case left > 0:
+		says = append(says, count(left, "stays", "stay")+" open")
+	}
+	return says
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 tunnel " + one
+	}
+	return fmt.Sprintf("%d tunnels %s", n, many)
+}
+
+// why names cause, reason and who did it.
+func why(g gateJSON) string {
+	s := printable(g.Reason)
+	if g.Override == nil {
+		return fmt.Sprintf("%s: %s", g.Cause, cmp.Or(s, "no reason given"))
+	}
+	if actor := printable(g.Override.Actor); actor != "" {
+		s += " (" + actor + ")"
+	}
+	return fmt.Sprintf("%s: %s", g.Cause, s)
+}
+
+func switched(o *overrideJSON, now time.Time) string {
+	s := fmt.Sprintf("%s by %s", o.Mode, cmp.Or(printable(o.Actor), "somebody"))
+	if o.From != "" {
+		s += " from " + printable(o.From)
+	}
+	s += " at " + clock(o.At, now)
+	if !o.Expires.IsZero() {
+		s += ", back to auto at " + clock(o.Expires, now)
+	}
+	return s
+}
+
+func until(g gateJSON, now time.Time) string {
+	if g.Until.IsZero() {
+		return ""
+	}
+	return " until " + clock(g.Until, now)
+}
+
+func ruleText(r ruleJSON, now time.Time) string {
+	s := r.Rule
+	if r.Not {
+		s = "not " + s
+	}
+	if r.Holds {
+		s += ": holds"
+	} else {
+		s += ": does not hold"
+	}
+	if !r.NextChange.IsZero() {
+		s += ", next change " + clock(r.NextChange, now)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Details)) {
+		s += fmt.Sprintf(", %s %v", name, r.Details[name])
+	}
+	if r.Error != "" {
+		s += ", cannot be read: " + r.Error
+	}
+	return printable(s)
+}
+
+// clock writes a moment in local time: the time of day when it is less than
+// half a day away, else with its date. "-" when it is not known.
+func clock(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	t = t.Local()
+	if d := t.Sub(now).Abs(); d < 12*time.Hour {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// printable keeps an operator's or a rule's text from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}

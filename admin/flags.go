@@ -1,0 +1,76 @@
+package admin
+
+import (
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+// flagJSON is a live flag. What a GET answers can be PUT as it is.
+type flagJSON struct {
+	Value string `json:"value"`
+	// Stored is said by every write, and by a read while it is false.
+	Stored *bool `json:"stored,omitempty"`
+}
+
+func wireFlag(f registry.FlagInfo) flagJSON {
+	j := flagJSON{Value: f.Value}
+	if !f.Stored {
+		j.Stored = new(bool)
+	}
+	return j
+}
+
+func listFlags(w http.ResponseWriter, _ *http.Request) error {
+	all := make(map[string]flagJSON)
+	for name, f := range registry.Flags() {
+		all[name] = wireFlag(f)
+	}
+	return reply(w, "", all)
+}
+
+func getFlag(w http.ResponseWriter, r *http.Request) error {
+	f, err := registry.FlagOf(r.PathValue("name"))
+	if err != nil {
+		return explain(err)
+	}
+	return reply(w, f.ETag, wireFlag(f))
+}
+
+func putFlag(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if err := registry.ValidFlagName(name); err != nil {
+		return refuse(http.StatusBadRequest, "flag name %s: want 1 to 128 letters, digits and underscores, not beginning with a digit", clip(name))
+	}
+	o, err := readObject(w, r, "value")
+	if err != nil {
+		return err
+	}
+	if !o.has("value") {
+		return o.wrong("value", `missing: want {"value":"1"}`)
+	}
+	value, err := o.text("value")
+	if err != nil {
+		return err
+	}
+	f, err := registry.SetFlag(r.Context(), name, value, ifMatch(r))
+	if err != nil {
+		return explain(err)
+	}
+	logger().Info("flag set", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", f.Stored))
+	return reply(w, f.ETag, flagJSON{Value: f.Value, Stored: &f.Stored})
+}
+
+func deleteFlag(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	stored, err := registry.DeleteFlag(r.Context(), name, ifMatch(r))
+	if err != nil {
+		return explain(err)
+	}
+	logger().Info("flag unset", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", stored))
+	return reply(w, "", struct {
+		Stored bool `json:"stored"`
+	}{stored})
+}

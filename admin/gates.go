@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+func listGates(w http.ResponseWriter, _ *http.Request) error {
+	all := registry.Statuses(time.Now())
+	list := make([]gateJSON, len(all))
+	for i, s := range all {
+		list[i] = wireGate(s)
+	}
+	return reply(w, "", list)
+}
+
+func getGate(w http.ResponseWriter, r *http.Request) error {
+	s, err := registry.StatusOf(r.PathValue("name"), time.Now())
+	if err != nil {
+		return explain(err)
+	}
+	return reply(w, s.ETag, wireGate(s))
+}
+
+// switchGate throws the switch, and answers when it is stored, at the latest
+// after 5 s.
+func switchGate(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	req, err := readSwitch(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := registry.Switch(r.Context(), name, req)
+	if err != nil {
+		return explain(err)
+	}
+	logger().Info("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
+		zap.String("reason", req.Reason), zap.String("actor", req.Actor), zap.String("from", req.From),
+		zap.Duration("ttl", req.TTL), zap.Bool("stored", s.Stored))
+	return reply(w, s.ETag, wireGate(s))
+}
+
+// readSwitch reads the body of a switch. The registry checks lengths and
+// limits; here is refused what its form cannot express.
+func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest, error) {
+	req := registry.SwitchRequest{From: from(r), IfMatch: ifMatch(r)}
+	o, err := readObject(w, r, "mode", "reason", "actor", "ttl", "on_close")
+	if err != nil {
+		return req, err
+	}
+	if req.Mode, err = readMode(o); err != nil {
+		return req, err
+	}
+	if req.Reason, err = o.text("reason"); err != nil {
+		return req, err
+	}
+	if req.Actor, err = o.text("actor"); err != nil {
+		return req, err
+	}
+	if req.TTL, err = o.duration("ttl"); err != nil {
+		return req, err
+	}
+	if o.has("ttl") && req.TTL == 0 {
+		return req, o.wrong("ttl", "0s: want 1s to 8760h, or leave it out for no end")
+	}
+	if req.Mode == gate.Auto && o.has("ttl") {
+		return req, o.wrong("ttl", "auto has no end: leave it out")
+	}
+	if !o.has("on_close") {
+		return req, nil
+	}
+	if req.Mode != gate.Off {
+		return req, o.wrong("on_close", "belongs to mode off: "+string(req.Mode)+" closes nothing by itself")
+	}
+	req.OnClose, err = readOnClose(o)
+	return req, err
+}
+
+func readMode(o object) (gate.Mode, error) {
+	s, err := o.text("mode")
+	if err != nil {
+		return "", err
+	}
+	if s == "" {
+		return "", o.wrong("mode", "missing: want auto, on or off")
+	}
+	m, err := gate.ParseMode(s)
+	if err != nil {
+		return "", o.wrong("mode", fmt.Sprintf("%s: want auto, on or off", clip(s)))
+	}
+	return m, nil
+}
+
+// readOnClose reads {"policy":"keep"} or {"policy":"drain",…}; drain alone is
+// 30 s.
+func readOnClose(outer object) (*gate.OnClose, error) {
+	o, err := parseObject(outer.fields["on_close"], "on_close.", "policy", "deadline", "code", "reason")
+	if err != nil {
+		return nil, err
+	}
+	policy, err := o.text("policy")
+	if err != nil {
+		return nil, err
+	}
+	switch policy {
+	case "keep":
+		for _, name := range []string{"deadline", "code", "reason"} {
+			if o.has(name) {
+				return nil, o.wrong(name, "belongs to policy drain: keep closes nothing")
+			}
+		}
+		return new(gate.OnClose), nil
+	case "drain":
+		return readDrain(o)
+	case "":
+		return nil, o.wrong("policy", "missing: want keep or drain")
+	}
+	return nil, o.wrong("policy", clip(policy)+": want keep or drain")
+}
+
+func readDrain(o object) (*gate.OnClose, error) {
+	c := &gate.OnClose{Drain: true, Deadline: gate.DefaultDeadline}
+	var err error
+	if o.has("deadline") {
+		if c.Deadline, err = o.duration("deadline"); err != nil {
+			return nil, err
+		}
+	}
+	if o.has("code") {
+		code, err := o.integer("code")
+		if err != nil {
+			return nil, err
+		}
+		if !tunnel.ValidCloseCode(code) {
+			return nil, o.wrong("code", fmt.Sprintf("%d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", code))
+		}
+		c.Code = uint16(code)
+	}
+	c.Reason, err = o.text("reason")
+	return c, err
+}

@@ -1,0 +1,168 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+// gateJSON is a gate as the API shows it. Times are UTC, and absent when they
+// are not known.
+type gateJSON struct {
+	Name     string        `json:"name"`
+	Mode     gate.Mode     `json:"mode"`
+	State    gate.State    `json:"state"`
+	Cause    gate.Cause    `json:"cause"`
+	Reason   string        `json:"reason"`
+	Since    time.Time     `json:"since,omitzero"`
+	Until    time.Time     `json:"until,omitzero"`
+	Tunnels  int           `json:"tunnels"`
+	Stored   bool          `json:"stored"`
+	Drain    *drainJSON    `json:"drain,omitempty"`
+	Override *overrideJSON `json:"override,omitempty"`
+	Rules    []ruleJSON    `json:"rules"`
+	Totals   totalsJSON    `json:"totals"`
+	Problems []string      `json:"problems,omitempty"`
+}
+
+// drainJSON is a drain that is running: how many tunnels were told, until
+// when, and what.
+type drainJSON struct {
+	Tunnels  int       `json:"tunnels"`
+	Deadline time.Time `json:"deadline"`
+	Code     uint16    `json:"code"`
+	Reason   string    `json:"reason"`
+}
+
+type overrideJSON struct {
+	Mode    gate.Mode    `json:"mode"`
+	Reason  string       `json:"reason"`
+	Actor   string       `json:"actor"`
+	From    string       `json:"from"`
+	At      time.Time    `json:"at,omitzero"`
+	Expires time.Time    `json:"expires,omitzero"`
+	OnClose *onCloseJSON `json:"on_close,omitempty"`
+}
+
+type onCloseJSON struct {
+	Policy   string `json:"policy"`
+	Deadline string `json:"deadline,omitempty"`
+	Code     uint16 `json:"code,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+type totalsJSON struct {
+	Accepted     int64 `json:"accepted"`
+	Refused      int64 `json:"refused"`
+	BytesUp      int64 `json:"bytes_up"`
+	BytesDown    int64 `json:"bytes_down"`
+	MessagesUp   int64 `json:"messages_up"`
+	MessagesDown int64 `json:"messages_down"`
+}
+
+// ruleJSON is one open_when line. Details stand beside the other fields: the
+// zone of a time_window, the name of a flag.
+type ruleJSON struct {
+	Rule       string         `json:"rule"`
+	Not        bool           `json:"not,omitempty"`
+	Holds      bool           `json:"holds"`
+	NextChange time.Time      `json:"next_change,omitzero"`
+	Error      string         `json:"error,omitempty"`
+	Details    map[string]any `json:"-"`
+}
+
+// plainRule is a ruleJSON without its methods.
+type plainRule ruleJSON
+
+// reserved are the fields that a detail cannot replace.
+var reserved = []string{"rule", "not", "holds", "next_change", "error"}
+
+// MarshalJSON puts the details behind the fixed fields.
+func (r ruleJSON) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal(plainRule(r))
+	if err != nil || len(r.Details) == 0 {
+		return b, err
+	}
+	details := maps.Clone(r.Details)
+	for _, name := range reserved {
+		delete(details, name)
+	}
+	more, err := json.Marshal(details)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the details of rule %q: %w", r.Rule, err)
+	}
+	if len(details) == 0 {
+		return b, nil
+	}
+	b[len(b)-1] = ','
+	return append(b, more[1:]...), nil
+}
+
+// UnmarshalJSON is the way back, for the command line.
+func (r *ruleJSON) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, (*plainRule)(r)); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &r.Details); err != nil {
+		return err
+	}
+	for _, name := range reserved {
+		delete(r.Details, name)
+	}
+	return nil
+}
+
+func wireGate(s registry.Status) gateJSON {
+	j := gateJSON{
+		Name: s.Name, Mode: s.Mode, State: s.State, Cause: s.Cause, Reason: s.Reason,
+		Since: s.Since.UTC(), Until: s.Until.UTC(), Tunnels: s.Tunnels, Stored: s.Stored,
+		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)),
+		Totals: totalsJSON(s.Totals), Problems: s.Problems,
+	}
+	for i, r := range s.Rules {
+		j.Rules[i] = ruleJSON{
+			Rule: r.Name, Not: r.Not, Holds: r.Holds, NextChange: r.NextChange.UTC(), Error: r.Err, Details: r.Details,
+		}
+	}
+	if s.Draining > 0 {
+		j.Drain = &drainJSON{s.Draining, s.DrainUntil.UTC(), s.DrainCode, s.DrainReason}
+	}
+	return j
+}
+
+func wireOverride(o *gate.Override) *overrideJSON {
+	if o == nil {
+		return nil
+	}
+	return &overrideJSON{
+		Mode: o.Mode, Reason: o.Reason, Actor: o.Actor, From: o.From,
+		At: o.At.UTC(), Expires: o.Expires.UTC(), OnClose: wireOnClose(o.OnClose),
+	}
+}
+
+func wireOnClose(c *gate.OnClose) *onCloseJSON {
+	if c == nil {
+		return nil
+	}
+	if !c.Drain {
+		return &onCloseJSON{Policy: "keep"}
+	}
+	return &onCloseJSON{Policy: "drain", Deadline: short(c.Deadline), Code: c.Code, Reason: c.Reason}
+}
+
+// short writes a duration as people do: 1m30s, but 1m and 24h.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
