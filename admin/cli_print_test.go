@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+func TestATableThatCanBeReadAtMidnight(t *testing.T) {
+	now := time.Date(2026, 11, 22, 0, 3, 0, 0, time.Local)
+	var b strings.Builder
+	printGates(&b, []gateJSON{
+		{
+			Name: "chat", Mode: gate.Off, State: gate.Draining, Cause: gate.CauseOverride, Reason: "db \x1b[31mmigration",
+			Tunnels: 1214, Since: now.Add(-4 * time.Minute), Until: now.Add(26 * time.Minute), Override: &overrideJSON{Actor: "ana"},
+		},
+		{Name: "default", Mode: gate.Auto, State: gate.Open, Cause: gate.CauseRule, Reason: "all rules hold", Since: now.Add(-60 * time.Hour)},
+	}, now)
+	want := `GATE     MODE  STATE     TUNNELS  SINCE                UNTIL     WHY
+chat     off   draining  1214     23:59:00             00:29:00  override: db ?[31mmigration (ana)
+default  auto  open      0        2026-11-19 12:03:00  -         rule: all rules hold
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+func TestEachRuleHasALineOfItsOwn(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.Local)
+	var b strings.Builder
+	printGate(&b, gateJSON{
+		Name: "chat", Mode: gate.Auto, State: gate.Closed, Cause: gate.CauseRule, Reason: "env_flag does not hold", Since: now,
+		Rules: []ruleJSON{
+			{Rule: "time_window", Holds: true, NextChange: now.Add(9 * time.Hour), Details: map[string]any{"zone": "Asia/Tokyo"}},
+			{Rule: "env_flag", Not: true, Error: "gone", Details: map[string]any{"name": "ENABLE_WS", "value": "1"}},
+		},
+		Totals: totalsJSON{Accepted: 7, Refused: 2, BytesUp: 10, MessagesUp: 1},
+	}, now)
+	want := `gate        chat
+mode        auto
+state       closed since 09:00:00
+why         rule: env_flag does not hold
+tunnels     no tunnel is open
+rules       time_window: holds, next change 18:00:00, zone Asia/Tokyo
+            not env_flag: does not hold, name ENABLE_WS, value 1, cannot be read: gone
+handshakes  7 accepted, 2 refused
+up          1 messages, 10 bytes
+down        0 messages, 0 bytes
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+func TestWhatBecomesOfTheTunnelsIsCounted(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.Local)
+	drain := &drainJSON{Tunnels: 1, Deadline: now.Add(time.Minute), Code: 1013, Reason: "bye"}
+	tests := []struct {
+		name string
+		g    gateJSON
+		want string
+	}{
+		{"none", gateJSON{State: gate.Closed}, "no tunnel is open"},
+		{"one stays", gateJSON{State: gate.Closed, Tunnels: 1}, "1 tunnel stays open"},
+		{"some stay", gateJSON{State: gate.Closed, Tunnels: 12}, "12 tunnels stay open"},
+		{"an open gate", gateJSON{State: gate.Open, Tunnels: 12}, "12 tunnels are open"},
+		{"one goes", gateJSON{State: gate.Draining, Tunnels: 1, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye)"},
+		{"one goes, one stays", gateJSON{State: gate.Draining, Tunnels: 2, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye), 1 tunnel stays open"},
+		{"one goes, new ones came", gateJSON{State: gate.Open, Tunnels: 3, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye), 2 tunnels are open"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := strings.Join(tunnels(tt.g, now), ", "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDurationsAreWrittenAsPeopleDo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 30 * time.Second: "30s", time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Minute: "10m",
+		time.Hour: "1h", 24 * time.Hour: "24h", time.Hour + 10*time.Second: "1h0m10s", 1500 * time.Millisecond: "1.5s",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+// caddyCLI runs `caddy wsgate …` against the test's Caddy.
+func caddyCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	return rawCLI(t, append(args, "--address", endpointAddr)...)
+}
+
+// rawCLI runs `caddy wsgate …` with nothing added.
+func rawCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
+	wsgate := &cobra.Command{Use: "wsgate"}
+	configure(wsgate)
+	root.AddCommand(wsgate)
+	var out, errs bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(append([]string{"wsgate"}, args...))
+	err = root.Execute()
+	return out.String(), errs.String(), err
+}
+
+// has checks that a text has all of the words, in this order.
+func has(t *testing.T, text string, words ...string) {
+	t.Helper()
+	rest := text
+	for _, word := range words {
+		_, after, ok := strings.Cut(rest, word)
+		if !ok {
+			t.Fatalf("%q is missing in:\n%s", word, text)
+		}
+		rest = after
+	}
+}
+
+func TestCaddyKnowsTheCommand(t *testing.T) {
+	c, ok := caddycmd.Commands()["wsgate"]
+	if !ok {
+		t.Fatal("caddy has no command wsgate")
+	}
+	var cmd cobra.Command
+	c.CobraFunc(&cmd) // panics when two flags share a name
+}
+
+func TestWithoutAVerbThereIsHelpWithExamples(t *testing.T) {
+	out, _, err := rawCLI(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "$ caddy wsgate status", "--drain 60s", "flags set ENABLE_WS 1", "Available Commands", "status")
+}
+
+func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
+	gates(t, map[string]gate.Policy{"cli": {}, "cli-too": {}})
+	openTunnels(t, "cli", 12)
+
+	out, _, err := caddyCLI(t, "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "GATE", "MODE", "STATE", "TUNNELS", "SINCE", "UNTIL", "WHY\n",
+		"cli ", "auto", "open", "12", "config: no rules\n", "cli-too", "auto", "open", "0")
+
+	out, errs, err := caddyCLI(t, "off", "cli", "--reason", "db migration", "--ttl", "30m", "--actor", "ana")
+	if err != nil || errs != "" {
+		t.Fatal(err, errs)
+	}
+	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n")
+
+	out, _, err = caddyCLI(t, "off", "cli", "--drain", "1h", "--code", "1012", "--message", "back at nine", "--actor", "ana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "cli is closed: override: switched off (ana)\n", "12 tunnels are being closed until ", "(1012 back at nine)\n")
+
+	out, _, err = caddyCLI(t, "status", "cli")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "gate", "cli\n", "mode", "off\n", "state", "draining since ", "why", "override",
+		"switched", "off by ana from unix at ", "tunnels", "12 tunnels are being closed", "handshakes", "0 accepted, 0 refused")
+
+	out, _, err = caddyCLI(t, "on", "cli-too", "--reason", "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "cli-too is open: override: demo (", "no tunnel is open\n")
+
+	out, _, err = caddyCLI(t, "auto", "cli-too")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "cli-too is open: config: no rules\n")
+}
+
+func TestTheActorIsTheUserUnlessNamed(t *testing.T) {
+	gates(t, map[string]gate.Policy{"actor": {}})
+	t.Setenv("SUDO_USER", "mira")
+	if _, _, err := caddyCLI(t, "off", "actor", "--keep"); err != nil {
+		t.Fatal(err)
+	}
+	g := decode[gateJSON](t, call(t, "GET", "/wsgate/gates/actor", ""))
+	if g.Override == nil || g.Override.Actor != "mira" || g.Override.OnClose == nil || g.Override.OnClose.Policy != "keep" {
+		t.Errorf("%+v", g.Override)
+	}
+}
+
+func TestJSONIsTheAnswerOfTheEndpoint(t *testing.T) {
+	gates(t, map[string]gate.Policy{"json": {}})
+	flag(t, "AS_JSON")
+	for _, args := range [][]string{
+		{"status", "--json"}, {"status", "json", "--json"}, {"off", "json", "--json"}, {"--json", "auto", "json"},
+		{"flags", "--json"}, {"flags", "set", "AS_JSON", "1", "--json"}, {"flags", "get", "AS_JSON", "--json"},
+		{"flags", "unset", "AS_JSON", "--json"},
+	} {
+		out, _, err := caddyCLI(t, args...)
+		if err != nil || !json.Valid([]byte(out)) {
+			t.Errorf("%q: %v in %s", args, err, out)
+		}
+	}
+}
+
+func TestFlagsAreSetAndShown(t *testing.T) {
+	gates(t, map[string]gate.Policy{})
+	flag(t, "CLI_FLAG")
+	run := func(want string, args ...string) {
+		t.Helper()
+		out, errs, err := caddyCLI(t, append([]string{"flags"}, args...)...)
+		if err != nil || errs != "" || out != want {
+			t.Errorf("flags %q: %q, %q, %v; want %q", args, out, errs, err, want)
+		}
+	}
+	run("no live flag is set\n")
+	run("CLI_FLAG is \"a b\" now\n", "set", "CLI_FLAG", "a b")
+	run("a b\n", "get", "CLI_FLAG")
+	run("FLAG      VALUE\nCLI_FLAG  \"a b\"\n")
+	run("FLAG      VALUE\nCLI_FLAG  \"a b\"\n", "list")
+	run("CLI_FLAG is not set any more\n", "unset", "CLI_FLAG")
+	if _, ok := registry.Flag("CLI_FLAG"); ok {
+		t.Error("the flag is still set")
+	}
+}
+
+func TestTheCommandRefusesPlainly(t *testing.T) {
+	gates(t, map[string]gate.Policy{"known": {}})
+	tests := []struct {
+		args string
+		says string
+	}{
+		{"of known", `unknown verb "of": want auto, flags, off, on or status`},
+		{"off", "missing <gate>: want caddy wsgate off <gate>"},
+		{"off known more", `surplus argument "more": want caddy wsgate off <gate>`},
+		{"status a b", `surplus argument "b"`},
+		{"off nosuch", `unknown gate "nosuch": there is known`},
+		{"off a/b", `gate name "a/b": want`},
+		{"off ..", `gate name "..": want`},
+		{"off known --ttl soon", `ttl: "soon": want a duration`},
+		{"off known --ttl=", `ttl: "": want a duration`},
+		{"auto known --ttl 5m", "unknown flag: --ttl"},
+		{"on known --drain 5m", "unknown flag: --drain"},
+		{"off known --keep --drain 5s", "want one of them"},
+		{"off known --code 1012", "belong to --drain"},
+		{"off known --drain 5s --code 1006", "on_close.code: 1006 never goes on the wire"},
+		{"off known --drain 5s --code 70000", "--code 70000: want"},
+		{"off known --drain=", "--drain: want a time"},
+		{"off known --drain later", `on_close.deadline: "later": want a duration`},
+		{"flags put X", `unknown verb "put": want get, list, set or unset`},
+		{"flags set X", "missing <value>: want caddy wsgate flags set <name> <value>"},
+		{"flags set 1X 1", "flag name"},
+		{"flags get NOT_SET", `flag "NOT_SET" is not set: no flag is`},
+		{"flags unset NOT_SET", `flag "NOT_SET" is not set: no flag is`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			out, errs, err := caddyCLI(t, strings.Fields(tt.args)...)
+			if err == nil {
+				t.Fatalf("accepted: %s", out)
+			}
+			if !strings.Contains(err.Error(), tt.says) || errs != "Error: "+err.Error()+"\n" {
+				t.Errorf("says %q", errs)
+			}
+		})
+	}
+}
+
+// stub is an admin endpoint that answers as it is told.
+func stub(t *testing.T, status int, body string) (addr string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestTheCommandSaysWhatIsWrongWithTheEndpoint(t *testing.T) {
+	tests := []struct {
+		name, addr, says string
+	}{
+		{"nobody there", "unix/" + filepath.Join(t.TempDir(), "none"), "is Caddy running there?"},
+		{"no address", "127.0.0.1:1-9", "invalid admin address"},
+		{"a Caddy without wsgate", stub(t, 404, "404 page not found\n"), "has no wsgate in it"},
+		{"a foreign server", stub(t, 502, "bad\x1b[31m gateway\n"), "answered 502: bad?[31m gateway"},
+		{"no access", stub(t, 403, `{"error":"host not allowed: x"}`), "host not allowed: x"},
+		{"not JSON", stub(t, 200, "<html>"), "reading the answer of 127.0.0.1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, errs, err := rawCLI(t, "status", "--address", tt.addr)
+			if err == nil || !strings.Contains(errs, tt.says) {
+				t.Errorf("says %q", errs)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotStoredIsAWarning(t *testing.T) {
+	const unstored = `{"name":"g","mode":"off","state":"closed","cause":"override","reason":"x","tunnels":1,"stored":false,
+		"override":{"mode":"off"},"rules":[],"problems":["the switch is not stored yet"]}`
+	out, errs, err := rawCLI(t, "off", "g", "--address", stub(t, 200, unstored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "g is closed: override: x\n", "1 tunnel stays open\n")
+	has(t, errs, "warning: the switch is in force, but not stored yet")
+
+	_, errs, err = rawCLI(t, "status", "--address", stub(t, 200, "["+unstored+"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, errs, "warning: gate g: the switch is not stored yet")
+
+	out, errs, err = rawCLI(t, "flags", "set", "X", "1", "--address", stub(t, 200, `{"value":"1","stored":false}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, `X is "1" now`)
+	has(t, errs, "warning: flag X is in force, but not stored yet")
+}
+
+func TestTheAddressMayComeFromTheConfiguration(t *testing.T) {
+	gates(t, map[string]gate.Policy{"by-config": {}})
+	file := filepath.Join(t.TempDir(), "caddy.json")
+	if err := os.WriteFile(file, []byte(`{"admin":{"listen":"`+endpointAddr+`"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := rawCLI(t, "status", "--config", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "by-config")
+}
