@@ -64,7 +64,7 @@ func checkType(r *http.Request) error {
 	if strings.Contains(t, "/json") || t == "" && r.Header.Get("Origin") == "" {
 		return nil
 	}
-	return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json", clip(t))
+	return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json, as with curl -H 'Content-Type: application/json'", clip(t))
 }
 
 // checkSyntax refuses what is not one JSON text of valid UTF-8, which

@@ -42,7 +42,7 @@ func configure(cmd *cobra.Command) {
 	f.String("address", "", "Address of the administration listener, if different from config")
 	f.StringP("config", "c", "", "Configuration file to use to parse the admin address, if --address is not used")
 	f.StringP("adapter", "a", "", "Name of config adapter to apply")
-	f.Bool("json", false, "Print the answer of the admin endpoint as it is")
+	f.Bool("json", false, "Print the answer of the admin endpoint, which is JSON")
 	helpOnly(cmd, "verb")
 	cmd.AddCommand(statusCommand(), switchCommand("on"), switchCommand("off"), switchCommand("auto"), flagsCommand())
 }
@@ -57,6 +57,7 @@ func helpOnly(cmd *cobra.Command, what string) {
 		return fmt.Errorf("unknown %s %q: want %s", what, args[0], verbs(cmd))
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.DisableFlagsInUseLine = true // the usage names them
 }
 
 // verbs lists a command's subcommands: "a, b or c".
@@ -80,13 +81,18 @@ func want(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		form := cmd.CommandPath()
-		for _, name := range names {
-			form += " <" + name + ">"
-		}
+		usage := form(cmd.CommandPath(), names)
 		if len(args) < len(names) {
-			return fmt.Errorf("missing <%s>: want %s", names[len(args)], form)
+			return fmt.Errorf("missing <%s>: want %s", names[len(args)], usage)
 		}
-		return fmt.Errorf("surplus argument %q: want %s", args[len(names)], form)
+		return fmt.Errorf("surplus argument %q: want %s", args[len(names)], usage)
 	}
+}
+
+// form writes a command with its arguments: set <name> <value>.
+func form(command string, args []string) string {
+	if len(args) == 0 {
+		return command
+	}
+	return command + " <" + strings.Join(args, "> <") + ">"
 }

@@ -39,11 +39,7 @@ process environment. A change is in force at once, and stored.
 }
 
 func flagCommand(verb, short string, do func(*client, []string) error, args ...string) *cobra.Command {
-	use := verb
-	for _, name := range args {
-		use += " <" + name + ">"
-	}
-	return &cobra.Command{Use: use, Short: short, Args: want(args...), RunE: run(do)}
+	return &cobra.Command{Use: form(verb, args), Short: short, Args: want(args...), RunE: run(do)}
 }
 
 // run gives a command its client.

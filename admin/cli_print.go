@@ -124,25 +124,23 @@ func until(g gateJSON, now time.Time) string {
 }
 
 func ruleText(r ruleJSON, now time.Time) string {
-	s := r.Rule
+	name, says := r.Rule, []string{"does not hold"}
 	if r.Not {
-		s = "not " + s
+		name = "not " + name
 	}
 	if r.Holds {
-		s += ": holds"
-	} else {
-		s += ": does not hold"
+		says[0] = "holds"
 	}
 	if !r.NextChange.IsZero() {
-		s += ", next change " + clock(r.NextChange, now)
+		says = append(says, "next change "+clock(r.NextChange, now))
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Details)) {
-		s += fmt.Sprintf(", %s %v", name, r.Details[name])
+	for _, key := range slices.Sorted(maps.Keys(r.Details)) {
+		says = append(says, fmt.Sprintf("%s %v", key, r.Details[key]))
 	}
 	if r.Error != "" {
-		s += ", cannot be read: " + r.Error
+		says = append(says, "cannot be read: "+r.Error)
 	}
-	return printable(s)
+	return printable(name + ": " + strings.Join(says, ", "))
 }
 
 // clock writes a moment in local time: the time of day when it is less than
