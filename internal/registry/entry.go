@@ -171,20 +171,18 @@ func (e *Entry) treat(now time.Time) {
 	e.beginDrain(s.OnClose.Plan(now, s.Verdict, own), by)
 }
 
-// beginDrain tells every open tunnel to end by the deadline.
+// beginDrain tells every open tunnel to end by the deadline. A tunnel that was
+// told before keeps its words, and its deadline unless this one is earlier.
 func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
 	e.mu.Lock()
-	e.drain = d
 	open := append([]*Tunnel(nil), e.tunnels...)
+	if e.told() < len(open) || !e.draining(time.Now()) {
+		e.drain = d
+	} else if d.Deadline.Before(e.drain.Deadline) {
+		e.drain.Deadline = d.Deadline
+	}
 	e.mu.Unlock()
 	for _, t := range open {
 		t.Close(tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
 	}
-}
-
-// bump makes every If-Match of before late.
-func (e *Entry) bump() {
-	e.mu.Lock()
-	e.version++
-	e.mu.Unlock()
 }

@@ -18,12 +18,13 @@ type TunnelID uint64
 func (id TunnelID) String() string { return strconv.FormatUint(uint64(id), 36) }
 
 // lastID starts at a random number, so that the ids of two runs differ.
-var lastID = func() (id atomic.Uint64) {
+var lastID atomic.Uint64
+
+func init() {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand.Read)
-	id.Store(binary.BigEndian.Uint64(b[:]) >> 8)
-	return id
-}()
+	lastID.Store(binary.BigEndian.Uint64(b[:]) >> 8)
+}
 
 // Tunnel is one accepted connection in its gate's table.
 type Tunnel struct {

@@ -1,0 +1,155 @@
+package handshake
+
+import (
+	"crypto/sha1" //nolint:gosec // RFC 6455 §4.2.2 asks for it
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Malformed is a request that wants to be an opening handshake and is none.
+type Malformed struct {
+	// Status is 400, or 426 for a version that is not 13.
+	Status int
+	// Reason says what is wrong.
+	Reason string
+	// Header belongs into the answer.
+	Header http.Header
+}
+
+func (e *Malformed) Error() string { return "malformed handshake: " + e.Reason }
+
+func bad(reason string) error { return &Malformed{Status: http.StatusBadRequest, Reason: reason} }
+
+// Check returns a [*Malformed] error when a request that [Is] a handshake
+// breaks a rule of RFC 6455 §4.2.1, RFC 8441 §5 or RFC 9220 §3. What passes
+// can be given to a backend without opening a pipe for anything else.
+func Check(r *http.Request) error {
+	if r.ProtoMajor < 2 {
+		if err := checkUpgrade(r); err != nil {
+			return err
+		}
+	}
+	version := r.Header["Sec-Websocket-Version"]
+	switch {
+	case len(version) == 0 && r.ProtoMajor < 2, len(version) > 1:
+		return upgradeRequired("want exactly one Sec-WebSocket-Version")
+	case len(version) == 1 && version[0] != "13":
+		return upgradeRequired("Sec-WebSocket-Version is not 13")
+	}
+	return checkProtocols(r.Header["Sec-Websocket-Protocol"])
+}
+
+// upgradeRequired names the one version there is (RFC 6455 §4.2.2).
+func upgradeRequired(reason string) error {
+	return &Malformed{
+		Status: http.StatusUpgradeRequired, Reason: reason,
+		Header: http.Header{"Sec-WebSocket-Version": {"13"}},
+	}
+}
+
+// checkUpgrade checks what only HTTP/1.1 has.
+func checkUpgrade(r *http.Request) error {
+	if !r.ProtoAtLeast(1, 1) {
+		return bad("HTTP/1.1 or newer is required")
+	}
+	if r.Method != http.MethodGet {
+		return bad("the method must be GET")
+	}
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		return bad("a handshake has no body")
+	}
+	protocols := 0
+	for range tokens(r.Header["Upgrade"]) {
+		protocols++
+	}
+	if protocols != 1 {
+		return bad("Upgrade must name websocket and nothing else")
+	}
+	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
+		return bad("Connection must name upgrade")
+	}
+	keys := r.Header["Sec-Websocket-Key"]
+	if len(keys) != 1 {
+		return bad("want exactly one Sec-WebSocket-Key")
+	}
+	if raw, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err != nil || len(raw) != 16 || len(keys[0]) != 24 {
+		return bad("Sec-WebSocket-Key must be 16 bytes in base64")
+	}
+	return nil
+}
+
+// checkProtocols refuses a list of subprotocols that is none (RFC 6455 §4.1).
+func checkProtocols(lines []string) error {
+	seen := make(map[string]bool)
+	for name := range tokens(lines) {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return bad("Sec-WebSocket-Protocol: not a token")
+		}
+		if seen[name] {
+			return bad("Sec-WebSocket-Protocol: named twice")
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// AcceptKey returns the Sec-WebSocket-Accept for a key (RFC 6455 §4.2.2).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Claims checks a backend's 101 against what it was asked (RFC 6455 §4.1): the
+// error says which claim is false.
+func Claims(asked, answered http.Header, key string) error {
+	names := 0
+	for name := range tokens(answered["Upgrade"]) {
+		if names++; !strings.EqualFold(name, "websocket") {
+			return &Lie{"Upgrade names " + name}
+		}
+	}
+	if names != 1 {
+		return &Lie{"Upgrade does not name websocket once"}
+	}
+	if !httpguts.HeaderValuesContainsToken(answered["Connection"], "upgrade") {
+		return &Lie{"Connection does not name upgrade"}
+	}
+	if accept := answered["Sec-Websocket-Accept"]; len(accept) != 1 || accept[0] != AcceptKey(key) {
+		return &Lie{"Sec-WebSocket-Accept is wrong or missing"}
+	}
+	if protocol := answered["Sec-Websocket-Protocol"]; len(protocol) > 0 {
+		if len(protocol) > 1 || !named(asked, "Sec-WebSocket-Protocol", protocol[0]) {
+			return &Lie{"the subprotocol was not asked for"}
+		}
+	}
+	for extension := range tokens(answered["Sec-Websocket-Extensions"]) {
+		name, _, _ := strings.Cut(extension, ";")
+		if !named(asked, "Sec-WebSocket-Extensions", strings.TrimSpace(name)) {
+			return &Lie{"extension " + name + " was not asked for"}
+		}
+	}
+	return nil
+}
+
+// Lie is a 101 that does not answer the handshake it came for.
+type Lie struct{ Claim string }
+
+func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
+
+// named reports whether a list header of the request names an element, apart
+// from its parameters. Caddy spells these headers as RFC 6455 does, net/http
+// in its own way: both are looked at.
+func named(asked http.Header, header, element string) bool {
+	for _, key := range []string{header, http.CanonicalHeaderKey(header)} {
+		for part := range tokens(asked[key]) {
+			name, _, _ := strings.Cut(part, ";")
+			if strings.TrimSpace(name) == element {
+				return true
+			}
+		}
+	}
+	return false
+}

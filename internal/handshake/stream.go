@@ -1,0 +1,128 @@
+package handshake
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// forever replaces Caddy's idle deadline on streams, which would end a tunnel
+// that carries nothing for a minute; what idle means is the tunnel's affair.
+const forever = 100 * 365 * 24 * time.Hour
+
+// stream is an HTTP/2 or HTTP/3 stream as a connection: what the client sends
+// is the request's body, what it gets is the response's.
+type stream struct {
+	body    io.ReadCloser
+	w       http.ResponseWriter
+	control *http.ResponseController
+	local   net.Addr
+	remote  net.Addr
+	restore []func()
+
+	writing sync.Mutex // held while the response is written
+	once    sync.Once
+	closed  chan struct{}
+}
+
+// takeStream answers 200 and returns the stream of an extended CONNECT.
+func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
+	h := w.Header()
+	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Accept"} {
+		delete(h, name)
+	}
+	delete(h, "Sec-WebSocket-Accept") //nolint:canonicalheader // as upstreams spell it
+	s := &stream{
+		body: r.Body, w: w, control: http.NewResponseController(w),
+		remote: address(r.RemoteAddr), closed: make(chan struct{}),
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		s.local = local
+	} else {
+		s.local = address("")
+	}
+	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
+	if reader != nil {
+		s.restore = append(s.restore, reader.Override(forever, 0))
+	}
+	if writer != nil {
+		s.restore = append(s.restore, writer.Override(forever, 0, 0))
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := s.control.Flush(); err != nil {
+		return nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.body.Read(p)
+	if err != nil && s.gone() {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+// Write sends p at once: a frame that waits in a buffer is no frame.
+func (s *stream) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.gone() {
+		return 0, net.ErrClosed
+	}
+	n, err := s.w.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, s.control.Flush()
+}
+
+// Close ends reads and writes. The stream itself ends when its handler returns.
+func (s *stream) Close() error {
+	s.once.Do(func() {
+		close(s.closed)
+		past := time.Unix(1, 0)
+		_ = s.control.SetReadDeadline(past)
+		_ = s.control.SetWriteDeadline(past)
+		s.writing.Lock() // whoever writes is done
+		defer s.writing.Unlock()
+		for _, restore := range s.restore {
+			restore()
+		}
+	})
+	return nil
+}
+
+func (s *stream) gone() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *stream) LocalAddr() net.Addr  { return s.local }
+func (s *stream) RemoteAddr() net.Addr { return s.remote }
+
+func (s *stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+func (s *stream) SetReadDeadline(t time.Time) error  { return s.control.SetReadDeadline(t) }
+func (s *stream) SetWriteDeadline(t time.Time) error { return s.control.SetWriteDeadline(t) }
+
+// address is a textual address of a stream.
+type address string
+
+func (address) Network() string  { return "stream" }
+func (a address) String() string { return string(a) }
+
+// Interface guard
+var _ net.Conn = (*stream)(nil)

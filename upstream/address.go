@@ -1,0 +1,152 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Address is a WebSocket upstream as an operator writes it.
+type Address struct {
+	// Secure: TLS towards the backend (wss://).
+	Secure bool
+	// Dial is the address as reverse_proxy's own words take it.
+	Dial string
+	// Path is the URL's path, escaped or with placeholders.
+	Path string
+	// HasPath tells an address without a path from one with the path /.
+	HasPath bool
+}
+
+// ParseAddress reads ws://host[:port][/path], wss://host[:port][/path],
+// host[:port], or a Caddy network address such as unix//run/chat.sock. The
+// port is 80 without TLS and 443 with; a range of ports is several upstreams.
+// Placeholders may stand in the path of a URL, and anywhere in an address
+// without a scheme.
+func ParseAddress(s string) (Address, error) {
+	if s == "" {
+		return Address{}, errors.New("empty upstream address")
+	}
+	scheme, rest, found := strings.Cut(s, "://")
+	if !found {
+		return plainAddress(s)
+	}
+	var a Address
+	switch strings.ToLower(scheme) {
+	case "ws":
+	case "wss":
+		a.Secure = true
+	case "http":
+		return a, fmt.Errorf("upstream %q: want ws:// instead of http://", s)
+	case "https":
+		return a, fmt.Errorf("upstream %q: want wss:// instead of https://", s)
+	default:
+		return a, fmt.Errorf("upstream %q: unknown scheme %q: want ws:// or wss://", s, scheme)
+	}
+	host, path, hasPath := strings.Cut(rest, "/")
+	if hasPath {
+		a.Path, a.HasPath = "/"+path, true
+	}
+	if strings.ContainsAny(rest, "?#") {
+		return a, fmt.Errorf("upstream %q: a query or a fragment has no place here: the handshake's own query is passed on", s)
+	}
+	if strings.Contains(host, "@") {
+		return a, fmt.Errorf("upstream %q: no user or password in an address: use header_up Authorization", s)
+	}
+	if strings.ContainsAny(host, "{}") {
+		return a, fmt.Errorf("upstream %q: host and port of a URL must be constant: placeholders may stand in its path", s)
+	}
+	return a, a.finish(s, host)
+}
+
+// finish checks host and port, and the path.
+func (a *Address) finish(s, host string) error {
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		name, port = host[:i], host[i+1:]
+		if err := checkPort(port); err != nil {
+			return fmt.Errorf("upstream %q: %w", s, err)
+		}
+	}
+	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
+		name = name[1 : len(name)-1]
+		if net.ParseIP(name) == nil {
+			return fmt.Errorf("upstream %q: %q is no IPv6 address", s, name)
+		}
+	} else if strings.ContainsAny(name, ":[] ") {
+		return fmt.Errorf("upstream %q: %q is no host: an IPv6 address stands in brackets", s, name)
+	}
+	if name == "" {
+		return fmt.Errorf("upstream %q: no host", s)
+	}
+	if port == "" {
+		port = "80"
+		if a.Secure {
+			port = "443"
+		}
+	}
+	a.Dial = net.JoinHostPort(name, port)
+	if a.HasPath && !strings.Contains(a.Path, "{") {
+		if _, err := url.PathUnescape(a.Path); err != nil {
+			return fmt.Errorf("upstream %q: path: %w", s, err)
+		}
+		a.Path = (&url.URL{Path: mustUnescape(a.Path), RawPath: a.Path}).EscapedPath()
+	}
+	return nil
+}
+
+func mustUnescape(s string) string {
+	out, err := url.PathUnescape(s)
+	if err != nil {
+		return s
+	}
+	return out
+}
+
+// checkPort takes a port or a range of ports.
+func checkPort(s string) error {
+	from, to, ranged := strings.Cut(s, "-")
+	low, err := portNumber(from)
+	if err != nil || !ranged {
+		return err
+	}
+	high, err := portNumber(to)
+	if err != nil {
+		return err
+	}
+	if high < low {
+		return fmt.Errorf("port range %s ends before it begins", s)
+	}
+	if high-low > 1000 {
+		return fmt.Errorf("port range %s: more than 1000 ports", s)
+	}
+	return nil
+}
+
+func portNumber(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, fmt.Errorf("port %q: want 1 to 65535", s)
+	}
+	return n, nil
+}
+
+// plainAddress takes what reverse_proxy takes without a scheme.
+func plainAddress(s string) (Address, error) {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ":") && len(s) == 1 {
+		return Address{}, fmt.Errorf("upstream %q: no host", s)
+	}
+	if strings.HasPrefix(s, "unix/") || strings.HasPrefix(s, "unix+h2c/") || strings.Contains(s, "{") {
+		if strings.HasPrefix(s, "unix+h2c/") {
+			return Address{}, fmt.Errorf("upstream %q: h2c cannot carry an Upgrade: want unix/", s)
+		}
+		return Address{Dial: s}, nil
+	}
+	if i := strings.IndexByte(s, '/'); i >= 0 && !strings.HasPrefix(s, "tcp") && !strings.HasPrefix(s, "fd/") {
+		return Address{}, fmt.Errorf("upstream %q: an address with a path needs its scheme: ws://%s", s, s)
+	}
+	return Address{Dial: s}, nil
+}

@@ -1,0 +1,225 @@
+package upstream
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/wsgate/wsgate/internal/handshake"
+)
+
+type headersHandler = headers.Handler
+
+// keyHeader is how RFC 6455 spells it, and Caddy stores it: net/http's own
+// spelling is another.
+const keyHeader = "Sec-WebSocket-Key"
+
+// tap is the transport of the embedded reverse_proxy: the real one, with an
+// eye on the answer.
+type tap struct{ inner http.RoundTripper }
+
+// RoundTrip sends a request. If it is a handshake and the backend says 101,
+// rightly, the connection is taken out of the response.
+func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
+	a, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return t.inner.RoundTrip(req) // a health check
+	}
+	var conn net.Conn
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }}
+	res, err := t.inner.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+		res, err = a.take(req, res, conn)
+	}
+	if err != nil {
+		a.failure = err
+	}
+	return res, err
+}
+
+// take checks the 101, takes the connection, and returns an answer that makes
+// reverse_proxy go home.
+func (a *attempt) take(req *http.Request, res *http.Response, conn net.Conn) (*http.Response, error) {
+	var key string
+	if keys := req.Header[keyHeader]; len(keys) > 0 {
+		key = keys[0]
+	}
+	if err := handshake.Claims(req.Header, res.Header, key); err != nil {
+		return nil, errors.Join(err, res.Body.Close())
+	}
+	early, err := buffered(res, conn)
+	if err != nil {
+		return nil, errors.Join(err, res.Body.Close())
+	}
+	info, _ := reverseproxy.GetDialInfo(req.Context())
+	dial := info.String()
+	if info.Upstream != nil {
+		dial = info.Upstream.Dial
+	}
+	a.accepted = &Accepted{
+		Conn: bare(conn), Early: early,
+		Upstream: dial, Dynamic: a.dynamic || strings.Contains(dial, "{"),
+		Header:  a.forClient(res),
+		Release: count(dial),
+	}
+	return &http.Response{
+		Status: res.Status, StatusCode: res.StatusCode,
+		Proto: res.Proto, ProtoMajor: res.ProtoMajor, ProtoMinor: res.ProtoMinor,
+		Header: a.accepted.Header.Clone(), Body: http.NoBody, Request: req,
+	}, nil
+}
+
+// buffered returns what the transport has read behind the 101, without waiting
+// for more: with a deadline in the past only what is there already comes.
+func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
+	if conn == nil {
+		return nil, errors.New("the transport does not show its connection")
+	}
+	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return nil, fmt.Errorf("taking the backend's connection: %w", err)
+	}
+	var early []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := res.Body.(interface{ Read([]byte) (int, error) }).Read(buf)
+		early = append(early, buf[:n]...)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			break // an end that came with the 101: the tunnel will see it again
+		}
+	}
+	return early, conn.SetDeadline(time.Time{})
+}
+
+// bare takes off Caddy's wrapper for a transport's read_timeout and
+// write_timeout: they are meant for answers, and would end a quiet tunnel.
+func bare(conn net.Conn) net.Conn {
+	v := reflect.ValueOf(conn)
+	if v.Kind() == reflect.Pointer && v.Type().String() == "*reverseproxy.tcpRWTimeoutConn" {
+		if tcp, ok := v.Elem().FieldByName("TCPConn").Interface().(*net.TCPConn); ok {
+			return tcp
+		}
+	}
+	return conn
+}
+
+// dropped never go from a backend's 101 to the client: hop by hop, told by us,
+// or telling too much.
+var dropped = []string{
+	"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
+	"Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length",
+}
+
+// forClient returns the header of the 101 as the client gets it.
+func (a *attempt) forClient(res *http.Response) http.Header {
+	h := res.Header.Clone()
+	for name := range connectionTokens(h) {
+		h.Del(name)
+	}
+	for _, name := range dropped {
+		delete(h, name)
+	}
+	for _, name := range []string{"Protocol", "Extensions"} {
+		if v, ok := h["Sec-Websocket-"+name]; ok {
+			delete(h, "Sec-Websocket-"+name)
+			h["Sec-WebSocket-"+name] = v
+		}
+	}
+	h.Add("Via", fmt.Sprintf("%d.%d Caddy", res.ProtoMajor, res.ProtoMinor))
+	if a.response != nil && a.response.Response != nil {
+		if require := a.response.Response.Require; require == nil || require.Match(res.StatusCode, res.Header) {
+			a.response.Response.ApplyTo(h, a.repl)
+		}
+	}
+	return h
+}
+
+// connectionTokens yields the fields that Connection declares hop by hop.
+func connectionTokens(h http.Header) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range h["Connection"] {
+			for name := range strings.SplitSeq(line, ",") {
+				if name = strings.TrimSpace(name); name != "" && !yield(name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// asUpgrade makes an extended CONNECT the HTTP/1.1 handshake that goes
+// upstream (RFC 8441 §5). Done before reverse_proxy sees it, so that whatever
+// it decides by the Upgrade header, it decides rightly.
+func asUpgrade(r *http.Request) *http.Request {
+	out := *r
+	out.Method = http.MethodGet
+	out.Header = r.Header.Clone()
+	out.Header.Del(":protocol")
+	out.Header.Set("Upgrade", "websocket")
+	out.Header.Set("Connection", "Upgrade")
+	out.Header.Set("Sec-WebSocket-Version", "13")
+	key := make([]byte, 16)
+	_, _ = rand.Read(key) // never fails
+	out.Header.Set(keyHeader, base64.StdEncoding.EncodeToString(key))
+	out.Body, out.ContentLength = http.NoBody, 0
+	return &out
+}
+
+// The optional interfaces of a transport that reverse_proxy asks for.
+
+// OverrideHealthCheckScheme is the inner transport's.
+func (t *tap) OverrideHealthCheckScheme(base *url.URL, port string) {
+	if o, ok := t.inner.(reverseproxy.HealthCheckSchemeOverriderTransport); ok {
+		o.OverrideHealthCheckScheme(base, port)
+	}
+}
+
+// ProxyProtocolEnabled is the inner transport's.
+func (t *tap) ProxyProtocolEnabled() bool {
+	p, ok := t.inner.(reverseproxy.ProxyProtocolTransport)
+	return ok && p.ProxyProtocolEnabled()
+}
+
+// RequestHeaderOps is the inner transport's.
+func (t *tap) RequestHeaderOps() *headers.HeaderOps {
+	if o, ok := t.inner.(reverseproxy.RequestHeaderOpsTransport); ok {
+		return o.RequestHeaderOps()
+	}
+	return nil
+}
+
+// RequiresContentLength is the inner transport's.
+func (t *tap) RequiresContentLength() bool {
+	c, ok := t.inner.(reverseproxy.ContentLengthRequiredTransport)
+	return ok && c.RequiresContentLength()
+}
+
+// once makes a function that has an effect the first time only.
+func once(f func()) func() {
+	var o sync.Once
+	return func() { o.Do(f) }
+}
+
+// Interface guards
+var (
+	_ http.RoundTripper                                = (*tap)(nil)
+	_ reverseproxy.HealthCheckSchemeOverriderTransport = (*tap)(nil)
+	_ reverseproxy.ProxyProtocolTransport              = (*tap)(nil)
+	_ reverseproxy.RequestHeaderOpsTransport           = (*tap)(nil)
+	_ reverseproxy.ContentLengthRequiredTransport      = (*tap)(nil)
+)
