@@ -1,0 +1,4 @@
+// Package matchers answers: is this request of that kind? One file for each
+// matcher. time_window and env_flag need no request, so they are also rules of
+// a gate ([gate.Rule]).
+package matchers

@@ -1,0 +1,214 @@
+package matchers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types/ref"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+func init() {
+	caddy.RegisterModule(new(EnvFlag))
+}
+
+// EnvFlag matches while flags are set. A flag is looked for as a variable of
+// the request (the `vars` and `map` directives), then among the live flags
+// (`PUT /wsgate/flags/NAME`), then in the environment of the process, which is
+// as it was when the process started. As a rule of a gate it has no request,
+// so the last two count, and it follows a live flag at once.
+type EnvFlag struct {
+	// The flags; all of them must be set. At least one.
+	Flags []FlagTest `json:"flags,omitempty"`
+}
+
+// FlagTest is a flag with what it must be.
+type FlagTest struct {
+	// The flag's name: letters, digits and `_`, not beginning with a digit.
+	Name string `json:"name,omitempty"`
+
+	// The value it must have, exactly. Without one: any but the empty string,
+	// `0`, `false`, `off` and `no`.
+	Value string `json:"value,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*EnvFlag) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.matchers.env_flag",
+		New: func() caddy.Module { return new(EnvFlag) },
+	}
+}
+
+// Validate refuses flags that cannot be.
+func (m *EnvFlag) Validate() error {
+	if len(m.Flags) == 0 {
+		return errors.New("env_flag: no flag: want a name")
+	}
+	for _, f := range m.Flags {
+		if err := registry.ValidFlagName(f.Name); err != nil {
+			return fmt.Errorf("env_flag: %w", err)
+		}
+		if err := registry.ValidFlagValue(f.Value); err != nil {
+			return fmt.Errorf("env_flag %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// Match reports whether all flags are set for the request.
+func (m *EnvFlag) Match(r *http.Request) bool {
+	for _, f := range m.Flags {
+		value, ok := "", false
+		switch v := caddyhttp.GetVar(r.Context(), f.Name).(type) {
+		case nil:
+			value, ok = ambient(f.Name)
+		case string:
+			value, ok = v, true
+		default:
+			value, ok = fmt.Sprint(v), true
+		}
+		if !ok || !f.met(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// MatchWithError is Match; it never fails.
+func (m *EnvFlag) MatchWithError(r *http.Request) (bool, error) { return m.Match(r), nil }
+
+// Eval implements gate.Rule. A flag does not change by the clock.
+func (m *EnvFlag) Eval(time.Time) (holds bool, next time.Time, err error) {
+	for _, f := range m.Flags {
+		if value, ok := ambient(f.Name); !ok || !f.met(value) {
+			return false, time.Time{}, nil
+		}
+	}
+	return true, time.Time{}, nil
+}
+
+// Notify implements gate.Notifier: live flags say when they change.
+func (m *EnvFlag) Notify(changed func()) (stop func()) {
+	stops := make([]func(), len(m.Flags))
+	for i, f := range m.Flags {
+		stops[i] = registry.WatchFlag(f.Name, changed)
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// Describe shows the flags, and where their values come from. The values of
+// the process environment stay out: they may be secrets.
+func (m *EnvFlag) Describe(time.Time) map[string]any {
+	first := m.Flags[0]
+	source := "unset"
+	if _, ok := registry.Flag(first.Name); ok {
+		source = "live"
+	} else if _, ok := os.LookupEnv(first.Name); ok {
+		source = "environment"
+	}
+	d := map[string]any{"name": first.Name, "source": source}
+	if first.Value != "" {
+		d["value"] = first.Value
+	}
+	if len(m.Flags) > 1 {
+		names := make([]string, len(m.Flags))
+		for i, f := range m.Flags {
+			names[i] = f.Name
+		}
+		d["names"] = names
+	}
+	return d
+}
+
+// ambient looks a flag up without a request.
+func ambient(name string) (string, bool) {
+	if value, ok := registry.Flag(name); ok {
+		return value, true
+	}
+	return os.LookupEnv(name)
+}
+
+// met compares a value with what is wanted.
+func (f FlagTest) met(value string) bool {
+	if f.Value != "" {
+		return value == f.Value
+	}
+	for _, no := range [...]string{"", "0", "false", "off", "no"} {
+		if strings.EqualFold(value, no) {
+			return false
+		}
+	}
+	return true
+}
+
+// UnmarshalCaddyfile reads
+//
+//	env_flag <NAME> [<value>]
+//
+// Several lines must all hold.
+func (m *EnvFlag) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	for d.Next() {
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.Err("env_flag: want a name, and the value it must have if it must have one")
+		}
+		if len(args) > 2 {
+			return d.Errf("env_flag %s: want one value at most, got %q", args[0], strings.Join(args[1:], " "))
+		}
+		f := FlagTest{Name: args[0]}
+		if len(args) == 2 {
+			if f.Value = args[1]; f.Value == "" {
+				return d.Errf("env_flag %s: an empty value means unset: want another, or `not env_flag %s`", f.Name, f.Name)
+			}
+		}
+		if d.NextBlock(d.Nesting()) {
+			return d.Errf("env_flag %s: takes no block", f.Name)
+		}
+		m.Flags = append(m.Flags, f)
+		if err := m.Validate(); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return nil
+}
+
+// CELLibrary makes env_flag("NAME") and env_flag("NAME", "value") expressions.
+func (*EnvFlag) CELLibrary(caddy.Context) (cel.Library, error) {
+	return caddyhttp.CELMatcherImpl("env_flag", "env_flag_request_list",
+		[]*cel.Type{cel.ListType(cel.StringType)},
+		func(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
+			words, err := stringList(data)
+			if err != nil {
+				return nil, err
+			}
+			m := new(EnvFlag)
+			return m, m.UnmarshalCaddyfile(words.dispenser("env_flag"))
+		})
+}
+
+// Interface guards
+var (
+	_ caddy.Validator                   = (*EnvFlag)(nil)
+	_ caddyfile.Unmarshaler             = (*EnvFlag)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*EnvFlag)(nil)
+	_ caddyhttp.RequestMatcher          = (*EnvFlag)(nil)
+	_ caddyhttp.CELLibraryProducer      = (*EnvFlag)(nil)
+	_ gate.Rule                         = (*EnvFlag)(nil)
+	_ gate.Notifier                     = (*EnvFlag)(nil)
+	_ gate.Describer                    = (*EnvFlag)(nil)
+)
