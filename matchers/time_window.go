@@ -3,6 +3,7 @@ package matchers
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -152,7 +153,9 @@ func parseLine(d *caddyfile.Dispenser) (Window, error) {
 				}
 			}
 			return w, nil
-		case word[0] >= '0' && word[0] <= '9':
+		case word == "":
+			return w, d.Err("time_window: an empty word: want hours, days, a zone, and except")
+		case strings.ContainsRune("0123456789", rune(word[0])):
 			w.Hours = append(w.Hours, word)
 		case window.IsDays(word):
 			w.Days = append(w.Days, word)
