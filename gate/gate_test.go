@@ -147,18 +147,19 @@ func TestPlanTakesTheOperatorsWordsFirst(t *testing.T) {
 		name   string
 		on     OnClose
 		v      Verdict
-		own    *OnClose
+		o      *Override
 		reason string
 		code   uint16
 	}{
 		{"configured words", configured, byRule, nil, "closed for the night", 1013},
 		{"no words: the verdict's", OnClose{Drain: true}, byRule, nil, "w does not hold", 1013},
-		{"the switch's reason", configured, byHand, nil, "db migration", 1013},
-		{"the switch's own close reason", OnClose{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &OnClose{Reason: "back soon"}, "back soon", 1012},
+		{"the switch's reason", configured, byHand, &Override{Reason: "db migration"}, "db migration", 1013},
+		{"a switch without words", configured, Verdict{Cause: CauseOverride, Reason: "switched off"}, &Override{}, "closed for the night", 1013},
+		{"the switch's own close reason", OnClose{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &Override{Reason: "db migration", OnClose: &OnClose{Reason: "back soon"}}, "back soon", 1012},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := tt.on.Plan(start, tt.v, tt.own)
+			d := tt.on.Plan(start, tt.v, tt.o)
 			if d.Reason != tt.reason || d.Code != tt.code || !d.Deadline.Equal(start.Add(tt.on.Deadline)) {
 				t.Errorf("got %+v", d)
 			}

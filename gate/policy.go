@@ -76,16 +76,16 @@ type Drain struct {
 	Reason   string
 }
 
-// Plan returns what an OnClose means at a moment. An operator's own words
-// (the override's reason) go before those of the configuration.
-func (c OnClose) Plan(now time.Time, v Verdict, own *OnClose) Drain {
+// Plan returns what an OnClose means at a moment. An operator's words go before
+// those of the configuration, and those before the verdict's.
+func (c OnClose) Plan(now time.Time, v Verdict, o *Override) Drain {
 	d := Drain{Deadline: now.Add(c.Deadline), Code: c.Code, Reason: c.Reason}
 	if d.Code == 0 {
 		d.Code = CodeTryAgainLater
 	}
-	ownWords := own != nil && own.Reason != ""
-	if v.Cause == CauseOverride && v.Reason != "" && !ownWords {
-		d.Reason = v.Reason
+	ownWords := o != nil && o.OnClose != nil && o.OnClose.Reason != ""
+	if o != nil && o.Reason != "" && !ownWords {
+		d.Reason = o.Reason
 	}
 	if d.Reason == "" {
 		d.Reason = v.Reason

@@ -163,12 +163,11 @@ func (e *Entry) treat(now time.Time) {
 	if s.Open || !s.OnClose.Drain {
 		return
 	}
-	var own *gate.OnClose
 	by := tunnel.ByGate
 	if s.Override != nil {
-		own, by = s.Override.OnClose, tunnel.ByOperator
+		by = tunnel.ByOperator
 	}
-	e.beginDrain(s.OnClose.Plan(now, s.Verdict, own), by)
+	e.beginDrain(s.OnClose.Plan(now, s.Verdict, s.Override), by)
 }
 
 // beginDrain tells every open tunnel to end by the deadline. A tunnel that was

@@ -108,6 +108,7 @@ func TestPromise1GateThatIsGoneDrains(t *testing.T) {
 	echoes(t, c, "here")
 	gone := s.options
 	gone.Sites = strings.Replace(gone.Sites, "gate chat", "gate other", 1)
+	gone.Sites = strings.Replace(gone.Sites, "on_close drain 5s", "", 1)
 	s.MustLoad(gone)
 	closedWith(t, c, 1012, "gate was removed from the configuration", limit)
 

@@ -194,8 +194,8 @@ func TestA9OpenTunnelsAreCounted(t *testing.T) {
 	if one.tunnels() != 4 || two.tunnels() != 4 {
 		t.Errorf("eight tunnels over a reload went %d to %d", one.tunnels(), two.tunnels())
 	}
-	one.CloseClientConnections()
 	one.Close()
+	one.die()
 	s.Await("the lost backend's tunnels to end", func() bool { return one.tunnels() == 0 })
 	for range 3 {
 		echoes(t, s.dial("/ws/"), "failed over")

@@ -27,14 +27,14 @@ type backend struct {
 	mu       sync.Mutex
 	requests []string // request URIs as they came
 	headers  []http.Header
-	open     int
+	open     map[*websocket.Conn]bool
 }
 
 func newBackend(t *testing.T) *backend {
 	t.Helper()
-	b := &backend{}
+	b := &backend{open: make(map[*websocket.Conn]bool)}
 	b.Server = httptest.NewUnstartedServer(http.HandlerFunc(b.serve))
-	t.Cleanup(b.CloseClientConnections)
+	t.Cleanup(b.die)
 	return b
 }
 
@@ -51,18 +51,21 @@ func (b *backend) serve(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.requests = append(b.requests, r.RequestURI)
 	b.headers = append(b.headers, r.Header.Clone())
-	b.open++
 	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		b.open--
-		b.mu.Unlock()
-	}()
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return
 	}
-	defer c.CloseNow()
+	c.SetReadLimit(-1)
+	b.mu.Lock()
+	b.open[c] = true
+	b.mu.Unlock()
+	defer func() {
+		_ = c.CloseNow()
+		b.mu.Lock()
+		delete(b.open, c)
+		b.mu.Unlock()
+	}()
 	for {
 		kind, data, err := c.Read(context.Background())
 		if err != nil {
@@ -85,7 +88,16 @@ func (b *backend) asked() []string {
 func (b *backend) tunnels() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.open
+	return len(b.open)
+}
+
+// die breaks every connection, as a backend does that is killed.
+func (b *backend) die() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.open {
+		_ = c.CloseNow()
+	}
 }
 
 // port is where the backend listens.
