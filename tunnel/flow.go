@@ -1,0 +1,269 @@
+package tunnel
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// What a flow has met. Bits of flow.met, set by whoever has the hand.
+const (
+	// sawClose: a whole close frame of the source has passed.
+	sawClose uint32 = 1 << iota
+	// ended: the source has nothing more.
+	ended
+	// told: our close frame is in, or cannot be put in any more. Nothing is
+	// forwarded from here on.
+	told
+	// stopped: the tunnel has ended.
+	stopped
+)
+
+// flow is one direction. Reading is the right of whoever runs it: the set
+// while it is parked, else its pump. Writing is the right of whoever has the
+// hand.
+type flow struct {
+	// Set once by New.
+	t  *Tunnel
+	up bool
+
+	// Safe for concurrent use.
+	bytes, messages atomic.Int64
+	met             atomic.Uint32
+	order           atomic.Pointer[[]byte] // a close frame to be put in
+
+	hand sync.Mutex // guards the fields below, and the right to write
+
+	frames tracker
+	parked bool
+	slot   int32  // in the set
+	text   []byte // of a close frame that is passing
+}
+
+func (f *flow) init(t *Tunnel, up bool) { f.t, f.up, f.slot = t, up, -1 }
+
+func (f *flow) source() *side {
+	if f.up {
+		return &f.t.client
+	}
+	return &f.t.upstream
+}
+
+func (f *flow) sink() *side {
+	if f.up {
+		return &f.t.upstream
+	}
+	return &f.t.client
+}
+
+func (f *flow) is(bits uint32) bool { return f.met.Load()&bits != 0 }
+
+// settled reports whether nothing more is to come from or through the flow.
+func (f *flow) settled(closing bool) bool {
+	if !closing {
+		return f.is(ended)
+	}
+	return f.is(ended) || f.is(sawClose) && f.order.Load() == nil
+}
+
+// start begins to relay, with what came early.
+func (f *flow) start(early []byte) {
+	f.hand.Lock()
+	if len(early) == 0 && f.source().kind == plain && f.park() {
+		f.release()
+		return
+	}
+	go f.pumpEarly(early)
+}
+
+// count counts bytes that were written.
+func (f *flow) count(n int) {
+	f.bytes.Add(int64(n))
+	if f.up {
+		f.t.totals.BytesUp.Add(int64(n))
+	} else {
+		f.t.totals.BytesDown.Add(int64(n))
+	}
+}
+
+// track runs bytes past the tracker. The hand is held.
+func (f *flow) track(p []byte) {
+	for len(p) > 0 {
+		p = p[f.step(p):]
+	}
+}
+
+// step runs bytes past the tracker up to the end of a frame, and returns how
+// many. The hand is held.
+func (f *flow) step(p []byte) int {
+	n, payload, e := f.frames.step(p)
+	if len(payload) > 0 && f.frames.header[0]&opcodeBits == opClose && len(f.text)+len(payload) <= maxControl {
+		f.text = append(f.text, payload...)
+	}
+	f.note(e)
+	return n
+}
+
+// note takes notice of what the tracker met. The hand is held.
+func (f *flow) note(e event) {
+	switch e {
+	case messageEnd:
+		if f.is(told) {
+			return // discarded
+		}
+		f.messages.Add(1)
+		if f.up {
+			f.t.totals.MessagesUp.Add(1)
+		} else {
+			f.t.totals.MessagesDown.Add(1)
+		}
+	case closeEnd:
+		f.closed()
+	}
+}
+
+// closed takes notice of the source's close frame. The hand is held.
+func (f *flow) closed() {
+	if key, masked := f.frames.key(); masked {
+		mask(f.text, key)
+	}
+	v := verdict{by: ByUpstream}
+	if f.up {
+		v.by = ByClient
+	}
+	v.code, v.reason = parseClose(f.text)
+	f.text = nil
+	f.met.Or(sawClose)
+	t := f.t
+	t.mu.Lock()
+	t.judge(v)
+	if t.verdict.code == 0 && t.verdict.err == nil {
+		t.verdict.code, t.verdict.reason = v.code, v.reason
+	}
+	t.mu.Unlock()
+	go t.review() // which may want our hand
+}
+
+// put has a close frame written as soon as the flow stands between two frames.
+// It does not wait for that.
+func (f *flow) put(frame []byte) {
+	f.order.Store(&frame)
+	f.obey()
+}
+
+// obey carries out an order if it can be done at once, and has it done by a
+// goroutine where that could block. If the hand is taken, whoever has it
+// obeys when it lets go.
+func (f *flow) obey() {
+	if !f.hand.TryLock() {
+		return
+	}
+	order := f.order.Load()
+	switch {
+	case order == nil || f.is(stopped):
+	case f.is(told|sawClose) || f.is(ended) && !f.frames.boundary():
+		f.met.Or(told) // too late
+		f.order.Store(nil)
+	case !f.frames.boundary(): // whoever brings the rest of the frame obeys
+	case f.parked:
+		if f.sink().kind == plain && f.tryWrite(*order) == len(*order) {
+			f.met.Or(told)
+			f.order.Store(nil)
+			go f.t.review()
+			break
+		}
+		f.unpark()
+		go f.pumpOrder()
+		return // the hand goes with it
+	default: // the pump is reading
+		go f.pumpOnce()
+		return
+	}
+	f.hand.Unlock()
+}
+
+// release lets go of the hand, and obeys what came meanwhile.
+func (f *flow) release() {
+	f.hand.Unlock()
+	if f.order.Load() != nil {
+		f.obey()
+	}
+}
+
+// putIn writes an order that waits, if the flow stands between two frames. The
+// hand is held.
+func (f *flow) putIn() error {
+	order := f.order.Load()
+	if order == nil || !f.frames.boundary() {
+		return nil
+	}
+	var err error
+	if !f.is(told | sawClose) {
+		_, err = f.sink().conn.Write(*order)
+	}
+	f.met.Or(told)
+	f.order.Store(nil)
+	go f.t.review()
+	return err
+}
+
+// forward passes bytes on, and an order between two frames. The hand is held.
+func (f *flow) forward(p []byte) error {
+	for len(p) > 0 {
+		if err := f.putIn(); err != nil {
+			return err
+		}
+		n := len(p)
+		if f.order.Load() != nil {
+			n = f.step(p) // at most to the end of this frame
+			if f.is(sawClose) {
+				f.order.Store(nil)
+				defer f.met.Or(told) // once this frame has gone
+			}
+		} else {
+			f.track(p)
+		}
+		if err := f.write(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return f.putIn()
+}
+
+// write writes bytes that have passed the tracker. The hand is held.
+func (f *flow) write(p []byte) error {
+	if f.is(told) {
+		return nil
+	}
+	n, err := f.sink().conn.Write(p)
+	f.count(n)
+	if err != nil {
+		f.met.Or(told) // a frame may be cut now: nothing more may follow
+	}
+	return err
+}
+
+// deaf has everything discarded from now on: the destination is gone.
+func (f *flow) deaf() {
+	f.met.Or(told)
+	f.order.Store(nil)
+}
+
+// halfClosed passes a FIN on. False: the destination cannot end one direction
+// alone.
+func (f *flow) halfClosed() bool {
+	f.hand.Lock()
+	defer f.release()
+	return f.sink().closeWrite()
+}
+
+// stop ends the flow: nothing is read or written after it.
+func (f *flow) stop() {
+	f.hand.Lock()
+	defer f.hand.Unlock()
+	f.met.Or(stopped)
+	f.order.Store(nil)
+	if f.parked {
+		f.unpark()
+	}
+}

@@ -1,0 +1,94 @@
+package tunnel
+
+import (
+	"fmt"
+	"time"
+)
+
+// sourceEnded is called by a flow whose source has nothing more: err is nil
+// for a FIN. No lock is held.
+func (t *Tunnel) sourceEnded(f *flow, err error) {
+	if t.cutting.Load() {
+		return
+	}
+	t.mu.Lock()
+	lost := t.lost
+	by := ByUpstream
+	if f.up {
+		by = ByClient
+	}
+	if err == nil && lost == nil {
+		t.judge(verdict{by: by})
+	}
+	t.mu.Unlock()
+	switch {
+	case !f.up && (err != nil || lost != nil):
+		if err == nil {
+			err = lost
+		}
+		t.upstreamLost(err)
+	case err != nil: // the client is gone, and what it sent has been forwarded
+		t.broke("client", err)
+		go t.cut(false)
+	case !f.halfClosed():
+		go t.cut(true) // an HTTP/2 or HTTP/3 stream cannot end one direction alone
+	default:
+		t.review()
+	}
+}
+
+// sinkFailed is called by a flow whose destination takes nothing more. No
+// lock is held.
+func (t *Tunnel) sinkFailed(f *flow, err error) {
+	if t.cutting.Load() {
+		return
+	}
+	if !f.up {
+		t.broke("client", err)
+		go t.cut(false)
+		return
+	}
+	// What the upstream sent before it broke still goes to the client.
+	t.mu.Lock()
+	first := t.lost == nil && t.closing == nil
+	if t.lost == nil {
+		t.lost = err
+	}
+	if first {
+		t.after(lostGrace)
+	}
+	t.mu.Unlock()
+	if t.down.is(ended) {
+		t.upstreamLost(err)
+	}
+	t.review()
+}
+
+// upstreamLost tells the client that its backend has broken off (1014), unless
+// a close frame has gone down already.
+func (t *Tunnel) upstreamLost(err error) {
+	t.broke("upstream", err)
+	t.mu.Lock()
+	if t.closing != nil {
+		t.mu.Unlock()
+		t.review()
+		return
+	}
+	c := Closing{By: ByError, Code: codeBadGateway, Reason: "backend connection lost", Deadline: time.Now().Add(lostGrace)}
+	t.closing = &c
+	if t.verdict.code == 0 && !t.down.is(sawClose) {
+		t.verdict.code, t.verdict.reason = c.Code, c.Reason
+	}
+	t.after(lostGrace)
+	t.mu.Unlock()
+	t.up.deaf()
+	t.down.put(closeFrame(c.Code, c.Reason, false))
+	t.review()
+}
+
+// broke notes a connection that broke.
+func (t *Tunnel) broke(side string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.judge(verdict{by: ByError, err: fmt.Errorf("%s connection: %w", side, err)})
+}

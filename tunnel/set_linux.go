@@ -1,0 +1,220 @@
+package tunnel
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// useSet lets tests take the way of other systems.
+var useSet atomic.Bool
+
+func init() { useSet.Store(true) }
+
+// wakeups is how many events are taken at once.
+const wakeups = 128
+
+// set is a private epoll instance, level-triggered, whose own descriptor is
+// watched by Go's poller: one goroutine for all quiet flows, woken when any of
+// them has something, and no system call to say that one is quiet again.
+type set struct {
+	fd  int
+	raw syscall.RawConn
+
+	mu    sync.Mutex // guards the fields below
+	flows []*flow
+	free  []int32
+}
+
+var sets struct {
+	once sync.Once
+	all  []*set
+	next atomic.Uint32
+}
+
+// theSet returns one of the sets, each in turn; nil if the system has none to
+// give. They live as long as the process.
+func theSet() *set {
+	sets.once.Do(func() {
+		for range max(1, min(runtime.GOMAXPROCS(0), maxSets)) {
+			if s := newSet(); s != nil {
+				sets.all = append(sets.all, s)
+			}
+		}
+	})
+	if len(sets.all) == 0 || !useSet.Load() {
+		return nil
+	}
+	return sets.all[int(sets.next.Add(1))%len(sets.all)]
+}
+
+// maxSets bounds the goroutines that serve quiet flows.
+const maxSets = 1
+
+func newSet() *set {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil
+	}
+	file := os.NewFile(uintptr(fd), "wsgate epoll")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return nil
+	}
+	s := &set{fd: fd, raw: raw}
+	go s.serve(file)
+	return s
+}
+
+// serve moves what small things the quiet flows have.
+func (s *set) serve(file *os.File) {
+	defer file.Close()
+	events := make([]unix.EpollEvent, wakeups)
+	woken := make([]*flow, 0, wakeups)
+	b := new(buffer)
+	for {
+		n := 0
+		err := s.raw.Read(func(fd uintptr) bool {
+			n = wait(int(fd), events)
+			return n != 0
+		})
+		if err != nil || n < 0 {
+			continue
+		}
+		s.mu.Lock()
+		woken = woken[:0]
+		for _, e := range events[:n] {
+			if f := s.flows[e.Fd]; f != nil {
+				woken = append(woken, f)
+			}
+		}
+		s.mu.Unlock()
+		for _, f := range woken {
+			f.wake(b)
+		}
+	}
+}
+
+// wait asks for events without waiting for any.
+func wait(fd int, events []unix.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// park puts a flow into the set. False: it has to wait by itself. The hand is
+// held.
+func (f *flow) park() bool {
+	src, s := f.source(), f.t.set
+	if s == nil || src.fd < 0 || f.is(stopped) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		f.slot, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		f.slot = int32(len(s.flows))
+		s.flows = append(s.flows, nil)
+	}
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: f.slot}
+	if err := unix.EpollCtl(s.fd, unix.EPOLL_CTL_ADD, int(src.fd), &e); err != nil {
+		s.free = append(s.free, f.slot)
+		return false
+	}
+	s.flows[f.slot] = f
+	f.parked = true
+	return true
+}
+
+// unpark takes a flow out of the set. The hand is held; from here on nobody
+// touches its sockets for it.
+func (f *flow) unpark() {
+	s := f.t.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = unix.EpollCtl(s.fd, unix.EPOLL_CTL_DEL, int(f.source().fd), nil) // open until we close it
+	s.flows[f.slot] = nil
+	s.free = append(s.free, f.slot)
+	f.slot, f.parked = -1, false
+}
+
+// wake is called by the set: the source has something, or has ended.
+func (f *flow) wake(b *buffer) {
+	f.hand.Lock()
+	if !f.parked {
+		f.hand.Unlock()
+		return
+	}
+	src, dst := f.source(), f.sink()
+	if src.kind != plain {
+		f.unpark()
+		go f.pumpWoken()
+		return
+	}
+	n, err := tryRead(int(src.fd), b[:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		f.release()
+	case n <= 0:
+		f.unpark()
+		go f.pumpEnded(readError(n, err))
+	case n == len(b) || dst.kind != plain || f.order.Load() != nil:
+		f.unpark()
+		own := borrow()
+		copy(own[:], b[:n])
+		go f.pumpFresh(own, n)
+	default:
+		f.relay(b, n)
+	}
+}
+
+// relay writes what was read, if it is taken at once. The hand is held.
+func (f *flow) relay(b *buffer, n int) {
+	f.track(b[:n])
+	if f.is(told) {
+		f.release()
+		return
+	}
+	w := f.tryWrite(b[:n])
+	f.count(w)
+	if w == n {
+		f.release()
+		return
+	}
+	f.unpark()
+	own := borrow()
+	copy(own[:], b[w:n])
+	go f.pumpTracked(own, n-w)
+}
+
+// tryWrite writes what the destination takes at once. An error shows again
+// when the rest is written. The hand is held, and the destination is plain.
+func (f *flow) tryWrite(p []byte) int {
+	n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(f.sink().fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// tryRead reads what is there.
+func tryRead(fd int, p []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}

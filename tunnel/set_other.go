@@ -1,0 +1,21 @@
+//go:build !linux
+
+package tunnel
+
+import "sync/atomic"
+
+// useSet is of no effect here: there is no set.
+var useSet atomic.Bool
+
+type set struct{}
+
+func theSet() *set { return nil }
+
+func (*flow) park() bool { return false }
+
+func (*flow) unpark() {}
+
+func (*flow) tryWrite([]byte) int { return 0 }
+
+// bulk has no shortcut here.
+func (*flow) bulk() error { return nil }

@@ -1,0 +1,126 @@
+package tunnel
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// side is one connection of a tunnel.
+type side struct {
+	conn net.Conn
+	fd   int32 // of its socket, -1 where unknown
+	kind kind
+}
+
+// kind is what can be done with a connection.
+type kind uint8
+
+const (
+	// opaque: read and write, nothing else is known of it.
+	opaque kind = iota
+	// layered: something above a socket that may hold bytes back (TLS, PROXY
+	// protocol). The socket says when it is worth reading.
+	layered
+	// plain: the socket itself.
+	plain
+)
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// errQuiet says that there is nothing to read just now.
+var errQuiet = errors.New("nothing to read")
+
+func newSide(conn net.Conn) side {
+	s := side{conn: conn, fd: -1}
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		s.kind = plain
+	default:
+		if beneath(conn) == nil {
+			return s
+		}
+		s.kind = layered
+	}
+	raw, err := s.raw()
+	if err != nil || raw.Control(func(fd uintptr) { s.fd = int32(fd) }) != nil {
+		s.kind, s.fd = opaque, -1
+	}
+	return s
+}
+
+// beneath returns the socket below a connection, nil where unknown.
+func beneath(conn net.Conn) net.Conn {
+	for {
+		switch c := conn.(type) {
+		case *net.TCPConn, *net.UnixConn:
+			return c
+		case interface{ NetConn() net.Conn }: // crypto/tls and what follows it
+			conn = c.NetConn()
+		case interface{ Raw() net.Conn }: // PROXY protocol
+			conn = c.Raw()
+		default:
+			return nil
+		}
+	}
+}
+
+// raw gives access to the socket.
+func (s *side) raw() (syscall.RawConn, error) {
+	c, ok := beneath(s.conn).(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return c.SyscallConn()
+}
+
+// closeWrite ends what is written. False: the connection cannot end one
+// direction alone.
+func (s *side) closeWrite() bool {
+	c, ok := s.conn.(interface{ CloseWrite() error })
+	if !ok {
+		return false
+	}
+	_ = c.CloseWrite() // a peer that is gone needs no FIN
+	return true
+}
+
+// abort tears whoever reads away, and whoever still writes at the deadline.
+func (s *side) abort(writes time.Time) {
+	_ = s.conn.SetReadDeadline(past)
+	_ = s.conn.SetWriteDeadline(writes)
+}
+
+// close ends the connection. TLS says goodbye only where the peer listens: it
+// would wait for a peer that does not read.
+func (s *side) close(gently bool) {
+	if socket := beneath(s.conn); !gently && socket != nil {
+		_ = socket.Close()
+	}
+	_ = s.conn.Close() // ends in any case
+}
+
+// isEnd reports whether a read error is a FIN.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }
+
+// drained reads what a layer still holds, without waiting for more: with a
+// deadline in the past only that comes.
+func (s *side) drained(t *Tunnel, p []byte) (int, error) {
+	_ = s.conn.SetReadDeadline(past)
+	n, err := s.conn.Read(p)
+	if n > 0 {
+		return n, nil
+	}
+	_ = s.conn.SetReadDeadline(time.Time{})
+	if t.cutting.Load() { // which set a deadline that we have just lifted
+		_ = s.conn.SetReadDeadline(past)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, errQuiet
+	}
+	return 0, err
+}

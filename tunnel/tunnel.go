@@ -1,0 +1,252 @@
+package tunnel
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lostGrace is how long the client of a lost upstream may take to answer.
+	lostGrace = 5 * time.Second
+	// closedGrace is how long peers that have closed by themselves may keep
+	// their connections open.
+	closedGrace = 10 * time.Second
+	// halfOpen is how long a tunnel with one direction ended may carry nothing
+	// in the other.
+	halfOpen = 2 * time.Minute
+)
+
+// Peer is one side of a tunnel.
+type Peer struct {
+	// Conn is the connection. From Start on the tunnel alone uses and closes it.
+	Conn net.Conn
+	// Early is what was read from it already: it came with the handshake.
+	Early []byte
+}
+
+// Options of a tunnel.
+type Options struct {
+	// Totals count what this and other tunnels forward. Nil: nobody asks.
+	Totals *Totals
+	// OnEnd is called once, when both connections are closed, from a goroutine
+	// of its own. Nil: nobody asks.
+	OnEnd func(*Tunnel, Result)
+}
+
+// Tunnel is one accepted WebSocket connection, both sides together. Its
+// methods are safe for concurrent use.
+type Tunnel struct {
+	// Set once by New.
+	totals *Totals
+	onEnd  func(*Tunnel, Result)
+
+	// Set once by Start.
+	opened           time.Time
+	client, upstream side
+	set              *set // where quiet flows wait; nil: each for itself
+
+	up, down flow
+
+	cutting atomic.Bool // the connections are being closed
+
+	mu        sync.Mutex // guards the fields below
+	started   bool
+	closing   *Closing
+	timer     *time.Timer
+	verdict   verdict
+	lost      error // the upstream takes nothing more
+	halfBytes int64 // seen when a half-open tunnel was last looked at
+	idleBytes int64
+	idleSince time.Time
+	done      chan struct{} // made by the first Wait
+	result    *Result
+}
+
+// verdict is who ended the tunnel, and with which words.
+type verdict struct {
+	by     By
+	code   uint16
+	reason string
+	err    error
+}
+
+// New returns a tunnel that is still to be started.
+func New(o Options) *Tunnel {
+	t := &Tunnel{totals: o.Totals, onEnd: o.OnEnd}
+	if t.totals == nil {
+		t.totals = new(Totals)
+	}
+	t.up.init(t, true)
+	t.down.init(t, false)
+	return t
+}
+
+// Start begins to relay and returns at once. A Close that came before is
+// carried out now.
+func (t *Tunnel) Start(client, upstream Peer) {
+	t.opened = time.Now()
+	t.client, t.upstream, t.set = newSide(client.Conn), newSide(upstream.Conn), theSet()
+	t.mu.Lock()
+	t.started = true
+	closing := t.closing
+	t.mu.Unlock()
+	t.up.start(client.Early)
+	t.down.start(upstream.Early)
+	if closing != nil {
+		t.carryOut(*closing)
+	}
+}
+
+// Abandon gives up a tunnel that was never started. OnEnd is not called.
+func (*Tunnel) Abandon() {}
+
+// Wait returns when the tunnel has ended.
+func (t *Tunnel) Wait() Result {
+	t.mu.Lock()
+	if t.result != nil {
+		defer t.mu.Unlock()
+		return *t.result
+	}
+	if t.done == nil {
+		t.done = make(chan struct{})
+	}
+	done := t.done
+	t.mu.Unlock()
+	<-done
+	return *t.result
+}
+
+// Close ends the tunnel: each side gets a close frame between two frames,
+// nothing more is forwarded after it, and when both have answered, at the
+// latest at the deadline, the connections are closed. Close does not wait for
+// any of that, and never blocks. Of several calls the first one's words count;
+// a later one with an earlier deadline shortens the wait.
+func (t *Tunnel) Close(c Closing) {
+	t.mu.Lock()
+	if t.closing != nil || t.result != nil {
+		if t.closing != nil && c.Deadline.Before(t.closing.Deadline) {
+			t.closing.Deadline = c.Deadline
+			if t.timer != nil {
+				t.timer.Reset(time.Until(c.Deadline))
+			}
+		}
+		t.mu.Unlock()
+		return
+	}
+	t.closing = &c
+	t.judge(verdict{by: c.By, code: c.Code, reason: TrimReason(c.Reason)})
+	started := t.started
+	t.mu.Unlock()
+	if started {
+		t.carryOut(c)
+	}
+}
+
+// carryOut puts the close frames in, and sees to it that the deadline is kept.
+func (t *Tunnel) carryOut(c Closing) {
+	t.up.put(closeFrame(c.Code, c.Reason, true))
+	t.down.put(closeFrame(c.Code, c.Reason, false))
+	t.mu.Lock()
+	t.after(time.Until(t.closing.Deadline))
+	t.mu.Unlock()
+	t.review()
+}
+
+// judge keeps the first word on how the tunnel ended. t.mu is held.
+func (t *Tunnel) judge(v verdict) {
+	if t.verdict.by == "" {
+		t.verdict = v
+	} else if t.verdict.err == nil {
+		t.verdict.err = v.err
+	}
+}
+
+// after has the tunnel looked at again. t.mu is held.
+func (t *Tunnel) after(d time.Duration) {
+	if t.timer == nil {
+		t.timer = time.AfterFunc(d, t.expire)
+	} else {
+		t.timer.Reset(d)
+	}
+}
+
+// expire is what the timer does.
+func (t *Tunnel) expire() {
+	t.mu.Lock()
+	moved := t.up.bytes.Load() + t.down.bytes.Load()
+	both := t.up.is(sawClose) && t.down.is(sawClose)
+	if t.closing == nil && t.lost == nil && !both && moved != t.halfBytes {
+		t.halfBytes = moved // a half-open tunnel that is still in use
+		t.after(halfOpen)
+		t.mu.Unlock()
+		return
+	}
+	lost := t.lost
+	if t.closing != nil {
+		lost = nil
+	}
+	t.mu.Unlock()
+	if lost != nil {
+		t.upstreamLost(lost)
+		return
+	}
+	t.cut(false)
+}
+
+// review decides what follows from what the flows have met.
+func (t *Tunnel) review() {
+	t.mu.Lock()
+	closing := t.closing != nil
+	settled := t.up.settled(closing) && t.down.settled(closing)
+	if !settled && !closing && t.lost == nil && t.result == nil {
+		switch {
+		case t.up.is(sawClose) && t.down.is(sawClose):
+			t.after(closedGrace)
+		case t.up.is(ended) || t.down.is(ended):
+			t.halfBytes = t.up.bytes.Load() + t.down.bytes.Load()
+			t.after(halfOpen)
+		}
+	}
+	t.mu.Unlock()
+	if settled {
+		go t.cut(true)
+	}
+}
+
+// cut closes both connections and ends the tunnel. Gently: everything was
+// said. Otherwise whoever is still writing is torn away.
+func (t *Tunnel) cut(gently bool) {
+	if !t.cutting.CompareAndSwap(false, true) {
+		return
+	}
+	patience := time.Now()
+	if gently {
+		patience = patience.Add(lostGrace) // a last frame may still be on its way out
+	}
+	t.client.abort(patience)
+	t.upstream.abort(patience)
+	t.up.stop()
+	t.down.stop()
+	t.client.close(gently)
+	t.upstream.close(gently)
+
+	t.mu.Lock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.judge(verdict{by: ByError})
+	t.result = &Result{
+		Stats: t.Stats(), Duration: time.Since(t.opened),
+		By: t.verdict.by, Code: t.verdict.code, Reason: t.verdict.reason, Err: t.verdict.err,
+	}
+	res, done := *t.result, t.done
+	t.mu.Unlock()
+	if t.onEnd != nil {
+		t.onEnd(t, res)
+	}
+	if done != nil {
+		close(done)
+	}
+}
