@@ -208,7 +208,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 			return nil, err
 		}
 	}
-	return httpcaddyfile.App{Name: "wsgate", Value: caddyconfig.JSON(app, nil)}, nil
+	return httpcaddyfile.App{Name: "wsgate", Value: caddyconfig.JSON(&app, nil)}, nil
 }
 
 // parseGate reads one gate of the global option.

@@ -26,8 +26,8 @@ const defaultHandshakeTimeout = 15 * time.Second
 // open, and hands the resulting tunnels to the gate. Requests that are no
 // opening handshake go to the next handler.
 //
-// These placeholders are available to later handlers, error routes and logs
-// once a handshake has been seen:
+// These placeholders are available to later handlers, error routes and logs,
+// for every request that comes this way:
 //
 // Placeholder | Description
 // ------------|-------------

@@ -34,17 +34,17 @@ const (
 // HTTP/1.1 the handler returns then, on HTTP/2 and HTTP/3 it stays with its
 // stream. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	a := &attempt{h: h, w: w, r: r, began: time.Now()}
+	a.verdict = h.entry.Verdict(a.began)
+	a.placeholders()
 	if !handshake.Is(r) {
 		return next.ServeHTTP(w, r)
 	}
-	a := &attempt{h: h, w: w, r: r, began: time.Now()}
 	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 
 	if err := handshake.Check(r); err != nil {
 		return a.malformed(err)
 	}
-	a.verdict = h.entry.Verdict(a.began)
-	a.placeholders()
 	if !a.verdict.Open {
 		return a.closed()
 	}
