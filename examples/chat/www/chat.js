@@ -72,7 +72,7 @@ function retry(what, words, after) {
   const until = Date.now() + pause;
   const tell = () => {
     const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-    show('closed', what, `${words} Next try in ${left} s.`.trim());
+    show('closed', what, `${words ? `${words} · ` : ""}next try in ${left} s`);
   };
   tell();
   ticker = setInterval(tell, 1000);
