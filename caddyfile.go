@@ -3,13 +3,13 @@ package wsgate
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/wsgate/wsgate/upstream"
+	"github.com/wsgate/wsgate/gate"
 )
 
 func init() {
@@ -25,18 +25,10 @@ type directive struct {
 	policyWords
 
 	helper    httpcaddyfile.Helper
+	matchers  caddy.ModuleMap
 	handler   *Handler
 	upstreams []address
-	dynamic   *caddyfile.Token
 	rest      []caddyfile.Segment // reverse_proxy's words
-	gate      caddyfile.Token     // where the gate is named
-}
-
-// address is an upstream and where it stands.
-type address struct {
-	upstream.Address
-	token  caddyfile.Token
-	scheme bool
 }
 
 // parseDirective reads
@@ -56,14 +48,15 @@ type address struct {
 //	}
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
+	p := &directive{helper: h, handler: new(Handler)}
+	p.start, p.seen = h.Token(), make(once)
 	matchers, err := h.ExtractMatcherSet()
 	if err != nil {
-		return nil, err
+		return nil, p.errf("%w", err)
 	}
+	p.matchers = matchers
 	h.Next()
-	p := &directive{helper: h, handler: new(Handler)}
-	p.start = h.Token()
-	for _, token := range argTokens(h.Dispenser) {
+	for _, token := range h.RemainingArgsAsTokens() {
 		if err := p.upstream(token); err != nil {
 			return nil, err
 		}
@@ -73,198 +66,91 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, err
 		}
 	}
-	if err := p.proxy(); err != nil {
-		return nil, err
+	for _, finish := range []func() error{p.proxy, p.path, p.join} {
+		if err := finish(); err != nil {
+			return nil, err
+		}
 	}
-	pattern := onlyPath(matchers)
-	if err := p.path(pattern); err != nil {
-		return nil, err
-	}
-	if err := p.name(firstPath(matchers)); err != nil {
-		return nil, err
-	}
+	warnOfSwallowers(h, p.start, matchers)
 	return h.NewRoute(matchers, p.handler), nil
 }
 
 // word takes one line of the block, with what is nested in it.
 func (p *directive) word(seg caddyfile.Segment) error {
-	d := caddyfile.NewDispenser(seg)
-	d.Next()
-	name := d.Val()
-	if known, err := p.policyWords.word(d, seg); known || err != nil {
-		return err
-	}
-	switch name {
+	d := dispenser(seg...)
+	switch name := d.Val(); name {
 	case "gate":
-		return p.gateWord(d)
+		return p.gateName(d)
 	case "handshake_timeout":
-		return p.duration(d, &p.handler.HandshakeTimeout, "a duration of more than zero; the default is 15s")
+		return p.duration(d, &p.handler.HandshakeTimeout, name, "the default is 15s")
 	case "idle_timeout":
-		return p.duration(d, &p.handler.IdleTimeout, "a duration of more than zero; without the word there is no limit")
+		return p.duration(d, &p.handler.IdleTimeout, name, "without the word there is no limit")
 	case "max_lifetime", "stream_timeout":
-		return p.duration(d, &p.handler.MaxLifetime, "a duration of more than zero; without the word there is no limit")
-	case "to":
-		return p.to(d)
-	case "dynamic":
-		token := d.Token()
-		p.dynamic = &token
+		return p.duration(d, &p.handler.MaxLifetime, "max_lifetime", "without the word there is no limit")
 	case "stream_close_delay":
 		return p.closeDelay(d)
-	case "transport":
-		if len(seg) > 1 && seg[1].Text == "fastcgi" {
-			return d.Err("transport fastcgi cannot carry WebSocket: want http")
-		}
+	case "to":
+		return p.to(d)
 	}
-	if why, ok := refusedWords[name]; ok {
-		return d.Errf("%s has no place in wsgate: %s", name, why)
+	if known, err := p.policyWord(d); known {
+		return err
 	}
-	if !strings.HasPrefix(name, "@") && !keptWords[name] {
-		return d.Errf("unknown word %q in wsgate: want gate, mode, open_when, when_closed, on_close, handshake_timeout, idle_timeout, max_lifetime, to, or a word of reverse_proxy", name)
-	}
-	p.rest = append(p.rest, seg)
-	return nil
+	return p.proxyWord(d, seg)
 }
 
-// duration reads a timeout. Doubled words are refused, and so are two words
-// for the same thing (stream_timeout is max_lifetime).
-func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, want string) error {
+// gateName reads the gate's name.
+func (p *directive) gateName(d *caddyfile.Dispenser) error {
+	if err := p.seen.take(d, "gate"); err != nil {
+		return err
+	}
+	var err error
+	if p.handler.Gate, err = readName(d, "gate"); err != nil {
+		return err
+	}
+	return lineEnds(d, "gate")
+}
+
+// duration reads a timeout. meaning is wsgate's word for it, otherwise says
+// what holds without it.
+func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning, otherwise string) error {
 	name := d.Val()
-	if *to != 0 {
-		return d.Errf("%s is given twice", name)
+	if err := p.seen.take(d, meaning); err != nil {
+		return err
 	}
-	var word string
-	if !d.Args(&word) || d.NextArg() {
-		return d.Errf("%s: want %s", name, want)
-	}
-	value, err := caddy.ParseDuration(word)
-	if err != nil || value <= 0 {
-		return d.Errf("%s %q: want %s", name, word, want)
-	}
+	value, err := readDuration(d, name, otherwise)
 	*to = caddy.Duration(value)
-	return noBlock(d, name)
+	return err
 }
 
-// closeDelay maps reverse_proxy's word for how long tunnels outlive their
-// configuration: they do so for good, unless their gate leaves it.
-func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
-	var word string
-	if !d.Args(&word) || d.NextArg() {
-		return d.Err("stream_close_delay: want a duration")
+// readDuration reads the one duration that a word is about.
+func readDuration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration, error) {
+	if !d.NextArg() {
+		return 0, d.Errf("%s: want a duration such as 30s", name)
 	}
-	value, err := caddy.ParseDuration(word)
-	if err != nil || value <= 0 || value > maxDeadline {
-		return d.Errf("stream_close_delay %q: want more than 0s, at most 24h", word)
-	}
-	if p.policy.OnClose != nil {
-		return d.Err("stream_close_delay and on_close say two things about the same: want on_close alone")
-	}
-	p.policy.OnClose = &OnClose{Policy: "drain", Deadline: caddy.Duration(value)}
-	p.note("on_close", d.Token())
-	return nil
-}
-
-// upstream takes one address.
-func (p *directive) upstream(token caddyfile.Token) error {
-	d := caddyfile.NewDispenser([]caddyfile.Token{token})
-	d.Next()
-	a, err := upstream.ParseAddress(token.Text)
+	value, err := caddy.ParseDuration(d.Val())
 	if err != nil {
-		return d.WrapErr(err)
+		return 0, d.Errf("%s %q: want a duration such as 30s", name, d.Val())
 	}
-	scheme := strings.Contains(token.Text, "://")
-	if len(p.upstreams) > 0 {
-		first := p.upstreams[0]
-		if a.Secure != first.Secure {
-			return d.Errf("upstream %q: all upstreams of a directive are ws:// or all are wss://, and the first is %q", token.Text, first.token.Text)
-		}
-		if a.Path != first.Path || a.HasPath != first.HasPath {
-			return d.Errf("upstream %q: all upstreams of a directive have the same path, and the first is %q", token.Text, first.token.Text)
-		}
+	if value <= 0 {
+		return 0, d.Errf("%s %q: want more than zero; %s", name, d.Val(), otherwise)
 	}
-	p.upstreams = append(p.upstreams, address{a, token, scheme})
-	return nil
+	return value, lineEnds(d, name)
 }
 
-func (p *directive) to(d *caddyfile.Dispenser) error {
-	tokens := argTokens(d)
-	if len(tokens) == 0 {
-		return d.Err("to: want at least one upstream such as ws://127.0.0.1:8080")
+// readName reads a name for a gate or an id.
+func readName(d *caddyfile.Dispenser, word string) (string, error) {
+	if !d.NextArg() {
+		return "", d.Errf("%s: want a name", word)
 	}
-	for _, token := range tokens {
-		if err := p.upstream(token); err != nil {
-			return err
-		}
+	name := d.Val()
+	if !gate.ValidName(name) {
+		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'", word, name)
 	}
-	return noBlock(d, "to")
+	return name, nil
 }
 
-// proxy gives reverse_proxy's own parser what is its own.
-func (p *directive) proxy() error {
-	if len(p.upstreams) == 0 && p.dynamic == nil {
-		return p.errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
-	}
-	tokens := []caddyfile.Token{p.start}
-	tokens[0].Text = "reverse_proxy"
-	add := func(text string) {
-		t := p.start
-		t.Text = text
-		tokens = append(tokens, t)
-	}
-	for _, a := range p.upstreams {
-		if a.Secure {
-			add("https://" + a.Dial)
-		} else {
-			add(a.Dial)
-		}
-	}
-	if len(p.rest) > 0 {
-		add("{")
-		for _, seg := range p.rest {
-			tokens = append(tokens, seg...)
-		}
-		end := tokens[len(tokens)-1]
-		end.Text, end.Line = "}", end.Line+1
-		tokens = append(tokens, end)
-	}
-	p.handler.Proxy = new(reverseproxy.Handler)
-	if err := p.handler.Proxy.UnmarshalCaddyfile(caddyfile.NewDispenser(tokens)); err != nil {
-		return err
-	}
-	if err := p.handler.Proxy.FinalizeUnmarshalCaddyfile(p.helper); err != nil {
-		return err
-	}
-	if len(p.upstreams) > 0 && p.upstreams[0].scheme && !p.upstreams[0].Secure && strings.Contains(string(p.handler.Proxy.TransportRaw), `"tls":`) {
-		return p.errf("upstream %q is without TLS, and transport has tls: want wss://", p.upstreams[0].token.Text)
-	}
-	return nil
-}
-
-// path decides how the request's path becomes the upstream's.
-func (p *directive) path(pattern string) error {
-	if len(p.upstreams) == 0 || !p.upstreams[0].HasPath {
-		return nil
-	}
-	if p.handler.Proxy.Rewrite != nil {
-		return p.errf("the upstream has a path, and rewrite makes another: want one of them")
-	}
-	p.handler.UpstreamPath = p.upstreams[0].Path
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasSuffix(prefix, "/") && !strings.ContainsAny(prefix, "*{") {
-		p.handler.StripPathPrefix = prefix
-	}
-	return nil
-}
-
-// argTokens returns the rest of a line, as tokens.
-func argTokens(d *caddyfile.Dispenser) []caddyfile.Token {
-	var tokens []caddyfile.Token
-	for d.NextArg() {
-		tokens = append(tokens, d.Token())
-	}
-	return tokens
-}
-
-// noBlock refuses a block where there is nothing to say.
-func noBlock(d *caddyfile.Dispenser, name string) error {
+// lineEnds refuses what stands behind the last argument of a word.
+func lineEnds(d *caddyfile.Dispenser, name string) error {
 	if d.NextArg() {
 		return d.Errf("%s: one word too many: %q", name, d.Val())
 	}
@@ -274,5 +160,39 @@ func noBlock(d *caddyfile.Dispenser, name string) error {
 	return nil
 }
 
+// once holds the words that may stand once, under what they mean.
+type once map[string]caddyfile.Token
+
+// take notes the word that d stands on, and refuses it if its meaning has been
+// given before, by the same word or another.
+func (o once) take(d *caddyfile.Dispenser, meaning string) error {
+	now := d.Token()
+	before, twice := o[meaning]
+	switch {
+	case !twice:
+		o[meaning] = now
+		return nil
+	case before.Text == now.Text:
+		return d.Errf("%s is given twice, first at %s", now.Text, place(before))
+	}
+	return d.Errf("%s, and %s at %s, say the same thing: want one of them", now.Text, before.Text, place(before))
+}
+
+// dispenser returns a dispenser that stands on the first of the tokens.
+func dispenser(tokens ...caddyfile.Token) *caddyfile.Dispenser {
+	d := caddyfile.NewDispenser(tokens)
+	d.Next()
+	return d
+}
+
 // place is file and line of a token.
 func place(t caddyfile.Token) string { return fmt.Sprintf("%s:%d", t.File, t.Line) }
+
+// anyOf lists words as "a, b or c".
+func anyOf(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,134 +1,104 @@
 package wsgate
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/wsgate/wsgate/gate"
 )
 
-// gateWord reads the gate's name.
-func (p *directive) gateWord(d *caddyfile.Dispenser) error {
-	if p.handler.Gate != "" {
-		return d.Errf("gate is given twice, first at %s", place(p.gate))
-	}
-	p.gate = d.Token()
-	if !d.Args(&p.handler.Gate) || d.NextArg() {
-		return d.Err("gate: want one name")
-	}
-	if !gate.ValidName(p.handler.Gate) {
-		return d.Errf("gate %q: want 1 to 64 letters, digits, '_', '.' or '-'", p.handler.Gate)
-	}
-	return noBlock(d, "gate")
-}
-
-// named is what is known of a gate while a Caddyfile is read.
-type named struct {
+// told is what a Caddyfile has said about a gate so far.
+type told struct {
 	policy  *Policy
-	at      caddyfile.Token // where the policy stands
-	derived *caddyfile.Token
+	at      caddyfile.Token  // where the policy begins
+	derived *caddyfile.Token // the directive whose name was derived
 }
 
-// name finds the directive's gate and joins it.
-func (p *directive) name(pattern string) error {
+// join finds the directive's gate, and takes its policy there.
+func (p *directive) join() error {
 	gates := p.gates()
-	name := p.handler.Gate
-	if name == "" {
-		name = derivedName(pattern)
-		p.handler.Gate = name
-		if before := gates[name]; before != nil && before.derived != nil {
-			return p.errf("two directives without a name would both be gate %q, this one and the one at %s: give them names with `gate <name>`", name, place(*before.derived))
+	if p.handler.Gate == "" {
+		if err := p.derive(gates); err != nil {
+			return err
 		}
 	}
+	name := p.handler.Gate
 	g := gates[name]
 	if g == nil {
-		g = new(named)
+		g = p.globally(name)
 		gates[name] = g
 	}
-	if p.gate.Text == "" {
+	if _, named := p.seen["gate"]; !named {
 		start := p.start
 		g.derived = &start
 	}
-	if !p.any() {
-		return nil
-	}
-	if defined, ok := p.global()[name]; ok && !defined.same(&p.policy) {
-		return p.errf("gate %q has its policy in the global option wsgate: leave it out here (%s), or there", name, place(p.first))
-	}
-	if g.policy != nil && !g.policy.same(&p.policy) {
-		return p.errf("gate %q is told two different things, at %s and at %s: say it once", name, place(g.at), place(p.first))
-	}
-	if g.policy == nil {
+	switch {
+	case !p.any():
+	case g.policy == nil:
 		g.policy, g.at = &p.policy, p.first
+		p.handler.Policy = &p.policy
+	case !g.policy.same(&p.policy):
+		return p.errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, place(g.at), place(p.first))
+	case p.policy.ID != "": // the same again, with a handle of its own
+		p.handler.Policy = &p.policy
 	}
-	p.handler.Policy = &p.policy
 	return nil
 }
 
-// gates is what is known of all gates of the Caddyfile so far.
-func (p *directive) gates() map[string]*named {
+// derive names the gate by the matcher, unless that makes one gate of two
+// directives that may not have been meant to share one.
+func (p *directive) derive(gates map[string]*told) error {
+	name := derivedName(p.matchers)
+	if p.helper.IsNamedRoute() { // read by itself: the count would miss the sites
+		return p.errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
+	}
+	if before := gates[name]; before != nil && before.derived != nil {
+		return p.errf("two directives without a name would both belong to gate %q, at %s and at %s: add `gate <name>` to each of them, the same name to share a gate", name, place(*before.derived), place(p.start))
+	}
+	p.handler.Gate = name
+	return nil
+}
+
+// gates is what the Caddyfile has said about its gates so far.
+func (p *directive) gates() map[string]*told {
 	const key = "wsgate.gates"
-	gates, ok := p.helper.State[key].(map[string]*named)
+	gates, ok := p.helper.State[key].(map[string]*told)
 	if !ok {
-		gates = make(map[string]*named)
+		gates = make(map[string]*told)
 		p.helper.State[key] = gates
 	}
 	return gates
 }
 
-// global returns the gates of the global option.
-func (p *directive) global() map[string]*Policy {
-	option, ok := p.helper.Option("wsgate").(httpcaddyfile.App)
-	if !ok {
-		return nil
+// derivedName is the last literal segment that all patterns of a path matcher
+// agree on, else default.
+func derivedName(set caddy.ModuleMap) string {
+	var name string
+	for _, pattern := range pathPatterns(set) {
+		last := lastLiteral(pattern)
+		if name != "" && last != name {
+			return defaultGate
+		}
+		name = last
 	}
-	var app App
-	if json.Unmarshal(option.Value, &app) != nil {
-		return nil
+	if !gate.ValidName(name) {
+		return defaultGate
 	}
-	return app.Gates
+	return name
 }
 
-// derivedName is the last literal segment of a path pattern, else default.
-func derivedName(pattern string) string {
+// defaultGate is the gate of a directive that says nothing about it.
+const defaultGate = "default"
+
+// lastLiteral is the last segment of a path pattern without a wildcard.
+func lastLiteral(pattern string) string {
 	segments := strings.Split(pattern, "/")
 	for i := len(segments) - 1; i >= 0; i-- {
 		if s := segments[i]; s != "" && !strings.ContainsAny(s, "*{}") {
-			if gate.ValidName(s) {
-				return s
-			}
-			break
+			return s
 		}
-	}
-	return "default"
-}
-
-// paths returns the patterns of a matcher set's path matcher.
-func paths(set caddy.ModuleMap) []string {
-	var patterns []string
-	if json.Unmarshal(set["path"], &patterns) != nil {
-		return nil
-	}
-	return patterns
-}
-
-// firstPath returns the first pattern, which names the gate.
-func firstPath(set caddy.ModuleMap) string {
-	if patterns := paths(set); len(patterns) > 0 {
-		return patterns[0]
-	}
-	return ""
-}
-
-// onlyPath returns the pattern of a matcher that is one pattern and nothing
-// else, whose prefix can be replaced.
-func onlyPath(set caddy.ModuleMap) string {
-	if patterns := paths(set); len(patterns) == 1 && len(set) == 1 {
-		return patterns[0]
 	}
 	return ""
 }

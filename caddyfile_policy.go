@@ -1,55 +1,51 @@
 package wsgate
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// policyWords are the words of a gate's policy, which stand in a directive or
+// policyWords reads the words of a gate's policy, which stand in a directive or
 // in the global option.
 type policyWords struct {
 	policy Policy
-	start  caddyfile.Token            // of the directive or the gate
-	first  caddyfile.Token            // the first policy word
-	seen   map[string]caddyfile.Token // the words that may stand once
+	start  caddyfile.Token // of the directive or the gate
+	first  caddyfile.Token // the first policy word
+	seen   once
 }
 
 // any reports whether the policy says anything.
 func (p *policyWords) any() bool { return p.first.Text != "" }
 
-// note remembers a word, and where it stands.
-func (p *policyWords) note(name string, at caddyfile.Token) {
-	if p.seen == nil {
-		p.seen = make(map[string]caddyfile.Token)
-	}
-	p.seen[name] = at
+// note remembers where the policy begins.
+func (p *policyWords) note(at caddyfile.Token) {
 	if !p.any() {
 		p.first = at
 	}
 }
 
+// errf refuses the whole, at the place where it begins.
 func (p *policyWords) errf(format string, args ...any) error {
-	d := caddyfile.NewDispenser([]caddyfile.Token{p.start})
-	d.Next()
-	return d.WrapErr(fmt.Errorf(format, args...))
+	return dispenser(p.start).WrapErr(fmt.Errorf(format, args...))
 }
 
-// word reads a word of the policy. known is false if it is none.
-func (p *policyWords) word(d *caddyfile.Dispenser, seg caddyfile.Segment) (known bool, err error) {
-	name, at := d.Val(), d.Token()
+// policyWord reads a word of the policy. known is false if it is none.
+func (p *policyWords) policyWord(d *caddyfile.Dispenser) (known bool, err error) {
+	name := d.Val()
 	var read func(*caddyfile.Dispenser) error
 	switch name {
 	case "open_when": // may stand several times
-		p.note("", at)
-		return true, p.openWhen(d, seg)
+		p.note(d.Token())
+		return true, p.openWhen(d)
 	case "id":
 		read = p.id
 	case "mode":
@@ -61,37 +57,38 @@ func (p *policyWords) word(d *caddyfile.Dispenser, seg caddyfile.Segment) (known
 	default:
 		return false, nil
 	}
-	if before, twice := p.seen[name]; twice {
-		return true, d.Errf("%s is given twice, first at %s", name, place(before))
+	p.note(d.Token())
+	if err := p.seen.take(d, name); err != nil {
+		return true, err
 	}
-	p.note(name, at)
 	if err := read(d); err != nil {
 		return true, err
 	}
-	return true, noBlock(d, name)
+	return true, lineEnds(d, name)
 }
 
-func (p *policyWords) id(d *caddyfile.Dispenser) error {
-	if !d.Args(&p.policy.ID) || p.policy.ID == "" {
-		return d.Err("id: want one name, for Caddy's /id/ calls")
-	}
-	return nil
+func (p *policyWords) id(d *caddyfile.Dispenser) (err error) {
+	p.policy.ID, err = readName(d, "id")
+	return err
 }
 
 func (p *policyWords) mode(d *caddyfile.Dispenser) error {
-	if !d.Args(&p.policy.Mode) {
+	if !d.NextArg() {
 		return d.Err("mode: want auto, on or off")
 	}
-	if _, err := gate.ParseMode(p.policy.Mode); err != nil || p.policy.Mode == "" {
-		return d.Errf("mode %q: want auto, on or off", p.policy.Mode)
+	p.policy.Mode = d.Val()
+	if _, err := gate.ParseMode(d.Val()); err != nil || d.Val() == "" {
+		return d.Errf("mode %q: want auto, on or off", d.Val())
 	}
 	return nil
 }
 
 func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
-	var word string
-	if !d.Args(&word) || word != "503" {
-		return d.Errf("when_closed %q: want 503", word)
+	if !d.NextArg() {
+		return d.Err("when_closed: want 503")
+	}
+	if d.Val() != "503" {
+		return d.Errf("when_closed %q: want 503, the only answer there is so far", d.Val())
 	}
 	p.policy.WhenClosed = 503
 	return nil
@@ -100,78 +97,121 @@ func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
 // onClose reads keep, or drain [<deadline>] [code <code>] ["<reason>"].
 func (p *policyWords) onClose(d *caddyfile.Dispenser) error {
 	const want = `want keep, or drain [<deadline>] [code <code>] ["<reason>"]`
-	args := d.RemainingArgs()
-	if len(args) == 0 {
+	if !d.NextArg() {
 		return d.Err("on_close: " + want)
 	}
-	c := &OnClose{Policy: args[0]}
-	switch {
-	case args[0] != "keep" && args[0] != "drain":
-		return d.Errf("on_close %q: %s", args[0], want)
-	case args[0] == "keep" && len(args) > 1:
-		return d.Errf("on_close keep: nothing follows keep, got %q", args[1])
+	p.policy.OnClose = &OnClose{Policy: d.Val()}
+	switch d.Val() {
+	case "keep":
+		if d.NextArg() {
+			return d.Errf("on_close keep: nothing follows keep, got %q", d.Val())
+		}
+		return nil
+	case "drain":
+	default:
+		return d.Errf("on_close %q: %s", d.Val(), want)
 	}
-	p.policy.OnClose = c
-	rest := args[1:]
-	if len(rest) > 0 {
-		if value, err := caddy.ParseDuration(rest[0]); err == nil {
-			if value <= 0 || value > maxDeadline {
-				return d.Errf("on_close drain %s: want a deadline of more than 0s, at most 24h", rest[0])
-			}
-			c.Deadline, rest = caddy.Duration(value), rest[1:]
+	words := d.RemainingArgsAsTokens()
+	for _, take := range []func([]caddyfile.Token) (int, error){p.deadline, p.code, p.reason} {
+		taken, err := take(words)
+		if err != nil {
+			return d.Errf("on_close drain: %w", err)
 		}
+		words = words[taken:]
 	}
-	if len(rest) > 0 && rest[0] == "code" {
-		if len(rest) < 2 {
-			return d.Err("on_close drain: code without a number")
-		}
-		code, err := strconv.Atoi(rest[1])
-		if err != nil || !tunnel.ValidCloseCode(code) {
-			return d.Errf("on_close drain code %q: want 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 §7.4; 1005, 1006 and 1015 never go on the wire)", rest[1])
-		}
-		c.Code, rest = code, rest[2:]
-	}
-	if len(rest) > 0 {
-		if rest[0] == "code" || rest[0] == "spread" {
-			return d.Errf("on_close drain: unexpected word %q: %s", rest[0], want)
-		}
-		if c.Reason = rest[0]; tunnel.TrimReason(c.Reason) != c.Reason {
-			return d.Errf("on_close drain: the reason has %d bytes: a close frame takes at most 123 of UTF-8 (RFC 6455 §5.5.1)", len(c.Reason))
-		}
-		rest = rest[1:]
-	}
-	if len(rest) > 0 {
-		return d.Errf("on_close drain: one word too many: %q; a reason of several words stands in quotes", rest[0])
+	if len(words) > 0 {
+		return d.Errf("on_close drain: %q: %s; a reason of several words stands in quotes", words[0].Text, want)
 	}
 	return nil
 }
 
-// openWhen reads one rule: a matcher that needs no request.
-func (p *policyWords) openWhen(d *caddyfile.Dispenser, seg caddyfile.Segment) error {
-	words := seg[1:]
-	var rule OpenWhen
-	if len(words) > 0 && words[0].Text == "not" && !isOpen(words[1:]) {
-		rule.Not, words = true, words[1:]
+// deadline takes the first of the words if it begins like a duration.
+func (p *policyWords) deadline(words []caddyfile.Token) (int, error) {
+	if len(words) == 0 || !numeric(words[0]) {
+		return 0, nil
 	}
-	if len(words) == 0 || words[0].Text == "{" {
-		return d.Err("open_when: want a rule such as time_window 09:00-18:00 or env_flag NAME")
-	}
-	name := words[0].Text
-	rd := caddyfile.NewDispenser(words)
-	rd.Next()
-	module, err := caddy.GetModule("http.matchers." + name)
+	value, err := caddy.ParseDuration(words[0].Text)
 	if err != nil {
-		return rd.Errf("open_when %s: unknown rule: want time_window or env_flag", name)
+		return 0, fmt.Errorf("%q: want a deadline such as 30s; a reason that begins like this stands in quotes", words[0].Text)
 	}
-	value := module.New()
+	if value <= 0 || value > maxDeadline {
+		return 0, fmt.Errorf("deadline %q: want more than zero, at most 24h", words[0].Text)
+	}
+	p.policy.OnClose.Deadline = caddy.Duration(value)
+	return 1, nil
+}
+
+// numeric reports whether a word without quotes begins like a number.
+func numeric(t caddyfile.Token) bool {
+	return !t.Quoted() && t.Text != "" && (t.Text[0] >= '0' && t.Text[0] <= '9' || t.Text[0] == '-' || t.Text[0] == '+' || t.Text[0] == '.')
+}
+
+// code takes the words code and its number.
+func (p *policyWords) code(words []caddyfile.Token) (int, error) {
+	if len(words) == 0 || words[0].Quoted() || words[0].Text != "code" {
+		return 0, nil
+	}
+	if len(words) == 1 {
+		return 0, errors.New("code: want a close code such as 1013")
+	}
+	code, err := strconv.Atoi(words[1].Text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("code %q: want a number such as 1013", words[1].Text)
+	case code == 1005 || code == 1006 || code == 1015:
+		return 0, fmt.Errorf("code %d never goes on the wire (RFC 6455 §7.4.1): want one such as 1013, or 3000-4999", code)
+	case !tunnel.ValidCloseCode(code):
+		return 0, fmt.Errorf("code %d: want 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 §7.4)", code)
+	}
+	p.policy.OnClose.Code = code
+	return 2, nil
+}
+
+// reason takes one word that is none of the others.
+func (p *policyWords) reason(words []caddyfile.Token) (int, error) {
+	if len(words) == 0 || numeric(words[0]) {
+		return 0, nil
+	}
+	reason, quoted := words[0].Text, words[0].Quoted()
+	switch {
+	case !quoted && (reason == "code" || reason == "spread" || reason == "keep" || reason == "drain"):
+		return 0, nil // somebody's misunderstanding, not a reason
+	case reason == "":
+		return 0, errors.New("an empty reason: leave it out, and the closing's own reason is told")
+	case !utf8.ValidString(reason):
+		return 0, errors.New("the reason is no valid UTF-8")
+	case tunnel.TrimReason(reason) != reason:
+		return 0, fmt.Errorf("the reason has %d bytes: a close frame takes 123 at most (RFC 6455 §5.5)", len(reason))
+	}
+	p.policy.OnClose.Reason = reason
+	return 1, nil
+}
+
+// openWhen reads one rule: a matcher that needs no request.
+func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
+	var rule OpenWhen
+	if !d.NextArg() {
+		return d.Errf("open_when: want a rule: %s", anyOf(ruleNames()))
+	}
+	if d.Val() == "not" {
+		if rule.Not = true; !d.NextArg() {
+			return d.Errf("open_when not: want a rule on the same line: %s", anyOf(ruleNames()))
+		}
+	}
+	name := d.Val()
+	info, err := caddy.GetModule("http.matchers." + name)
+	if err != nil {
+		return d.Errf("open_when %s: unknown rule: want %s", name, anyOf(ruleNames()))
+	}
+	value := info.New()
 	if _, ok := value.(gate.Rule); !ok {
-		return rd.Errf("open_when %s: needs a request, so it is no rule: use it as a matcher of the directive", name)
+		return d.Errf("open_when %s: %s needs a request, so it is no rule: use it as a matcher of the directive", name, name)
 	}
 	unmarshaler, ok := value.(caddyfile.Unmarshaler)
 	if !ok {
-		return rd.Errf("open_when %s: cannot be written in a Caddyfile", name)
+		return d.Errf("open_when %s: this rule cannot be written in a Caddyfile", name)
 	}
-	if err := unmarshaler.UnmarshalCaddyfile(rd.NewFromNextSegment()); err != nil {
+	if err := unmarshaler.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
 		return err
 	}
 	rule.RuleRaw = caddy.ModuleMap{name: caddyconfig.JSON(value, nil)}
@@ -179,67 +219,13 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser, seg caddyfile.Segment) er
 	return nil
 }
 
-// isOpen reports whether a block begins here.
-func isOpen(words []caddyfile.Token) bool { return len(words) > 0 && words[0].Text == "{" }
-
-// parseGlobalOption reads
-//
-//	{
-//	    wsgate {
-//	        gate <name> {
-//	            # policy words
-//	        }
-//	    }
-//	}
-func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
-	d.Next()
-	if existing != nil {
-		return nil, d.Err("the global option wsgate is given twice: put all gates into one")
-	}
-	if d.NextArg() {
-		return nil, d.Errf("wsgate takes no arguments here, got %q: want a block of gates", d.Val())
-	}
-	app := App{Gates: make(map[string]*Policy)}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "gate" {
-			return nil, d.Errf("unknown word %q in the global option wsgate: want gate <name>", d.Val())
-		}
-		if err := app.parseGate(d); err != nil {
-			return nil, err
+// ruleNames lists the rules that this Caddy has.
+func ruleNames() []string {
+	var names []string
+	for _, info := range caddy.GetModules("http.matchers") {
+		if _, ok := info.New().(gate.Rule); ok {
+			names = append(names, info.ID.Name())
 		}
 	}
-	return httpcaddyfile.App{Name: "wsgate", Value: caddyconfig.JSON(&app, nil)}, nil
-}
-
-// parseGate reads one gate of the global option.
-func (a *App) parseGate(d *caddyfile.Dispenser) error {
-	var name string
-	p := policyWords{start: d.Token()}
-	if !d.Args(&name) || d.NextArg() {
-		return d.Err("gate: want one name")
-	}
-	if !gate.ValidName(name) {
-		return d.Errf("gate %q: want 1 to 64 letters, digits, '_', '.' or '-'", name)
-	}
-	if a.Gates[name] != nil {
-		return d.Errf("gate %q is defined twice", name)
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		seg := d.NextSegment()
-		sd := caddyfile.NewDispenser(seg)
-		sd.Next()
-		if seg.Directive() == "id" {
-			return sd.Err("id: a gate of the global option carries its own name as id")
-		}
-		known, err := p.word(sd, seg)
-		if err != nil {
-			return err
-		}
-		if !known {
-			return sd.Errf("unknown word %q in a gate: want mode, open_when, when_closed or on_close", seg.Directive())
-		}
-	}
-	p.policy.ID = name
-	a.Gates[name] = &p.policy
-	return nil
+	return names
 }

@@ -1,0 +1,123 @@
+package wsgate
+
+import (
+	"encoding/json"
+	"maps"
+	"runtime"
+	"sync"
+	"weak"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+// globalOption is the option wsgate of the global block while it is read.
+type globalOption struct {
+	app    App
+	places map[string]caddyfile.Token // where each gate stands
+}
+
+// parseGlobalOption reads
+//
+//	{
+//	    wsgate {
+//	        gate <name> {
+//	            # policy words
+//	        }
+//	    }
+//	}
+//
+// A second one adds its gates.
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next()
+	if d.NextArg() {
+		return nil, d.Errf("the global option wsgate takes no arguments, got %q: want a block of gates", d.Val())
+	}
+	option := readOption(existing)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() != "gate" {
+			return nil, d.Errf("unknown word %q in the global option wsgate: want gate <name> { … }", d.Val())
+		}
+		if err := option.gate(d.NextSegment()); err != nil {
+			return nil, err
+		}
+	}
+	if len(option.places) == 0 {
+		return nil, d.Err("the global option wsgate is empty: want gate <name> { … }")
+	}
+	return option.value(), nil
+}
+
+// gate reads one gate.
+func (o *globalOption) gate(seg caddyfile.Segment) error {
+	d := dispenser(seg...)
+	p := policyWords{start: d.Token(), seen: make(once)}
+	name, err := readName(d, "gate")
+	if err != nil {
+		return err
+	}
+	if d.NextArg() {
+		return d.Errf("gate %s: one word too many: %q: want a block of policy words", name, d.Val())
+	}
+	if before, twice := o.places[name]; twice {
+		return d.Errf("gate %q is defined twice, first at %s", name, place(before))
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word := dispenser(d.NextSegment()...)
+		if word.Val() == "id" {
+			return word.Errf("id: a gate of the global option has its own name as id, %q", name)
+		}
+		known, err := p.policyWord(word)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return word.Errf("unknown word %q in gate %s: want mode, open_when, when_closed or on_close", word.Val(), name)
+		}
+	}
+	p.policy.ID = name
+	o.app.Gates[name] = &p.policy
+	o.places[name] = p.start
+	return nil
+}
+
+// places remembers where the gates of a global option stand. Caddy takes
+// nothing but the option's JSON, so the key is that JSON's address, and the
+// entry goes when the JSON does.
+var places sync.Map // weak.Pointer[byte] to map[string]caddyfile.Token
+
+// value is the option as Caddy takes it.
+func (o *globalOption) value() httpcaddyfile.App {
+	value := caddyconfig.JSON(&o.app, nil)
+	key := weak.Make(&value[0])
+	places.Store(key, o.places)
+	runtime.AddCleanup(&value[0], func(key weak.Pointer[byte]) { places.Delete(key) }, key)
+	return httpcaddyfile.App{Name: "wsgate", Value: value}
+}
+
+// readOption returns what value made of an option, or an empty one.
+func readOption(value any) *globalOption {
+	o := &globalOption{
+		app:    App{Gates: make(map[string]*Policy)},
+		places: make(map[string]caddyfile.Token),
+	}
+	app, ok := value.(httpcaddyfile.App)
+	if !ok || json.Unmarshal(app.Value, &o.app) != nil {
+		return o
+	}
+	if at, ok := places.Load(weak.Make(&app.Value[0])); ok {
+		maps.Copy(o.places, at.(map[string]caddyfile.Token))
+	}
+	return o
+}
+
+// globally returns what the global option says about a gate.
+func (p *directive) globally(name string) *told {
+	o := readOption(p.helper.Option("wsgate"))
+	policy := o.app.Gates[name]
+	if policy == nil {
+		return new(told)
+	}
+	return &told{policy: policy, at: o.places[name]}
+}

@@ -1,0 +1,274 @@
+package wsgate
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"go.uber.org/zap"
+)
+
+// warnOfSwallowers warns when a directive that is in force for every request
+// comes before wsgate and keeps handshakes from it. The warning goes where
+// reverse_proxy's own go, to the log: Caddy hands plugins no other way.
+func warnOfSwallowers(h httpcaddyfile.Helper, start caddyfile.Token, matchers caddy.ModuleMap) {
+	s := surroundings{lines: siteOf(h), order: orderOf(h)}
+	where, found := s.find(s.lines, word{text: start.Text, file: start.File, line: start.Line})
+	if !found {
+		return
+	}
+	for _, by := range s.swallowers(where, readsPath(matchers)) {
+		caddy.Log().Named("caddyfile").Warn("a directive without a matcher comes before wsgate and takes its handshakes",
+			zap.String("directive", by.text), zap.Int("directive_line", by.line),
+			zap.String("file", start.File), zap.Int("line", start.Line),
+			zap.String("remedy", "give it a matcher, or put both into a route block with wsgate first"))
+	}
+}
+
+// comesFirst is the part of Caddy's order that can keep a handshake from
+// wsgate. handle_path has the place of handle.
+var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "wsgate"}
+
+// orderOf returns the order of directives: the operator's own, or Caddy's.
+func orderOf(h httpcaddyfile.Helper) []string {
+	if order, ok := h.Option("order").([]string); ok {
+		return order
+	}
+	return comesFirst
+}
+
+// readsPath reports whether a matcher looks at the path, so that a rewrite
+// before it changes what it sees.
+func readsPath(set caddy.ModuleMap) bool {
+	text, err := json.Marshal(set)
+	return err == nil && strings.Contains(string(text), "path")
+}
+
+// word is a token of a site as it was written.
+type word struct {
+	text   string
+	file   string
+	line   int
+	quoted bool
+}
+
+// line is a directive with its arguments and its block.
+type line []word
+
+// surroundings is the site around a directive.
+type surroundings struct {
+	lines []line
+	order []string
+}
+
+// level is one block around wsgate: its lines, which of them wsgate is in, and
+// whether they are in the order of the text.
+type level struct {
+	lines   []line
+	at      int
+	literal bool
+}
+
+// find returns the blocks around a word, the outermost first.
+func (s surroundings) find(lines []line, what word) ([]level, bool) {
+	for i, l := range lines {
+		if l[0] == what {
+			return []level{{lines: lines, at: i}}, true
+		}
+		if !slices.Contains([]string{"handle", "handle_path", "route"}, l[0].text) {
+			continue
+		}
+		if inner, found := s.find(l.body(), what); found {
+			inner[0].literal = l[0].text == "route"
+			return append([]level{{lines: lines, at: i}}, inner...), true
+		}
+	}
+	return nil, false
+}
+
+// swallowers returns the directives that keep a handshake from wsgate.
+func (s surroundings) swallowers(where []level, readsPath bool) []word {
+	var by []word
+	for _, l := range slices.Backward(where) {
+		ours := l.lines[l.at]
+		readsPath = readsPath || s.matchesPath(ours)
+		for i, other := range l.lines {
+			if i != l.at && other.unconditional() && s.before(l, i) && other.swallows(readsPath) {
+				by = append(by, other[0])
+			}
+		}
+	}
+	return by
+}
+
+// before reports whether line i of a block, which has no matcher, comes before
+// the line that wsgate is in.
+func (s surroundings) before(l level, i int) bool {
+	if l.literal {
+		return i < l.at
+	}
+	ours := l.lines[l.at]
+	mine, other := s.position(ours), s.position(l.lines[i])
+	if mine == other { // a line with a matcher comes first
+		return i < l.at && ours.unconditional()
+	}
+	return other >= 0 && other < mine
+}
+
+func (s surroundings) position(l line) int {
+	return slices.Index(s.order, strings.Replace(l[0].text, "handle_path", "handle", 1))
+}
+
+// matchesPath reports whether a line around wsgate has a matcher that looks at
+// the path.
+func (s surroundings) matchesPath(l line) bool {
+	m := l.matcher()
+	if !strings.HasPrefix(m, "@") {
+		return m != "" && m != "*"
+	}
+	for _, other := range s.lines {
+		if other[0].text == m {
+			return slices.ContainsFunc(other, func(w word) bool { return strings.Contains(w.text, "path") })
+		}
+	}
+	return false
+}
+
+// swallows reports whether a line without a matcher leaves nothing of a
+// handshake to what comes after it.
+func (l line) swallows(readsPath bool) bool {
+	switch l[0].text {
+	case "rewrite", "try_files":
+		return readsPath
+	case "handle", "handle_path", "route":
+		return slices.ContainsFunc(l.body(), func(inner line) bool {
+			return inner.unconditional() && (inner.answers() || inner.swallows(false))
+		})
+	}
+	return l[0].text == "redir"
+}
+
+// answers reports whether a directive answers every request.
+func (l line) answers() bool {
+	switch l[0].text {
+	case "respond", "reverse_proxy", "php_fastcgi", "error", "abort":
+		return true
+	case "file_server":
+		return !slices.ContainsFunc(l, func(w word) bool { return w.text == "pass_thru" })
+	}
+	return false
+}
+
+// unconditional reports whether a line is in force for every request.
+func (l line) unconditional() bool {
+	m := l.matcher()
+	return m == "" || m == "*" || m == "/*"
+}
+
+// matcher returns the line's matcher as it is written, empty without one.
+func (l line) matcher() string {
+	dir := l[0].text
+	if n := len(l); dir != "try_files" && n > 2 && l[n-1] == l[n-2] {
+		return l.lostMatcher()
+	}
+	if dir == "try_files" || len(l) < 2 || dir == "rewrite" && len(l) == 2 {
+		return "" // these take their only argument as where to
+	}
+	if m := l[1]; m.line == l[0].line && (m.text == "*" || strings.HasPrefix(m.text, "/") || strings.HasPrefix(m.text, "@")) {
+		return m.text
+	}
+	return ""
+}
+
+// lostMatcher finds the matcher of a directive that Caddy has read before
+// ours: it is gone from the tokens (what follows moved up, and the last one
+// stands twice), but not from the file. Without the file it is taken for one.
+func (l line) lostMatcher() string {
+	const unknown = "@"
+	text, err := os.ReadFile(l[0].file)
+	if err != nil {
+		return unknown
+	}
+	tokens, err := caddyfile.Tokenize(text, l[0].file)
+	if err != nil {
+		return unknown
+	}
+	for i, t := range tokens[:max(0, len(tokens)-1)] {
+		if t.Line == l[0].line && t.Text == l[0].text {
+			return tokens[i+1].Text
+		}
+	}
+	return unknown
+}
+
+// body returns the lines of a line's block.
+func (l line) body() []line {
+	open := slices.IndexFunc(l, func(w word) bool { return w.text == "{" && !w.quoted })
+	if open < 0 {
+		return nil
+	}
+	var lines []line
+	depth := 0
+	for i, w := range l[open+1:] {
+		before := l[open+i]
+		if w.text == "}" && !w.quoted {
+			if depth--; depth < 0 {
+				break
+			}
+		}
+		if depth == 0 && (w.text != "}" || w.quoted) && (i == 0 || w.line != before.line || w.file != before.file) {
+			lines = append(lines, nil)
+		}
+		if w.text == "{" && !w.quoted {
+			depth++
+		}
+		if len(lines) > 0 {
+			lines[len(lines)-1] = append(lines[len(lines)-1], w)
+		}
+	}
+	return lines
+}
+
+// siteOf returns the lines of the site that a directive is in. Caddy's helper
+// knows them but does not hand them out, so they are read by reflection; a
+// Caddy that names them otherwise has no lines, and no warnings.
+func siteOf(h httpcaddyfile.Helper) []line {
+	segments := field(field(reflect.ValueOf(h), "parentBlock"), "Segments")
+	if segments.Kind() != reflect.Slice {
+		return nil
+	}
+	var lines []line
+	for i := range segments.Len() {
+		tokens := segments.Index(i)
+		if tokens.Kind() != reflect.Slice || tokens.Len() == 0 {
+			continue
+		}
+		l := make(line, tokens.Len())
+		for j := range l {
+			l[j] = wordOf(tokens.Index(j))
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func wordOf(token reflect.Value) word {
+	text, file, number, quoted := field(token, "Text"), field(token, "File"), field(token, "Line"), field(token, "wasQuoted")
+	if !number.CanInt() || !quoted.CanInt() {
+		return word{}
+	}
+	return word{text: text.String(), file: file.String(), line: int(number.Int()), quoted: quoted.Int() != 0}
+}
+
+// field returns a field of a struct, or the zero Value.
+func field(v reflect.Value, name string) reflect.Value {
+	if v.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	return v.FieldByName(name)
+}

@@ -1,0 +1,137 @@
+package wsgate
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+const ours = "\twsgate /ws/* ws://localhost:8080\n"
+
+// TestAdaptingWarnsWhereAnotherDirectiveTakesTheHandshakes also fails when a
+// new Caddy no longer shows the site around a directive.
+func TestAdaptingWarnsWhereAnotherDirectiveTakesTheHandshakes(t *testing.T) {
+	for _, c := range []struct {
+		name, caddyfile string
+		by              string // the directive that the warning names, empty for none
+	}{
+		{"redir of everything", "http://localhost {\n" + ours + "\tredir https://{host}{uri}\n}\n", "redir"},
+		{"redir above", "http://localhost {\n\tredir https://{host}{uri}\n" + ours + "}\n", "redir"},
+		{"redir with a path", "http://localhost {\n\tredir /old /new\n" + ours + "}\n", ""},
+		{"redir with a named matcher", "http://localhost {\n\t@old path /old\n\tredir @old /new\n" + ours + "}\n", ""},
+		{"rewrite of everything above", "http://localhost {\n\trewrite * /index.html\n" + ours + "}\n", "rewrite"},
+		{"rewrite of everything below", "http://localhost {\n" + ours + "\trewrite * /index.html\n}\n", "rewrite"},
+		{"rewrite without a matcher", "http://localhost {\n\trewrite /index.html\n" + ours + "}\n", "rewrite"},
+		{"rewrite where no path is looked at", "http://localhost {\n\trewrite * /index.html\n\twsgate ws://localhost:8080\n}\n", ""},
+		{"try_files of a single page", "http://localhost {\n\troot * /srv\n\ttry_files {path} /index.html\n" + ours + "\tfile_server\n}\n", "try_files"},
+		{"handle that answers everything", "http://localhost {\n\thandle {\n\t\treverse_proxy localhost:3000\n\t}\n" + ours + "}\n", "handle"},
+		{"handle that lets pass", "http://localhost {\n\thandle {\n\t\theader X-A b\n\t}\n" + ours + "}\n", ""},
+		{"handle that answers some", "http://localhost {\n\thandle {\n\t\trespond /up 200\n\t\tfile_server {\n\t\t\tpass_thru\n\t\t}\n\t}\n" + ours + "}\n", ""},
+		{"handle_path of everything", "http://localhost {\n\thandle_path /* {\n\t\tfile_server\n\t}\n" + ours + "}\n", "handle_path"},
+		{"handle_path of a prefix", "http://localhost {\n\thandle_path /static/* {\n\t\tfile_server\n\t}\n" + ours + "}\n", ""},
+		{"route that answers everything", "http://localhost {\n\troute {\n\t\theader X-A b\n\t\trespond hello\n\t}\n" + ours + "}\n", "route"},
+		{"route with a handle that answers", "http://localhost {\n" + ours + "\troute {\n\t\thandle /a {\n\t\t\trespond a\n\t\t}\n\t\thandle {\n\t\t\trespond b\n\t\t}\n\t}\n}\n", "route"},
+		{"wsgate in a handle of its own", "http://localhost {\n\thandle /ws/* {\n\t\twsgate ws://localhost:8080\n\t}\n\thandle {\n\t\trespond hello\n\t}\n}\n", ""},
+		{"wsgate in a handle, redir outside", "http://localhost {\n\tredir https://{host}{uri}\n\thandle /ws/* {\n\t\twsgate ws://localhost:8080\n\t}\n}\n", "redir"},
+		{"wsgate in a handle, try_files outside", "http://localhost {\n\ttry_files {path} /index.html\n\thandle /ws/* {\n\t\twsgate ws://localhost:8080\n\t}\n}\n", "try_files"},
+		{"wsgate in a route, handle outside", "http://localhost {\n\thandle {\n\t\trespond hello\n\t}\n\troute /ws/* {\n\t\twsgate ws://localhost:8080\n\t}\n}\n", "handle"},
+		{"first in a route", "http://localhost {\n\troute {\n\t\twsgate /ws/* ws://localhost:8080\n\t\tredir https://{host}{uri}\n\t}\n}\n", ""},
+		{"second in a route", "http://localhost {\n\troute {\n\t\tredir https://{host}{uri}\n\t\twsgate /ws/* ws://localhost:8080\n\t}\n}\n", "redir"},
+		{"ordered first", "{\n\torder wsgate first\n}\n\nhttp://localhost {\n\tredir https://{host}{uri}\n" + ours + "}\n", ""},
+		{"what comes after anyway", "http://localhost {\n\trespond hello\n\treverse_proxy localhost:3000\n\tfile_server\n" + ours + "}\n", ""},
+		{"another site", "http://localhost {\n" + ours + "}\n\nhttp://other.localhost {\n\tredir https://{host}{uri}\n}\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var by []string
+			for _, w := range warnings(t, c.caddyfile) {
+				if w.Line != lineOf(c.caddyfile, "wsgate ") && w.Line != lineOf(c.caddyfile, "wsgate /") {
+					t.Errorf("the warning is about line %d", w.Line)
+				}
+				if w.DirectiveLine != lineOf(c.caddyfile, w.Directive) {
+					t.Errorf("the warning blames line %d", w.DirectiveLine)
+				}
+				by = append(by, w.Directive)
+			}
+			if got := strings.Join(by, " "); got != c.by {
+				t.Errorf("warned of %q, want %q", got, c.by)
+			}
+		})
+	}
+}
+
+// lineOf returns the line that begins with a directive.
+func lineOf(text, directive string) int {
+	for i, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), directive) && !strings.HasSuffix(line, "first") {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+type warning struct {
+	Message       string `json:"msg"`
+	File          string `json:"file"`
+	Line          int    `json:"line"`
+	Directive     string `json:"directive"`
+	DirectiveLine int    `json:"directive_line"`
+}
+
+// warnings adapts a Caddyfile that is a file, and returns what was logged.
+func warnings(t *testing.T, text string) []warning {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logged := logOf(t, func() {
+		if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": path}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var found []warning
+	for l := range strings.Lines(logged) {
+		var w warning
+		if err := json.Unmarshal([]byte(l), &w); err != nil {
+			t.Fatalf("%v in %s", err, l)
+		}
+		if strings.Contains(w.Message, "wsgate") {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+// logOf returns what Caddy's log has of a function.
+func logOf(t *testing.T, f func()) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "log")
+	config, err := json.Marshal(map[string]any{
+		"admin": map[string]any{"disabled": true, "config": map[string]any{"persist": false}},
+		"logging": map[string]any{"logs": map[string]any{"default": map[string]any{
+			"writer":  map[string]any{"output": "file", "filename": path},
+			"encoder": map[string]any{"format": "json"},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
