@@ -53,8 +53,13 @@ func (f *flow) await() error {
 		return err
 	}
 	var one [1]byte
-	return raw.Read(func(fd uintptr) bool {
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return err != unix.EAGAIN && err != unix.EINTR
+	var broke error // a reset is told once: the read that follows would see a FIN
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, broke = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return broke != unix.EAGAIN && broke != unix.EINTR
 	})
+	if err != nil || broke == nil {
+		return err
+	}
+	return os.NewSyscallError("recvfrom", broke)
 }
