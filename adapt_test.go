@@ -223,3 +223,47 @@ func TestTheReferenceNamesEveryWord(t *testing.T) {
 		}
 	}
 }
+
+func TestTheCaddyfilesOfTheDocsLoad(t *testing.T) {
+	for _, path := range []string{"docs/reference.md", "docs/placement.md"} {
+		blocks := fenced(t, path, "caddyfile")
+		if len(blocks) == 0 {
+			t.Errorf("%s has no Caddyfile", path)
+		}
+		for _, block := range blocks {
+			config, message := adapt(t, block)
+			if message != "" {
+				t.Errorf("%s: %s in\n%s", path, message, block)
+				continue
+			}
+			validate(t, config)
+		}
+	}
+}
+
+func TestTheJSONOfTheReferenceLoads(t *testing.T) {
+	blocks := fenced(t, "docs/reference.md", "json")
+	if len(blocks) != 2 {
+		t.Fatalf("want the handler and the app, got %d blocks", len(blocks))
+	}
+	validate(t, []byte(`{"apps": {"http": {"servers": {"srv0": {"listen": [":80"], "routes": [{"handle": [`+blocks[0]+`]}]}}}}}`))
+	validate(t, []byte(`{"apps": {"wsgate": `+blocks[1]+`}}`))
+}
+
+// fenced returns the code blocks of a page that are in a language.
+func fenced(t *testing.T, path, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, part := range strings.Split(string(text), "\n```"+language+"\n")[1:] {
+		block, _, found := strings.Cut(part, "```")
+		if !found {
+			t.Fatalf("%s: a block does not end", path)
+		}
+		blocks = append(blocks, block)
+	}
+	return blocks
+}
