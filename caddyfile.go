@@ -1,7 +1,6 @@
 package wsgate
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -143,6 +142,9 @@ func readName(d *caddyfile.Dispenser, word string) (string, error) {
 		return "", d.Errf("%s: want a name", word)
 	}
 	name := d.Val()
+	if name == "." || name == ".." {
+		return "", d.Errf("%s %q: a URL would swallow this name: want a letter or a digit in it", word, name)
+	}
 	if !gate.ValidName(name) {
 		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'", word, name)
 	}
@@ -185,8 +187,11 @@ func dispenser(tokens ...caddyfile.Token) *caddyfile.Dispenser {
 	return d
 }
 
-// place is file and line of a token.
-func place(t caddyfile.Token) string { return fmt.Sprintf("%s:%d", t.File, t.Line) }
+// place is file and line of a token, and the imports that led there, as Caddy
+// writes them behind an error.
+func place(t caddyfile.Token) string {
+	return strings.TrimPrefix(dispenser(t).Err("").Error(), ", at ")
+}
 
 // anyOf lists words as "a, b or c".
 func anyOf(words []string) string {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -178,8 +177,6 @@ func (p *policyWords) reason(words []caddyfile.Token) (int, error) {
 		return 0, nil // somebody's misunderstanding, not a reason
 	case reason == "":
 		return 0, errors.New("an empty reason: leave it out, and the closing's own reason is told")
-	case !utf8.ValidString(reason):
-		return 0, errors.New("the reason is no valid UTF-8")
 	case tunnel.TrimReason(reason) != reason:
 		return 0, fmt.Errorf("the reason has %d bytes: a close frame takes 123 at most (RFC 6455 §5.5)", len(reason))
 	}
@@ -199,17 +196,16 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
 		}
 	}
 	name := d.Val()
-	info, err := caddy.GetModule("http.matchers." + name)
-	if err != nil {
-		return d.Errf("open_when %s: unknown rule: want %s", name, anyOf(ruleNames()))
-	}
-	value := info.New()
-	if _, ok := value.(gate.Rule); !ok {
-		return d.Errf("open_when %s: %s needs a request, so it is no rule: use it as a matcher of the directive", name, name)
+	var value caddy.Module
+	if info, err := caddy.GetModule("http.matchers." + name); err == nil {
+		value = info.New()
 	}
 	unmarshaler, ok := value.(caddyfile.Unmarshaler)
 	if !ok {
-		return d.Errf("open_when %s: this rule cannot be written in a Caddyfile", name)
+		return d.Errf("open_when %s: unknown rule: want %s", name, anyOf(ruleNames()))
+	}
+	if _, ok := value.(gate.Rule); !ok {
+		return d.Errf("open_when %s: %s needs a request, so it is no rule: use it as a matcher of the directive", name, name)
 	}
 	if err := unmarshaler.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
 		return err
