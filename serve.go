@@ -106,6 +106,9 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
 	if !handshake.Detached(a.r) {
 		t.Wait()
+		if caddy.Exiting() {
+			handshake.Farewell(a.r)
+		}
 	}
 	return nil
 }

@@ -142,7 +142,8 @@ func (s *Server) Stop(limit time.Duration) time.Duration {
 	select {
 	case <-done:
 	case <-time.After(limit):
-		s.Kill()
+		_ = cmd.Process.Signal(syscall.SIGABRT)
+		<-done
 		s.t.Fatalf("caddy still runs %s after SIGTERM:\n%s", limit, s.Log())
 	}
 	return time.Since(began)
