@@ -45,11 +45,11 @@ const (
 type Cause string
 
 const (
-	// CauseOverride: an operator switched the gate at run time.
+	// CauseOverride means that an operator switched the gate at run time.
 	CauseOverride Cause = "override"
-	// CauseRule: an open_when rule decided.
+	// CauseRule means that an open_when rule decided.
 	CauseRule Cause = "rule"
-	// CauseConfig: the configured mode, or the absence of any rule.
+	// CauseConfig means the configured mode, or the absence of any rule.
 	CauseConfig Cause = "config"
 )
 

@@ -69,7 +69,8 @@ func (m *EnvFlag) Validate() error {
 // Match reports whether all flags are set for the request.
 func (m *EnvFlag) Match(r *http.Request) bool {
 	for _, f := range m.Flags {
-		value, ok := "", false
+		var value string
+		var ok bool
 		switch v := caddyhttp.GetVar(r.Context(), f.Name).(type) {
 		case nil:
 			value, ok = ambient(f.Name)
@@ -206,7 +207,6 @@ var (
 	_ caddy.Validator                   = (*EnvFlag)(nil)
 	_ caddyfile.Unmarshaler             = (*EnvFlag)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*EnvFlag)(nil)
-	_ caddyhttp.RequestMatcher          = (*EnvFlag)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*EnvFlag)(nil)
 	_ gate.Rule                         = (*EnvFlag)(nil)
 	_ gate.Notifier                     = (*EnvFlag)(nil)

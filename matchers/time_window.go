@@ -224,7 +224,6 @@ var (
 	_ caddy.Provisioner                 = (*TimeWindow)(nil)
 	_ caddyfile.Unmarshaler             = (*TimeWindow)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*TimeWindow)(nil)
-	_ caddyhttp.RequestMatcher          = (*TimeWindow)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*TimeWindow)(nil)
 	_ gate.Rule                         = (*TimeWindow)(nil)
 	_ gate.Describer                    = (*TimeWindow)(nil)

@@ -74,6 +74,5 @@ func (m *WSHandshake) CELLibrary(caddy.Context) (cel.Library, error) {
 var (
 	_ caddyfile.Unmarshaler             = (*WSHandshake)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*WSHandshake)(nil)
-	_ caddyhttp.RequestMatcher          = (*WSHandshake)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*WSHandshake)(nil)
 )

@@ -12,15 +12,19 @@ import (
 type By string
 
 const (
-	// ByClient and ByUpstream: that side sent the first close frame or FIN.
-	ByClient   By = "client"
+	// ByClient means that the client sent the first close frame or FIN.
+	ByClient By = "client"
+	// ByUpstream means that the upstream did.
 	ByUpstream By = "upstream"
-	// ByGate, ByOperator, ByLimit and ByShutdown are given to Close.
-	ByGate     By = "gate"
+	// ByGate is given to Close by a gate that closes by its rules.
+	ByGate By = "gate"
+	// ByOperator is given to Close when an operator closed the gate.
 	ByOperator By = "operator"
-	ByLimit    By = "limit"
+	// ByLimit is given to Close when a limit was reached.
+	ByLimit By = "limit"
+	// ByShutdown is given to Close when the process exits.
 	ByShutdown By = "shutdown"
-	// ByError: a connection broke.
+	// ByError means that a connection broke.
 	ByError By = "error"
 )
 

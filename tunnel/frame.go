@@ -138,12 +138,6 @@ func (t *tracker) length() uint64 {
 	}
 }
 
-// inClose reports whether the tracker stands inside a close frame of a
-// permitted size, past its header.
-func (t *tracker) inClose() bool {
-	return t.left > 0 && t.header[0]&opcodeBits == opClose && t.header[1]&lengthBits <= maxControl
-}
-
 // key is the masking key of the frame, if it is masked.
 func (t *tracker) key() (key [maskKeySize]byte, masked bool) {
 	if t.header[1]&maskBit == 0 {

@@ -3,6 +3,7 @@
 package tunnel
 
 import (
+	"errors"
 	"io"
 	"os"
 
@@ -33,9 +34,9 @@ func (s *side) tryRead(p []byte) (n int, err error) {
 		switch {
 		case failed != nil:
 			return 0, failed
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 			again = true
-		case err == unix.EAGAIN:
+		case errors.Is(err, unix.EAGAIN):
 			return 0, errQuiet
 		}
 	}
@@ -56,7 +57,7 @@ func (f *flow) await() error {
 	var broke error // a reset is told once: the read that follows would see a FIN
 	err = raw.Read(func(fd uintptr) bool {
 		_, _, broke = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return broke != unix.EAGAIN && broke != unix.EINTR
+		return !errors.Is(broke, unix.EAGAIN) && !errors.Is(broke, unix.EINTR)
 	})
 	if err != nil || broke == nil {
 		return err

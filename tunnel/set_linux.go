@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -164,13 +165,16 @@ func (f *flow) wake(b *buffer) {
 		go f.pumpWoken()
 		return
 	}
-	n, err := tryRead(int(src.fd), b[:])
+	n, errno := tryRead(int(src.fd), b[:])
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case errno == unix.EAGAIN || errno == unix.EINTR:
 		f.release()
-	case n <= 0:
+	case errno != 0:
 		f.unpark()
-		go f.pumpEnded(readError(n, err))
+		go f.pumpEnded(os.NewSyscallError("read", errno))
+	case n == 0:
+		f.unpark()
+		go f.pumpEnded(io.EOF)
 	case n == len(b) || dst.kind != plain || f.order.Load() != nil:
 		f.unpark()
 		own := borrow()
@@ -211,10 +215,7 @@ func (f *flow) tryWrite(p []byte) int {
 }
 
 // tryRead reads what is there.
-func tryRead(fd int, p []byte) (int, error) {
+func tryRead(fd int, p []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(n), nil
+	return int(n), errno
 }

@@ -89,6 +89,9 @@ func (a *Address) finish(s, host string) error {
 		}
 	}
 	a.Dial = net.JoinHostPort(name, port)
+	if strings.Contains(a.Path, "//") {
+		return fmt.Errorf("upstream %q: a double slash in the path", s)
+	}
 	if a.HasPath && !strings.Contains(a.Path, "{") {
 		if _, err := url.PathUnescape(a.Path); err != nil {
 			return fmt.Errorf("upstream %q: path: %w", s, err)
@@ -143,10 +146,17 @@ func plainAddress(s string) (Address, error) {
 		if strings.HasPrefix(s, "unix+h2c/") {
 			return Address{}, fmt.Errorf("upstream %q: h2c cannot carry an Upgrade: want unix/", s)
 		}
+		if strings.TrimLeft(s, "unix/") == "" {
+			return Address{}, fmt.Errorf("upstream %q: no socket: want unix//run/chat.sock", s)
+		}
 		return Address{Dial: s}, nil
 	}
 	if i := strings.IndexByte(s, '/'); i >= 0 && !strings.HasPrefix(s, "tcp") && !strings.HasPrefix(s, "fd/") {
 		return Address{}, fmt.Errorf("upstream %q: an address with a path needs its scheme: ws://%s", s, s)
+	}
+	if !strings.Contains(s, "/") {
+		var a Address
+		return a, a.finish(s, s)
 	}
 	return Address{Dial: s}, nil
 }

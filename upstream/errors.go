@@ -16,13 +16,13 @@ import (
 type Outcome string
 
 const (
-	// Unreachable: no backend could be connected to, or none is available.
+	// Unreachable means that no backend could be connected to, or none is available.
 	Unreachable Outcome = "upstream_unreachable"
-	// Timeout: the backend did not answer in time.
+	// Timeout means that the backend did not answer in time.
 	Timeout Outcome = "upstream_timeout"
-	// Invalid: the backend's answer is none, or a 101 with a false claim.
+	// Invalid means that the backend's answer was none, or a 101 with a false claim.
 	Invalid Outcome = "upstream_invalid"
-	// Aborted: the client left.
+	// Aborted means that the client left.
 	Aborted Outcome = "aborted"
 )
 

@@ -11,12 +11,15 @@ import (
 // pathRule turns the path of a request into the upstream's. It works on the
 // escaped form throughout: %2F and %3F stay what they are.
 type pathRule struct {
-	prefix string // without a trailing slash
+	prefix string // decoded, without a trailing slash
 	path   string
 	strip  bool
 }
 
 func newPathRule(prefix, path string) pathRule {
+	if decoded, err := url.PathUnescape(prefix); err == nil {
+		prefix = decoded
+	}
 	return pathRule{prefix: strings.TrimSuffix(prefix, "/"), path: path, strip: prefix != ""}
 }
 
@@ -26,10 +29,10 @@ func (p pathRule) apply(r *http.Request, repl *caddy.Replacer) *http.Request {
 	if p.path == "" {
 		return r
 	}
-	escaped := p.path
+	var escaped string
 	if p.strip {
-		rest, ok := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
-		if !ok || (rest != "" && rest[0] != '/') {
+		rest, ok := p.rest(r.URL)
+		if !ok {
 			return r
 		}
 		escaped = join(p.path, rest)
@@ -46,6 +49,17 @@ func (p pathRule) apply(r *http.Request, repl *caddy.Replacer) *http.Request {
 	out.URL = &u
 	out.RequestURI = u.RequestURI()
 	return &out
+}
+
+// rest returns what follows the prefix, escaped as it came. The prefix itself
+// is found as Caddy's path matcher finds it: decoded, and whatever the case.
+func (p pathRule) rest(u *url.URL) (string, bool) {
+	n := len(p.prefix)
+	if len(u.Path) < n || !strings.EqualFold(u.Path[:n], p.prefix) || len(u.Path) > n && u.Path[n] != '/' {
+		return "", false
+	}
+	escaped := u.EscapedPath()
+	return escaped[escapedIndex(escaped, n):], true
 }
 
 // join puts two paths together with exactly one slash between them.
