@@ -93,6 +93,9 @@ func TestEachCaddyfileBecomesItsJSONOrItsRefusal(t *testing.T) {
 // validate loads a configuration as caddy validate does, with an empty storage.
 func validate(t *testing.T, config []byte) {
 	t.Helper()
+	for _, dir := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
+		t.Setenv(dir, t.TempDir())
+	}
 	var c caddy.Config
 	if err := json.Unmarshal(config, &c); err != nil {
 		t.Fatal(err)
@@ -225,7 +228,7 @@ func TestTheReferenceNamesEveryWord(t *testing.T) {
 }
 
 func TestTheCaddyfilesOfTheDocsLoad(t *testing.T) {
-	for _, path := range []string{"docs/reference.md", "docs/placement.md"} {
+	for _, path := range []string{"README.md", "docs/reference.md", "docs/placement.md"} {
 		blocks := fenced(t, path, "caddyfile")
 		if len(blocks) == 0 {
 			t.Errorf("%s has no Caddyfile", path)

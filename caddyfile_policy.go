@@ -196,6 +196,9 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
 		}
 	}
 	name := d.Val()
+	if name == "not" {
+		return d.Err("open_when: not is given twice: want it once, or not at all")
+	}
 	var value caddy.Module
 	if info, err := caddy.GetModule("http.matchers." + name); err == nil {
 		value = info.New()
