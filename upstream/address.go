@@ -59,7 +59,8 @@ func ParseAddress(s string) (Address, error) {
 	if strings.ContainsAny(host, "{}") {
 		return a, fmt.Errorf("upstream %q: host and port of a URL must be constant: placeholders may stand in its path", s)
 	}
-	return a, a.finish(s, host)
+	err := a.finish(s, host)
+	return a, err
 }
 
 // finish checks host and port, and the path.
@@ -146,17 +147,18 @@ func plainAddress(s string) (Address, error) {
 		if strings.HasPrefix(s, "unix+h2c/") {
 			return Address{}, fmt.Errorf("upstream %q: h2c cannot carry an Upgrade: want unix/", s)
 		}
-		if strings.TrimLeft(s, "unix/") == "" {
+		if strings.Trim(strings.TrimPrefix(s, "unix/"), "/") == "" {
 			return Address{}, fmt.Errorf("upstream %q: no socket: want unix//run/chat.sock", s)
 		}
 		return Address{Dial: s}, nil
 	}
-	if i := strings.IndexByte(s, '/'); i >= 0 && !strings.HasPrefix(s, "tcp") && !strings.HasPrefix(s, "fd/") {
+	if i := strings.IndexByte(s, '/'); i >= 0 && !strings.HasPrefix(s, "tcp/") && !strings.HasPrefix(s, "fd/") {
 		return Address{}, fmt.Errorf("upstream %q: an address with a path needs its scheme: ws://%s", s, s)
 	}
 	if !strings.Contains(s, "/") {
 		var a Address
-		return a, a.finish(s, s)
+		err := a.finish(s, s)
+		return a, err
 	}
 	return Address{Dial: s}, nil
 }

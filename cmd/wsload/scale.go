@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// post sends JSON to Caddy's admin endpoint.
+func post(o *options, path string, body []byte) error {
+	if o.admin == "" {
+		return errors.New("--admin is missing")
+	}
+	resp, err := http.Post("http://"+o.admin+path, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("POST %s: %s %s", path, resp.Status, text)
+	}
+	return nil
+}
+
+// drain measures how long a gate takes to end its tunnels, with words.
+func drain(o *options) (report, error) {
+	all, err := openAll(o, o.tunnels, "", 256)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(all)
+	readers := all[o.stalled:]
+	var told, ended atomic.Int64
+	var last atomic.Int64
+	var done sync.WaitGroup
+	began := time.Now()
+	for _, c := range readers {
+		done.Go(func() {
+			_ = c.SetDeadline(time.Now().Add(step))
+			for {
+				op, n, err := c.next()
+				if err != nil {
+					break
+				}
+				if op == 8 {
+					if n >= 2 {
+						told.Add(1)
+					}
+					_, _ = c.Write(frame(8, []byte{0x03, 0xe8}, true))
+				}
+			}
+			ended.Add(1)
+			last.Store(int64(time.Since(began)))
+		})
+	}
+	body, err := json.Marshal(map[string]any{
+		"mode": "off", "reason": "measured",
+		"on_close": map[string]any{"policy": "drain", "deadline": "10s", "code": 1012, "reason": "measured"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	began = time.Now()
+	if err := post(o, "/wsgate/gates/"+o.gate, body); err != nil {
+		return nil, err
+	}
+	answered := time.Since(began)
+	done.Wait()
+	return report{
+		{"tunnels that read", float64(len(readers)), ""},
+		{"told with code and reason", float64(told.Load()), ""},
+		{"the switch answered after", answered.Seconds() * 1e3, "ms"},
+		{"the last one ended after", float64(last.Load()) / 1e6, "ms"},
+	}, post(o, "/wsgate/gates/"+o.gate, []byte(`{"mode":"auto"}`))
+}
+
+// reloads measures what loading configurations does to open tunnels.
+func reloads(o *options) (report, error) {
+	config, err := os.ReadFile(o.config)
+	if err != nil {
+		return nil, err
+	}
+	all, err := openAll(o, o.tunnels, "", 256)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(all)
+	echo := frame(2, make([]byte, 64), true)
+	before, err := look(o.pid)
+	if err != nil {
+		return nil, err
+	}
+	var took []time.Duration
+	rounds := min(o.count, 100)
+	for i := range rounds {
+		next := bytes.Replace(config, []byte(`"apps":`), fmt.Appendf(nil, `"logging":{"logs":{"round%d":{"level":"ERROR"}}},"apps":`, i), 1)
+		began := time.Now()
+		if err := post(o, "/load", next); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+	}
+	lost := 0
+	for _, c := range all {
+		_ = c.SetDeadline(time.Now().Add(step))
+		if c.echo(echo, 64) != nil {
+			lost++
+		}
+	}
+	time.Sleep(o.duration)
+	after, err := look(o.pid)
+	return report{
+		{"tunnels lost", float64(lost), fmt.Sprintf("of %d", o.tunnels)},
+		{"a load took (median)", quantile(took, .5).Seconds() * 1e3, "ms"},
+		{"a load took (longest)", quantile(took, 1).Seconds() * 1e3, "ms"},
+		{"descriptors more", float64(after.FDs - before.FDs), ""},
+		{"PSS growth", float64(after.PSS-before.PSS) / (1 << 20), "MiB"},
+	}, err
+}
