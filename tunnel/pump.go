@@ -38,10 +38,6 @@ func (f *flow) pumpOnce() {
 // pumpEnded carries a source's end out of the set.
 func (f *flow) pumpEnded(err error) { f.finish(err) }
 
-// headSize is how much is read where a large frame is expected: enough for
-// its header, and for a whole message that is small after all.
-const headSize = 4 << 10
-
 // pump forwards first and goes on.
 func (f *flow) pump(b *buffer, first []byte, woken bool) {
 	err := f.forward(first)
@@ -59,22 +55,16 @@ func (f *flow) run(b *buffer, woken bool, err error) {
 		b = borrow()
 	}
 	defer func() { b.back() }()
-	size := len(b)
 	for {
 		if err == nil {
-			var did bool
-			if did, err = f.bulk(); did {
-				size = headSize // the next frame is likely as large: leave it to the kernel, too
-			} else {
-				size = len(b)
-			}
+			err = f.bulk()
 		}
 		f.release()
 		if err != nil {
 			f.t.sinkFailed(f, err) // what still comes is tracked, not forwarded
 		}
 		var n int
-		n, err = f.read(b[:size], woken)
+		n, err = f.read(b[:], woken)
 		woken = false
 		f.hand.Lock()
 		switch {

@@ -18,4 +18,4 @@ func (*flow) unpark() {}
 func (*flow) tryWrite([]byte) int { return 0 }
 
 // bulk has no shortcut here.
-func (*flow) bulk() (did bool, err error) { return false, nil }
+func (*flow) bulk() error { return nil }

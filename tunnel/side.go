@@ -115,12 +115,18 @@ func (s *side) drained(t *Tunnel, p []byte) (int, error) {
 	if n > 0 {
 		return n, nil
 	}
-	_ = s.conn.SetReadDeadline(time.Time{})
-	if t.cutting.Load() { // which set a deadline that we have just lifted
-		_ = s.conn.SetReadDeadline(past)
-	}
+	s.lift(t)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return 0, errQuiet
 	}
 	return 0, err
+}
+
+// lift takes a read deadline away, unless the tunnel is being cut: then it is
+// the one that does it.
+func (s *side) lift(t *Tunnel) {
+	_ = s.conn.SetReadDeadline(time.Time{})
+	if t.cutting.Load() {
+		_ = s.conn.SetReadDeadline(past)
+	}
 }

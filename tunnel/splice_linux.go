@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +16,9 @@ const (
 	spliceMin = 16 << 10
 	// pipeSize is what is asked of a pipe; the kernel may give less.
 	pipeSize = 256 << 10
+	// bulkPause is how long a pump waits for the next large frame before it
+	// lets the source be parked.
+	bulkPause = 20 * time.Millisecond
 )
 
 // pipe is what splice needs between two sockets. It is empty between uses.
@@ -62,78 +67,129 @@ func (p pipe) close() {
 	_ = unix.Close(p.w)
 }
 
-// bulk lets the kernel move the rest of a large frame from socket to socket. It
-// reports whether it did. The hand is held throughout: inside a frame nobody
-// else has anything to write.
-func (f *flow) bulk() (did bool, err error) {
+// bulk lets the kernel move large frames from socket to socket: the rest of one
+// that has begun, and after it whole ones, whose headers are looked at where
+// they lie. It returns when the next frame is small or nothing comes for a
+// while. The hand is held, and let go between frames.
+func (f *flow) bulk() error {
 	src, dst := f.source(), f.sink()
 	if f.frames.left < spliceMin || src.kind != plain || dst.kind != plain || f.is(told) {
-		return false, nil
+		return nil
 	}
 	in, err := src.raw()
 	if err != nil {
-		return false, nil //nolint:nilerr // the way of other connections is open
+		return nil //nolint:nilerr // the way of other connections is open
 	}
 	out, err := dst.raw()
 	if err != nil {
-		return false, nil //nolint:nilerr // as above
+		return nil //nolint:nilerr // as above
 	}
-	for f.frames.left > 0 && !f.is(told|stopped) {
-		var p pipe
-		n, ended := 0, false
-		failed := in.Read(func(fd uintptr) bool {
-			if p, err = borrowPipe(); err != nil {
-				return true
-			}
-			n, err = fill(p, int(fd), f.frames.left)
-			if n > 0 {
-				return true
-			}
-			p.back()
-			if errors.Is(err, unix.EAGAIN) {
-				err = nil
-				return false // wait, without a pipe
-			}
-			ended = err == nil
-			return true
-		})
-		if failed != nil || err != nil || ended {
-			return true, nil //nolint:nilerr // the read that follows meets it again
+	for header := 0; ; {
+		if err := f.spliceFrame(in, out, header); err != nil {
+			return err
 		}
-		f.note(f.frames.skip(n))
-		for n > 0 {
-			var m int
-			failed := out.Write(func(fd uintptr) bool {
-				m, err = drain(p, int(fd), n)
-				if errors.Is(err, unix.EAGAIN) {
-					err = nil
-					return false
-				}
-				return true
-			})
-			f.count(m)
-			n -= m
-			if failed != nil {
-				err = failed
-			}
-			if err != nil {
-				p.close() // with what is still in it
-				f.met.Or(told)
-				return true, err
-			}
+		if !f.frames.boundary() || f.is(told|stopped) {
+			return nil // ended or cut: the read that follows meets it
+		}
+		if err := f.putIn(); err != nil {
+			return err
+		}
+		f.release()
+		ahead := f.peek(in)
+		f.hand.Lock()
+		var next tracker
+		header, _, _ = next.step(ahead)
+		if f.is(stopped|told) || f.order.Load() != nil || next.left < spliceMin {
+			return nil
+		}
+		f.track(ahead[:header])
+	}
+}
+
+// spliceFrame moves the rest of a frame, with header bytes before it that have
+// passed the tracker but are still to be read.
+func (f *flow) spliceFrame(in, out syscall.RawConn, header int) error {
+	for f.frames.left > 0 && !f.is(stopped) {
+		p, n, err := take(in, f.frames.left+uint64(header))
+		if n == 0 {
+			return nil //nolint:nilerr // the read that follows meets it again
+		}
+		early := min(n, header)
+		header -= early
+		if n > early {
+			f.note(f.frames.skip(n - early))
+		}
+		if err = f.give(out, p, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take fills a pipe from a socket, and waits until there is something. The
+// pipe is borrowed only then. No bytes: the end, or an error.
+func take(in syscall.RawConn, most uint64) (p pipe, n int, err error) {
+	failed := in.Read(func(fd uintptr) bool {
+		if p, err = borrowPipe(); err != nil {
+			return true
+		}
+		if n, err = splice(int(fd), p.w, int(min(most, pipeSize))); n > 0 {
+			return true
 		}
 		p.back()
+		if errors.Is(err, unix.EAGAIN) {
+			err = nil
+			return false
+		}
+		return true
+	})
+	return p, n, errors.Join(failed, err)
+}
+
+// give empties a pipe into a socket, and waits until all is taken.
+func (f *flow) give(out syscall.RawConn, p pipe, n int) error {
+	for n > 0 {
+		var m int
+		var err error
+		failed := out.Write(func(fd uintptr) bool {
+			m, err = splice(p.r, int(fd), n)
+			if errors.Is(err, unix.EAGAIN) {
+				err = nil
+				return false
+			}
+			return true
+		})
+		f.count(m)
+		n -= m
+		if err = errors.Join(failed, err); err != nil {
+			p.close() // with what is still in it
+			f.met.Or(told)
+			return err
+		}
 	}
-	return true, nil
+	p.back()
+	return nil
 }
 
-// fill moves what a socket has into a pipe. (0, nil): the source has ended.
-func fill(p pipe, fd int, most uint64) (int, error) {
-	return splice(fd, p.w, int(min(most, pipeSize)))
+// peek returns the header of the next frame without reading it. It waits a
+// little: where one large frame was, another follows.
+func (f *flow) peek(in syscall.RawConn) []byte {
+	var head [maxHeader]byte
+	n := 0
+	waited := false
+	_ = in.Read(func(fd uintptr) bool {
+		n, _, _ = unix.Recvfrom(int(fd), head[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if n < 0 && !waited {
+			waited = true
+			_ = f.source().conn.SetReadDeadline(time.Now().Add(bulkPause))
+		}
+		return n >= 0
+	})
+	if waited {
+		f.source().lift(f.t)
+	}
+	return head[:max(n, 0)]
 }
-
-// drain moves what is in a pipe to a socket.
-func drain(p pipe, fd, n int) (int, error) { return splice(p.r, fd, n) }
 
 func splice(from, to, most int) (int, error) {
 	for {
