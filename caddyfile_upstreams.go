@@ -123,7 +123,7 @@ func (p *directive) checkTransport() error {
 		Versions []string        `json:"versions"`
 	}
 	if err := json.Unmarshal(raw, &transport); err != nil || transport.Protocol != "http" {
-		return nil // another module's own affair
+		return nil //nolint:nilerr // another module's own affair
 	}
 	if len(transport.Versions) > 0 && !slices.Contains(transport.Versions, "1.1") {
 		return p.errf("transport http: versions %s cannot carry a handshake: add 1.1", strings.Join(transport.Versions, " "))

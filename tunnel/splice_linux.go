@@ -110,16 +110,16 @@ func (f *flow) bulk() error {
 // passed the tracker but are still to be read.
 func (f *flow) spliceFrame(in, out syscall.RawConn, header int) error {
 	for f.frames.left > 0 && !f.is(stopped) {
-		p, n, err := take(in, f.frames.left+uint64(header))
+		p, n := take(in, f.frames.left+uint64(header))
 		if n == 0 {
-			return nil //nolint:nilerr // the read that follows meets it again
+			return nil
 		}
 		early := min(n, header)
 		header -= early
 		if n > early {
 			f.note(f.frames.skip(n - early))
 		}
-		if err = f.give(out, p, n); err != nil {
+		if err := f.give(out, p, n); err != nil {
 			return err
 		}
 	}
@@ -127,8 +127,10 @@ func (f *flow) spliceFrame(in, out syscall.RawConn, header int) error {
 }
 
 // take fills a pipe from a socket, and waits until there is something. The
-// pipe is borrowed only then. No bytes: the end, or an error.
-func take(in syscall.RawConn, most uint64) (p pipe, n int, err error) {
+// pipe is borrowed only then. No bytes: the end, or an error, which the read
+// that follows meets again.
+func take(in syscall.RawConn, most uint64) (p pipe, n int) {
+	var err error
 	failed := in.Read(func(fd uintptr) bool {
 		if p, err = borrowPipe(); err != nil {
 			return true
@@ -143,7 +145,10 @@ func take(in syscall.RawConn, most uint64) (p pipe, n int, err error) {
 		}
 		return true
 	})
-	return p, n, errors.Join(failed, err)
+	if failed != nil || err != nil {
+		return p, 0
+	}
+	return p, n
 }
 
 // give empties a pipe into a socket, and waits until all is taken.

@@ -45,7 +45,7 @@ func compare(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	if o.binary == "" {
 		o.binary = filepath.Join(work, "caddy")
 		build := exec.Command("go", "build", "-o", o.binary, "./cmd/caddy") //nolint:gosec // ours
@@ -201,7 +201,7 @@ func freePort() int {
 	if err != nil {
 		return 0
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	return ln.Addr().(*net.TCPAddr).Port
 }
 

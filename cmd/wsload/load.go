@@ -10,7 +10,7 @@ import (
 )
 
 // openAll opens tunnels, a few at a time.
-func openAll(o *options, n int, path string, buffer int) ([]*conn, error) {
+func openAll(o *options, n, buffer int) ([]*conn, error) {
 	all := make([]*conn, n)
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -18,7 +18,7 @@ func openAll(o *options, n int, path string, buffer int) ([]*conn, error) {
 	for range min(n, 16) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil; i = int(next.Add(1)) - 1 {
-				c, err := dial(o, path, buffer)
+				c, err := dial(o, "", buffer)
 				if err != nil {
 					failed.CompareAndSwap(nil, &err)
 					return
@@ -45,7 +45,7 @@ func closeAll(all []*conn) {
 
 // echoes measures what an echo costs and takes.
 func echoes(o *options) (report, error) {
-	all, err := openAll(o, o.tunnels, "", o.size+16)
+	all, err := openAll(o, o.tunnels, o.size+16)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func streams(o *options) (report, error) {
 
 // idle measures what an idle tunnel holds.
 func idle(o *options) (report, error) {
-	warm, err := openAll(o, 8, "", 128)
+	warm, err := openAll(o, 8, 128)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func idle(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := openAll(o, o.tunnels, "", 128)
+	all, err := openAll(o, o.tunnels, 128)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func churn(o *options) (report, error) {
 
 // fairness measures quiet tunnels beside a greedy one.
 func fairness(o *options) (report, error) {
-	all, err := openAll(o, o.tunnels, "", 128)
+	all, err := openAll(o, o.tunnels, 128)
 	if err != nil {
 		return nil, err
 	}

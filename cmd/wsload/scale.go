@@ -32,7 +32,7 @@ func post(o *options, path string, body []byte) error {
 
 // drain measures how long a gate takes to end its tunnels, with words.
 func drain(o *options) (report, error) {
-	all, err := openAll(o, o.tunnels, "", 256)
+	all, err := openAll(o, o.tunnels, 256)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func reloads(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := openAll(o, o.tunnels, "", 256)
+	all, err := openAll(o, o.tunnels, 256)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	f.store.wait(ctx, flagKey(name))
 	info, err := FlagOf(name)
 	if err != nil { // somebody deleted it meanwhile
-		return FlagInfo{Value: value}, nil
+		return FlagInfo{Value: value}, nil //nolint:nilerr // ours was in force
 	}
 	return info, nil
 }
