@@ -93,6 +93,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	if !handshake.Detached(a.r) {
 		defer registry.Attach()()
 	}
+	a.w.Header().Del("Server") // neither the backend's nor Caddy's own
 	conn, early, err := handshake.Take(a.w, a.r, up.Header)
 	if err != nil {
 		_ = up.Conn.Close()

@@ -190,8 +190,9 @@ func TestA9OpenTunnelsAreCounted(t *testing.T) {
 	for _, c := range open {
 		echoes(t, c, "still here")
 	}
-	s.dial("/ws/")
-	s.dial("/ws/")
+	for range 2 {
+		echoes(t, s.dial("/ws/"), "one more")
+	}
 	if one.tunnels() != 4 || two.tunnels() != 4 {
 		t.Errorf("eight tunnels over a reload went %d to %d", one.tunnels(), two.tunnels())
 	}
