@@ -92,6 +92,20 @@ func (g *Gate) SetPolicy(p Policy, now time.Time) (before, after *Snapshot) {
 	return g.settle(now)
 }
 
+// Resume gives a state its begin back, after a policy that changed it was taken
+// back: s is the snapshot of before. A state that differs from it is left alone.
+func (g *Gate) Resume(s *Snapshot) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.current.Load()
+	if now.Open != s.Open {
+		return
+	}
+	again := *now
+	again.Since = s.Since
+	g.current.Store(&again)
+}
+
 // SetOverride puts o in force; nil hands back to the policy.
 func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
 	g.mu.Lock()

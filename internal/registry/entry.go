@@ -38,10 +38,11 @@ type Entry struct {
 	upstreams map[string]*upstreamCount
 	limits    map[string]*Limits
 	sweep     *time.Timer
-	drain     gate.Drain // the last drain that was begun
-	version   uint64     // of the switch
-	loaded    bool       // the stored override was read, or replaced by a newer one
-	problem   string     // why the stored override could not be read
+	drain     gate.Drain     // the last drain that was begun
+	older     *gate.Snapshot // what was in force before a configuration that may be taken back
+	version   uint64         // of the switch
+	loaded    bool           // the stored override was read, or replaced by a newer one
+	problem   string         // why the stored override could not be read
 }
 
 func newEntry(r *registry, name string) *Entry {
@@ -101,6 +102,22 @@ func (e *Entry) setPolicy(p gate.Policy, now time.Time) {
 	before, after := e.gate.SetPolicy(p, now)
 	e.follow.rules(p)
 	e.changed(before, after, now)
+}
+
+// remember keeps what is in force, for a configuration that is taken back.
+func (e *Entry) remember() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.older = e.gate.Snapshot()
+}
+
+// resume makes the gate what it was before a configuration that was taken back.
+func (e *Entry) resume() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.older != nil {
+		e.gate.Resume(e.older)
+	}
 }
 
 // remove treats a gate that left the configuration: it admits nothing more,

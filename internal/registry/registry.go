@@ -78,6 +78,7 @@ func (r *registry) begin(c *Config, now time.Time) {
 	}
 	r.mu.Unlock()
 	for _, e := range entries {
+		e.remember()
 		e.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
@@ -139,6 +140,7 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 	for _, e := range again {
 		e.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
+		e.resume()
 	}
 }
 

@@ -32,6 +32,13 @@ func handshakeText(t *testing.T, s *site, text string) (*http.Response, string) 
 	return resp, string(body)
 }
 
+// refusal waits for the one log line of a refusal.
+func (s *site) refusal() map[string]any {
+	s.t.Helper()
+	s.Await("one refusal in the log", func() bool { return len(s.Lines("handshake refused")) == 1 })
+	return s.Lines("handshake refused")[0]
+}
+
 func TestPromise7MalformedHandshakesReachNoBackend(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
@@ -127,9 +134,8 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 			if n := s.Gate("chat")["tunnels"].(float64); n != 0 {
 				t.Errorf("%v tunnels", n)
 			}
-			lines := s.Lines("handshake refused")
-			if len(lines) != 1 || lines[0]["status"] != 502.0 {
-				t.Errorf("logged %v", lines)
+			if line := s.refusal(); line["status"] != 502.0 {
+				t.Errorf("logged %v", line)
 			}
 		})
 	}
@@ -149,8 +155,8 @@ func TestPromise7BackendThatHangsGets504(t *testing.T) {
 		t.Errorf("answered after %s", took)
 	}
 	<-left
-	if lines := s.Lines("handshake refused"); len(lines) != 1 || lines[0]["outcome"] != "upstream_timeout" {
-		t.Errorf("logged %v", lines)
+	if line := s.refusal(); line["outcome"] != "upstream_timeout" {
+		t.Errorf("logged %v", line)
 	}
 }
 
@@ -187,8 +193,8 @@ func TestPromise7NothingListensIs502(t *testing.T) {
 	s := chat(t, b, "")
 	b.Close()
 	s.refused("/ws/", http.StatusBadGateway)
-	if lines := s.Lines("handshake refused"); len(lines) != 1 || lines[0]["outcome"] != "upstream_unreachable" {
-		t.Errorf("logged %v", lines)
+	if line := s.refusal(); line["outcome"] != "upstream_unreachable" {
+		t.Errorf("logged %v", line)
 	}
 }
 
