@@ -1,0 +1,180 @@
+package handshake
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	key    = "dGhlIHNhbXBsZSBub25jZQ=="
+	accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+)
+
+func TestAcceptKeyIsTheRFCs(t *testing.T) {
+	if got := AcceptKey(key); got != accept {
+		t.Errorf("got %s", got)
+	}
+}
+
+func parse(t testing.TB, text string) *http.Request {
+	t.Helper()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return r
+}
+
+const good = "GET /ws/ HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: keep-alive, Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " + key
+
+func TestHandshakesAreRecognised(t *testing.T) {
+	for text, want := range map[string]bool{
+		good: true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: WebSocket":      true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c, websocket": true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c":            false,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: websockets":     false,
+		"GET / HTTP/1.1\nHost: x":                          false,
+	} {
+		if Is(parse(t, text)) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
+func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
+	tests := []struct {
+		name, text string
+		status     int
+	}{
+		{"a good one", good, 0},
+		{"with subprotocols", good + "\nSec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c", 0},
+		{"two protocols", strings.Replace(good, "Upgrade: websocket", "Upgrade: websocket, foo/2", 1), 400},
+		{"another method", strings.Replace(good, "GET", "PUT", 1), 400},
+		{"HTTP/1.0", strings.Replace(good, "HTTP/1.1", "HTTP/1.0", 1), 400},
+		{"a body", good + "\nContent-Length: 3", 400},
+		{"no Connection", strings.Replace(good, "keep-alive, Upgrade", "keep-alive", 1), 400},
+		{"no key", strings.Replace(good, "Sec-WebSocket-Key: "+key, "X: y", 1), 400},
+		{"two keys", good + "\nSec-WebSocket-Key: " + key, 400},
+		{"a key of 15 bytes", strings.Replace(good, key, "AAAAAAAAAAAAAAAAAAAA", 1), 400},
+		{"a key with trailing bits", strings.Replace(good, key, "dGhlIHNhbXBsZSBub25jZR==", 1), 400},
+		{"version 12", strings.Replace(good, "Version: 13", "Version: 12", 1), 426},
+		{"two versions", good + "\nSec-WebSocket-Version: 13", 426},
+		{"no version", strings.Replace(good, "Sec-WebSocket-Version: 13\n", "", 1), 426},
+		{"a subprotocol twice", good + "\nSec-WebSocket-Protocol: a, b, a", 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Check(parse(t, tt.text))
+			var m *Malformed
+			switch {
+			case tt.status == 0 && err != nil:
+				t.Error(err)
+			case tt.status != 0 && (!errors.As(err, &m) || m.Status != tt.status):
+				t.Errorf("got %v, want %d", err, tt.status)
+			case tt.status == 426 && len(m.Header["Sec-WebSocket-Version"]) != 1:
+				t.Error("426 does not name the version")
+			}
+		})
+	}
+}
+
+func TestFalseClaimsAreFound(t *testing.T) {
+	asked := http.Header{"Sec-WebSocket-Protocol": {"v1, v2"}, "Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits, x-other"}}
+	honest := func() http.Header {
+		return http.Header{"Upgrade": {"WebSocket"}, "Connection": {"upgrade"}, "Sec-Websocket-Accept": {accept}}
+	}
+	set := func(name string, values ...string) http.Header {
+		h := honest()
+		h[name] = values
+		return h
+	}
+	for name, h := range map[string]http.Header{
+		"plain": honest(), "a subprotocol": set("Sec-Websocket-Protocol", "v2"),
+		"an extension": set("Sec-Websocket-Extensions", "permessage-deflate; server_max_window_bits=10"),
+	} {
+		if err := Claims(asked, h, key); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, h := range map[string]http.Header{
+		"wrong accept": set("Sec-Websocket-Accept", "x"), "no accept": set("Sec-Websocket-Accept"), "two accepts": set("Sec-Websocket-Accept", accept, accept),
+		"another subprotocol": set("Sec-Websocket-Protocol", "v3"), "two subprotocols": set("Sec-Websocket-Protocol", "v1", "v2"),
+		"a list of subprotocols": set("Sec-Websocket-Protocol", "v1, v2"), "another extension": set("Sec-Websocket-Extensions", "permessage-bzip2"),
+		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"), "no connection": set("Connection"),
+	} {
+		var lie *Lie
+		if err := Claims(asked, h, key); !errors.As(err, &lie) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
+	taken := make(chan net.Conn, 1)
+	early := make(chan []byte, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rest, err := Take(outer{w}, r, http.Header{"X-From": {"backend"}})
+		if err != nil {
+			t.Error(err)
+		}
+		early <- rest
+		taken <- conn
+	}))
+	defer srv.Close()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(c, strings.ReplaceAll(good, "\n", "\r\n")+"\r\n\r\nearly")
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Sec-Websocket-Accept") != accept || resp.Header.Get("X-From") != "backend" {
+		t.Fatalf("%v %v", resp, err)
+	}
+	conn := <-taken
+	defer conn.Close()
+	if _, ok := conn.(*net.TCPConn); !ok {
+		t.Errorf("got a %T", conn)
+	}
+	rest := <-early
+	for len(rest) < 5 {
+		b := make([]byte, 5)
+		n, err := conn.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = append(rest, b[:n]...)
+	}
+	if string(rest) != "early" {
+		t.Errorf("early bytes %q", rest)
+	}
+}
+
+// outer is a writer of some other handler.
+type outer struct{ http.ResponseWriter }
+
+func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+func FuzzCheck(f *testing.F) {
+	f.Add(good)
+	f.Add(strings.Replace(good, "websocket", "websocket, h2c", 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))
+		if err != nil || !Is(r) || Check(r) != nil {
+			return
+		}
+		if len(r.Header["Sec-Websocket-Key"]) != 1 || r.Method != http.MethodGet || len(r.Header["Upgrade"]) == 0 || r.ContentLength != 0 {
+			t.Errorf("passed: %q", text)
+		}
+	})
+}

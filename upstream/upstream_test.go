@@ -1,0 +1,223 @@
+package upstream
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func TestAddresses(t *testing.T) {
+	for in, want := range map[string]Address{
+		"ws://h":              {Dial: "h:80"},
+		"WS://h:8080":         {Dial: "h:8080"},
+		"wss://h":             {Dial: "h:443", Secure: true},
+		"wss://h:8443/":       {Dial: "h:8443", Secure: true, Path: "/", HasPath: true},
+		"ws://h/a%2Fb":        {Dial: "h:80", Path: "/a%2Fb", HasPath: true},
+		"ws://[::1]:9000/x":   {Dial: "[::1]:9000", Path: "/x", HasPath: true},
+		"ws://[::1]":          {Dial: "[::1]:80"},
+		"ws://h:80/{re.ws.1}": {Dial: "h:80", Path: "/{re.ws.1}", HasPath: true},
+		"ws://h:8000-8003":    {Dial: "h:8000-8003"},
+		"h:9000":              {Dial: "h:9000"},
+		"h":                   {Dial: "h:80"},
+		"unix//run/chat.sock": {Dial: "unix//run/chat.sock"},
+		"unix//xinu":          {Dial: "unix//xinu"},
+		"{env.BACKEND}":       {Dial: "{env.BACKEND}"},
+	} {
+		if got, err := ParseAddress(in); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", in, got, err)
+		}
+	}
+}
+
+func TestImpossibleAddressesAreRefused(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "empty", "http://h": "want ws://", "https://h": "want wss://", "ftp://h": "unknown scheme", "ws://": "no host", "ws://h:0": "1 to 65535",
+		"ws://h:99999": "1 to 65535", "ws://h:x": "1 to 65535", "ws://h:9-8": "ends before it begins", "ws://h:1-9999": "more than 1000",
+		"ws://h/?a=b": "a query", "ws://h/#f": "a fragment", "ws://u:p@h": "no user or password", "ws://{host}": "must be constant", "ws://a:b:c": "",
+		"ws://h//x": "double slash", "ws://[::zz]": "no IPv6", "/ws": "no host", "h/path": "needs its scheme", "tcphost:80/ws": "needs its scheme",
+		"unix/": "no socket", "unix+h2c//s": "h2c", "localhost:0": "1 to 65535", "ws://h/%zz": "path",
+	} {
+		if got, err := ParseAddress(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, seed := range []string{"ws://h:80/p", "wss://[::1]", "unix//s", "h:1-2", "{x}"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddress(s)
+		if err == nil && (a.Dial == "" || a.HasPath && !strings.HasPrefix(a.Path, "/") || strings.Contains(a.Path, "//") && !strings.Contains(a.Path, "{")) {
+			t.Errorf("%q: %+v", s, a)
+		}
+	})
+}
+
+// asked prepares a request as Caddy does.
+func asked(uri string) (*http.Request, *caddy.Replacer) {
+	repl := caddy.NewReplacer()
+	r := httptest.NewRequest(http.MethodGet, uri, nil)
+	return caddyhttp.PrepareRequest(r, repl, httptest.NewRecorder(), nil), repl
+}
+
+func TestUpstreamPaths(t *testing.T) {
+	tests := []struct{ name, prefix, path, uri, want string }{
+		{"no path: left alone", "", "", "/ws/a%2Fb?x=1", "/ws/a%2Fb?x=1"},
+		{"A1 prefix", "/ws/", "/", "/ws/room?x=1", "/room?x=1"},
+		{"A1 just the prefix", "/ws/", "/", "/ws/", "/"},
+		{"A1 without the slash", "/ws/", "/", "/ws", "/"},
+		{"A1 raw path", "/ws/", "/base", "/ws/a%2Fb%3Fc", "/base/a%2Fb%3Fc"},
+		{"A1 only once", "/ws/", "/", "/ws/ws/x", "/ws/x"},
+		{"A1 another path", "/ws/", "/", "/wsx/room", "/wsx/room"},
+		{"A1 as Caddy matches, in any case", "/ws/", "/", "/WS/room", "/room"},
+		{"A1 as Caddy matches, escaped", "/ws/", "/", "/%77s/a%2Fb", "/a%2Fb"},
+		{"A7 one slash at the joint", "/ws/", "/base/", "/ws//room", "/base/room"},
+		{"A7 base without a slash", "/ws/", "/base", "/ws/", "/base/"},
+		{"whole path", "", "/fixed", "/anything?x=1", "/fixed?x=1"},
+		{"whole path, escaped", "", "/a%2Fb", "/x", "/a%2Fb"},
+		{"A6 a capture stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb?x=1", "/a%2Fb?x=1"},
+		{"A6 an escaped question mark is no query", "", "/{http.regexp.ws.1}", "/ws/what%3Fnow", "/what%3Fnow"},
+		{"a header with odd characters is escaped", "", "/{http.request.header.X-Room}", "/ws/", "/a%20b%3Fc"},
+		{"never a double slash", "", "/{http.regexp.ws.1}/x", "/ws/", "/x"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, repl := asked(tt.uri)
+			r.Header.Set("X-Room", "a b?c")
+			repl.Set("http.regexp.ws.1", strings.TrimPrefix(r.URL.Path, "/ws/"))
+			before := r.URL.String()
+			if got := newPathRule(tt.prefix, tt.path).apply(r, repl).URL.RequestURI(); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+			if r.URL.String() != before {
+				t.Errorf("the request itself became %s", r.URL)
+			}
+		})
+	}
+}
+
+// pool returns upstreams that are up.
+func pool(dials ...string) reverseproxy.UpstreamPool {
+	var p reverseproxy.UpstreamPool
+	for _, d := range dials {
+		p = append(p, &reverseproxy.Upstream{Dial: d, Host: new(reverseproxy.Host)})
+	}
+	return p
+}
+
+func TestLeastConnCountsOpenTunnels(t *testing.T) {
+	p := pool("t-least-a:1", "t-least-b:1")
+	s := countTunnels(new(reverseproxy.LeastConnSelection))
+	r, _ := asked("/")
+	var release []func()
+	for range 6 {
+		u := s.Select(p, r, nil)
+		release = append(release, count(u.Dial))
+	}
+	if a, b := load(p[0]), load(p[1]); a != 3 || b != 3 {
+		t.Errorf("six tunnels went %d to %d", a, b)
+	}
+	for _, f := range release {
+		f()
+		f() // the second time does nothing
+	}
+	if load(p[0]) != 0 || load(p[1]) != 0 {
+		t.Error("tunnels that ended are still counted")
+	}
+}
+
+func TestFullUpstreamsAreLeftOut(t *testing.T) {
+	r, _ := asked("/")
+	for name, inner := range map[string]reverseproxy.Selector{
+		"first": new(reverseproxy.FirstSelection), "round_robin": new(reverseproxy.RoundRobinSelection), "least_conn": new(reverseproxy.LeastConnSelection),
+		"random_choose": &reverseproxy.RandomChoiceSelection{Choose: 2}, "random": reverseproxy.RandomSelection{},
+	} {
+		p := pool("t-full-"+name+"-a:1", "t-full-"+name+"-b:1")
+		p[0].MaxRequests = 1
+		release := count(p[0].Dial)
+		s := countTunnels(inner)
+		for range 10 {
+			if u := s.Select(p, r, nil); u != p[1] {
+				t.Errorf("%s chose %v", name, u)
+			}
+		}
+		p[1].MaxRequests = 1
+		other := count(p[1].Dial)
+		if u := s.Select(p, r, nil); u != nil {
+			t.Errorf("%s chose %v of two that are full", name, u)
+		}
+		release()
+		other()
+	}
+}
+
+func TestWeightsKeepTheirPlaces(t *testing.T) {
+	r, _ := asked("/")
+	w := &reverseproxy.WeightedRoundRobinSelection{Weights: []int{1, 2, 3}}
+	if err := w.Provision(caddy.Context{}); err != nil {
+		t.Fatal(err)
+	}
+	p := pool("t-weight-a:1", "t-weight-b:1", "t-weight-c:1")
+	p[0].MaxRequests = 1
+	defer count(p[0].Dial)()
+	chosen := map[string]int{}
+	s := countTunnels(w)
+	for range 60 {
+		chosen[s.Select(p, r, nil).Dial]++
+	}
+	if chosen["t-weight-a:1"] != 0 || chosen["t-weight-c:1"] <= chosen["t-weight-b:1"] {
+		t.Errorf("chosen %v", chosen)
+	}
+}
+
+func TestHandleResponseNeverSeesOur101(t *testing.T) {
+	h := &reverseproxy.Handler{HandleResponse: []caddyhttp.ResponseHandler{{}, {Match: &caddyhttp.ResponseMatcher{StatusCode: []int{4}}}}}
+	if err := leave101Alone(h); err != nil {
+		t.Fatal(err)
+	}
+	for i, rh := range h.HandleResponse {
+		if rh.Match.Match(101, nil) || !rh.Match.Match(404, nil) {
+			t.Errorf("handler %d: %+v", i, rh.Match)
+		}
+	}
+	for name, rh := range map[string]caddyhttp.ResponseHandler{
+		"the 101 by number": {Match: &caddyhttp.ResponseMatcher{StatusCode: []int{101}}},
+		"the 101 by class":  {Match: &caddyhttp.ResponseMatcher{StatusCode: []int{1}}},
+		"replace_status":    {StatusCode: "200"},
+	} {
+		if err := leave101Alone(&reverseproxy.Handler{HandleResponse: []caddyhttp.ResponseHandler{rh}}); err == nil {
+			t.Errorf("%s is allowed", name)
+		}
+	}
+}
+
+func TestTransportsThatCannotCarryAnUpgradeAreRefused(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	for raw, want := range map[string]string{
+		`{"protocol":"fastcgi"}`:                     "fastcgi",
+		`{"protocol":"http","versions":["2"]}`:       "add 1.1",
+		`{"protocol":"http","versions":["h2c","2"]}`: "add 1.1",
+		`{"protocol":"no_such_transport"}`:           "loading transport",
+		`{`:                                          "decoding transport",
+	} {
+		if _, err := loadTransport(ctx, &reverseproxy.Handler{TransportRaw: json.RawMessage(raw)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+	rt, err := loadTransport(ctx, &reverseproxy.Handler{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inner := rt.(*reverseproxy.HTTPTransport).Transport; !inner.DisableCompression {
+		t.Error("the transport would add its own Accept-Encoding")
+	}
+}
