@@ -145,8 +145,8 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 	switch {
 	case before != nil && before.Open == after.Open:
 		after.Since = before.Since
-	case before == nil && g.override != nil && !g.override.At.IsZero():
-		after.Since = g.override.At
+	case g.override != nil && !g.override.At.IsZero() && (before == nil || before.Override != g.override):
+		after.Since = g.override.At // which may have been set before a restart
 	}
 	after.Until = g.nextState(now, after)
 	g.current.Store(after)
