@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// metrics returns the lines of wsgate in Caddy's metrics.
+func (s *site) metrics() map[string]string {
+	s.t.Helper()
+	_, text := s.Call("GET", "/metrics", "")
+	lines := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "caddy_wsgate_") {
+			lines[name+"}"] = value
+		}
+	}
+	return lines
+}
+
+func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := chat(t, b, "on_close drain 5s")
+	c := s.dial("/ws/")
+	echoes(t, c, "hello")
+	upstream := "localhost:" + b.port()
+	want := map[string]string{
+		`caddy_wsgate_gate_open{gate="chat"}`:                           "1",
+		`caddy_wsgate_handshakes_total{gate="chat",outcome="accepted"}`: "1",
+		`caddy_wsgate_tunnels{gate="chat",upstream="` + upstream + `"}`: "1",
+		`caddy_wsgate_messages_total{direction="up",gate="chat"}`:       "1",
+		`caddy_wsgate_bytes_total{direction="up",gate="chat"}`:          "11", // 6 of header, 5 of payload
+		`caddy_wsgate_bytes_total{direction="down",gate="chat"}`:        "7",
+		`caddy_wsgate_drain_remaining_tunnels{gate="chat"}`:             "0",
+		`caddy_wsgate_handshake_duration_seconds_count{gate="chat"}`:    "1",
+	}
+	check := func(when string) {
+		t.Helper()
+		s.Await(when, func() bool {
+			got := s.metrics()
+			for name, value := range want {
+				if got[name] != value {
+					t.Logf("%s: %s is %q, want %q", when, name, got[name], value)
+					return false
+				}
+			}
+			return true
+		})
+	}
+	check("while the tunnel is open")
+	o := s.options
+	o.Sites = strings.Replace(o.Sites, "gate chat", "gate chat\n\t\theader_up X-Changed yes", 1)
+	s.MustLoad(o)
+	check("after a reload")
+	s.Switch("chat", `{"mode":"off","ttl":"1h"}`)
+	closedWith(t, c, 1013, "switched off", limit)
+	s.refused("/ws/", http.StatusServiceUnavailable)
+	want[`caddy_wsgate_gate_open{gate="chat"}`] = "0"
+	want[`caddy_wsgate_tunnels{gate="chat",upstream="`+upstream+`"}`] = "0"
+	want[`caddy_wsgate_gate_changes_total{cause="override",gate="chat",to="closed"}`] = "1"
+	want[`caddy_wsgate_handshakes_total{gate="chat",outcome="closed"}`] = "1"
+	want[`caddy_wsgate_tunnels_closed_total{closed_by="operator",code="1013",gate="chat"}`] = "1"
+	want[`caddy_wsgate_tunnel_duration_seconds_count{gate="chat"}`] = "1"
+	check("after the switch")
+	if s.metrics()[`caddy_wsgate_gate_next_change_timestamp_seconds{gate="chat"}`] == "" {
+		t.Error("the next change is not there")
+	}
+}
+
+func TestLogsSayWhatHappened(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := chat(t, b, "")
+	c := s.dial("/ws/")
+	echoes(t, c, "hello")
+	_ = c.Close(websocket.StatusNormalClosure, "done here")
+	s.Await("the tunnel's end", func() bool { return len(s.Lines("tunnel closed")) == 1 })
+	line := s.Lines("tunnel closed")[0]
+	for field, want := range map[string]any{
+		"logger": "http.handlers.wsgate", "level": "info", "gate": "chat", "client_ip": "127.0.0.1", "upstream": "localhost:" + b.port(),
+		"messages_up": 1.0, "messages_down": 1.0, "closed_by": "client", "close_code": 1000.0, "close_reason": "done here",
+	} {
+		if line[field] != want && (field != "client_ip" || line[field] != "::1") {
+			t.Errorf("tunnel closed: %s is %v, want %v", field, line[field], want)
+		}
+	}
+	opened := s.Lines("tunnel opened")
+	if len(opened) != 1 || opened[0]["tunnel_id"] != line["tunnel_id"] || line["duration"] == nil || line["bytes_up"] == nil {
+		t.Errorf("opened %v, closed %v", opened, line)
+	}
+	s.Switch("chat", `{"mode":"off","reason":"db migration","actor":"ana"}`)
+	s.Await("the change", func() bool { return len(s.Lines("gate changed")) == 1 })
+	if line := s.Lines("gate changed")[0]; line["state"] != "closed" || line["cause"] != "override" || line["reason"] != "db migration" || line["actor"] != "ana" {
+		t.Errorf("gate changed: %v", line)
+	}
+}
+
+func TestClosedGateFillsNoLogWithErrors(t *testing.T) {
+	t.Parallel()
+	s := chat(t, plainBackend(t), "mode off")
+	for range 5 {
+		s.refused("/ws/", http.StatusServiceUnavailable)
+	}
+	s.Await("the refusals", func() bool { return len(s.Lines("handshake refused")) == 5 })
+	if line := s.Lines("handshake refused")[0]; line["outcome"] != "closed" || line["cause"] != "config" || line["reason"] != "mode off" {
+		t.Errorf("logged %v", line)
+	}
+	if strings.Contains(s.Log(), `"level":"error"`) {
+		t.Errorf("an error was logged:\n%s", s.Log())
+	}
+}
+
+func TestErrorRoutesAnswerForAClosedGate(t *testing.T) {
+	t.Parallel()
+	s := chat(t, plainBackend(t), "")
+	o := s.options
+	o.Sites = strings.TrimSuffix(strings.TrimSpace(o.Sites), "}") +
+		"\thandle_errors 503 {\n\t\trespond \"{http.wsgate.gate} is {http.wsgate.state}: {http.wsgate.reason} ({http.wsgate.cause})\" 503\n\t}\n}\n"
+	s.MustLoad(o)
+	s.Switch("chat", `{"mode":"off","reason":"db migration","ttl":"1h"}`)
+	resp := s.refused("/ws/", http.StatusServiceUnavailable)
+	body, _ := io.ReadAll(resp.Body)
+	if string(body) != "chat is closed: db migration (override)" {
+		t.Errorf("got %q", body)
+	}
+	if wait := resp.Header.Get("Retry-After"); wait != "3600" && wait != "3599" {
+		t.Errorf("Retry-After %q", wait)
+	}
+}
+
+func TestPromise10SecretsStayOut(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := chat(t, b, "")
+	const secret = "s3cretValue"
+	c := s.dial("/ws/?token="+secret, "Cookie", "session="+secret, "Authorization", "Bearer "+secret)
+	echoes(t, c, secret)
+	_ = c.Close(websocket.StatusNormalClosure, "")
+	s.Await("the tunnel's end", func() bool { return len(s.Lines("tunnel closed")) == 1 })
+	s.Switch("chat", `{"mode":"off"}`)
+	s.refused("/ws/?token="+secret, http.StatusServiceUnavailable, "Cookie", "session="+secret)
+	s.Await("the refusal", func() bool { return len(s.Lines("handshake refused")) == 1 })
+	_, gates := s.Call("GET", "/wsgate/gates", "")
+	_, numbers := s.Call("GET", "/metrics", "")
+	for what, text := range map[string]string{"log": s.Log(), "API": gates, "metrics": numbers} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the %s has the secret", what)
+		}
+	}
+	if asked := b.asked(); len(asked) != 1 || asked[0] != "/?token="+secret {
+		t.Errorf("the backend was asked for %v", asked)
+	}
+}
+
+func TestHugeMessagesPass(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := chat(t, b, "")
+	c := s.dial("/ws/")
+	c.SetReadLimit(-1)
+	echoes(t, c, strings.Repeat("0123456789abcdef", 64<<20/16)) // 64 MiB there and back
+	s.Await("the counts", func() bool {
+		totals := s.Gate("chat")["totals"].(map[string]any)
+		return fmt.Sprint(totals["messages_up"]) == "1" && totals["bytes_down"].(float64) >= 64<<20
+	})
+}
