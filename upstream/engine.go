@@ -64,11 +64,11 @@ func New(c Config) *Engine { return &Engine{Config: c} }
 func (e *Engine) Provision(ctx caddy.Context) error {
 	e.path = newPathRule(e.StripPathPrefix, e.Config.Path)
 	h := e.Proxy
-	inner, err := loadTransport(ctx, h)
+	t, err := loadTransport(ctx, h)
 	if err != nil {
 		return err
 	}
-	h.Transport = &tap{inner: inner}
+	h.Transport = t
 	if err := leave101Alone(h); err != nil {
 		return err
 	}
@@ -82,9 +82,9 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 // Cleanup gives back what Provision took. Open tunnels are not touched.
 func (e *Engine) Cleanup() error { return e.Proxy.Cleanup() }
 
-// loadTransport loads the configured transport, or HTTP's default, with
-// compression off: its own Accept-Encoding would be sent upstream.
-func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (http.RoundTripper, error) {
+// loadTransport loads the configured transport, or HTTP's default, and taps it.
+// Compression is off: its own Accept-Encoding would be sent upstream.
+func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	config := map[string]json.RawMessage{"protocol": json.RawMessage(`"http"`)}
 	if h.TransportRaw != nil {
 		if err := json.Unmarshal(h.TransportRaw, &config); err != nil {
@@ -110,7 +110,7 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (http.RoundTrippe
 	if t, ok := module.(*reverseproxy.HTTPTransport); ok {
 		for _, v := range t.Versions {
 			if v == "1.1" {
-				return t, nil
+				return &tap{inner: t, direct: newDirect(config, t)}, nil
 			}
 		}
 		return nil, fmt.Errorf("transport http versions %v cannot carry an Upgrade: add 1.1", t.Versions)
@@ -119,7 +119,7 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (http.RoundTrippe
 	if !ok {
 		return nil, fmt.Errorf("transport %T is no http.RoundTripper", module)
 	}
-	return rt, nil
+	return &tap{inner: rt}, nil
 }
 
 // leave101Alone keeps handle_response routes away from the 101, which is ours.

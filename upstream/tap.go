@@ -29,7 +29,11 @@ const keyHeader = "Sec-WebSocket-Key"
 
 // tap is the transport of the embedded reverse_proxy: the real one, with an
 // eye on the answer.
-type tap struct{ inner http.RoundTripper }
+type tap struct {
+	inner http.RoundTripper
+	// direct is the short way to the same, nil where there is none.
+	direct *direct
+}
 
 // RoundTrip sends a request. If it is a handshake and the backend says 101,
 // rightly, the connection is taken out of the response.
@@ -38,11 +42,9 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.inner.RoundTrip(req) // a health check
 	}
-	var conn net.Conn
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }}
-	res, err := t.inner.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	res, conn, early, err := t.exchange(req)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
-		res, err = a.take(req, res, conn)
+		res, err = a.take(req, res, conn, early)
 	}
 	if err != nil {
 		a.failure = err
@@ -50,19 +52,31 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
+// exchange makes the round trip, on the short way where there is one.
+func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, early []byte, err error) {
+	if t.direct != nil {
+		return t.direct.roundTrip(req)
+	}
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }}
+	res, err = t.inner.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		return res, nil, nil, err
+	}
+	if early, err = buffered(res, conn); err != nil {
+		return nil, nil, nil, errors.Join(err, res.Body.Close())
+	}
+	return res, conn, early, nil
+}
+
 // take checks the 101, takes the connection, and returns an answer that makes
 // reverse_proxy go home.
-func (a *attempt) take(req *http.Request, res *http.Response, conn net.Conn) (*http.Response, error) {
+func (a *attempt) take(req *http.Request, res *http.Response, conn net.Conn, early []byte) (*http.Response, error) {
 	var key string
 	if keys := req.Header[keyHeader]; len(keys) > 0 {
 		key = keys[0]
 	}
 	if err := handshake.Claims(req.Header, res.Header, key); err != nil {
-		return nil, errors.Join(err, res.Body.Close())
-	}
-	early, err := buffered(res, conn)
-	if err != nil {
-		return nil, errors.Join(err, res.Body.Close())
+		return nil, errors.Join(err, conn.Close())
 	}
 	info, _ := reverseproxy.GetDialInfo(req.Context())
 	dial := info.String()

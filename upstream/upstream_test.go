@@ -213,11 +213,11 @@ func TestTransportsThatCannotCarryAnUpgradeAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", raw, err)
 		}
 	}
-	rt, err := loadTransport(ctx, &reverseproxy.Handler{})
+	tp, err := loadTransport(ctx, &reverseproxy.Handler{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inner := rt.(*reverseproxy.HTTPTransport).Transport; !inner.DisableCompression {
+	if inner := tp.inner.(*reverseproxy.HTTPTransport).Transport; !inner.DisableCompression {
 		t.Error("the transport would add its own Accept-Encoding")
 	}
 }
