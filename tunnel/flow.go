@@ -55,6 +55,14 @@ func (f *flow) sink() *side {
 	return &f.t.client
 }
 
+// other is the other direction.
+func (f *flow) other() *flow {
+	if f.up {
+		return &f.t.down
+	}
+	return &f.t.up
+}
+
 func (f *flow) is(bits uint32) bool { return f.met.Load()&bits != 0 }
 
 // settled reports whether nothing more is to come from or through the flow.

@@ -30,6 +30,8 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 	case err != nil: // the client is gone, and what it sent has been forwarded
 		t.broke("client", err)
 		go t.cut(false)
+	case f.other().is(ended):
+		t.review() // both have: closing says it to both
 	case !f.halfClosed():
 		go t.cut(true) // an HTTP/2 or HTTP/3 stream cannot end one direction alone
 	default:

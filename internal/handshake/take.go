@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"reflect"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // keepAlive finds peers that are gone without a word (RFC 9293 §3.8.4).
@@ -46,7 +48,9 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 		_, _ = brw.Read(early) // from its buffer: cannot fail
 	}
 	conn = bare(conn)
-	setKeepAlive(conn)
+	if !listenerKeepsAlive(r) {
+		setKeepAlive(conn)
+	}
 	return conn, early, nil
 }
 
@@ -61,6 +65,14 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 		}
 		w = u.Unwrap()
 	}
+}
+
+// listenerKeepsAlive reports whether Caddy turns keep-alive on for every
+// connection it accepts, which it does unless keepalive_interval is negative
+// (caddyhttp/app.go).
+func listenerKeepsAlive(r *http.Request) bool {
+	s, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && s.KeepAliveInterval >= 0
 }
 
 // setKeepAlive turns TCP keep-alive on, below whatever lies above it.
