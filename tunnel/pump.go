@@ -10,20 +10,20 @@ import (
 // quiet. Every pump begins with the hand, given to it by whoever started it.
 
 // pumpEarly begins with bytes that came with the handshake.
-func (f *flow) pumpEarly(early []byte) { f.pump(nil, early, false) }
+func (f *flow) pumpEarly(early []byte) { f.pump(early) }
 
 // pumpTracked begins with bytes that have passed the tracker but were not
 // taken by the destination.
-func (f *flow) pumpTracked(b *buffer, n int) { f.begin(b, f.write(b[:n])) }
+func (f *flow) pumpTracked(b *buffer, n int) { f.run(b, f.write(b[:n])) }
 
 // pumpFresh begins with bytes that were just read.
-func (f *flow) pumpFresh(b *buffer, n int) { f.begin(b, f.forward(b[:n])) }
+func (f *flow) pumpFresh(b *buffer, n int) { f.run(b, f.forward(b[:n])) }
 
 // pumpOrder begins with an order.
-func (f *flow) pumpOrder() { f.pump(nil, nil, false) }
+func (f *flow) pumpOrder() { f.pump(nil) }
 
 // pumpWoken begins with a source that has something.
-func (f *flow) pumpWoken() { f.pump(nil, nil, true) }
+func (f *flow) pumpWoken() { f.pump(nil) }
 
 // pumpOnce carries out an order beside a pump that is reading.
 func (f *flow) pumpOnce() {
@@ -39,22 +39,12 @@ func (f *flow) pumpOnce() {
 func (f *flow) pumpEnded(err error) { f.finish(err) }
 
 // pump forwards first and goes on.
-func (f *flow) pump(b *buffer, first []byte, woken bool) {
-	err := f.forward(first)
-	if err == nil {
-		err = f.putIn()
-	}
-	f.run(b, woken, err)
-}
-
-func (f *flow) begin(b *buffer, err error) { f.run(b, false, err) }
+func (f *flow) pump(first []byte) { f.run(borrow(), f.forward(first)) }
 
 // run is the pump's loop. err is what the first write said.
-func (f *flow) run(b *buffer, woken bool, err error) {
-	if b == nil {
-		b = borrow()
-	}
+func (f *flow) run(b *buffer, err error) {
 	defer func() { b.back() }()
+	var l linger
 	for {
 		if err == nil {
 			err = f.bulk()
@@ -64,8 +54,7 @@ func (f *flow) run(b *buffer, woken bool, err error) {
 			f.t.sinkFailed(f, err) // what still comes is tracked, not forwarded
 		}
 		var n int
-		n, err = f.read(b[:], woken)
-		woken = false
+		n, err = f.read(b[:], &l)
 		f.hand.Lock()
 		switch {
 		case f.is(stopped):
@@ -81,7 +70,6 @@ func (f *flow) run(b *buffer, woken bool, err error) {
 			err = f.await()
 			b = borrow()
 			f.hand.Lock()
-			woken = true
 			if err != nil {
 				f.finish(err)
 				return
@@ -95,17 +83,16 @@ func (f *flow) run(b *buffer, woken bool, err error) {
 	}
 }
 
-// read reads from the source. errQuiet: there is nothing just now. woken: the
-// socket is known to have something.
-func (f *flow) read(p []byte, woken bool) (int, error) {
+// read reads from the source. errQuiet: there is nothing just now.
+func (f *flow) read(p []byte, l *linger) (int, error) {
 	s := f.source()
 	switch {
-	case s.kind == plain:
+	case s.kind == opaque:
+		return s.conn.Read(p)
+	case s.kind == plain && f.sink().kind == plain:
 		return s.tryRead(p)
-	case s.kind == layered && !woken:
-		return s.drained(f.t, p)
 	}
-	return s.conn.Read(p)
+	return l.read(f.t, s, p)
 }
 
 // finish ends the flow: the source has nothing more. The hand is held, and

@@ -107,25 +107,41 @@ func (s *side) close(gently bool) {
 // isEnd reports whether a read error is a FIN.
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
-// drained reads what a layer still holds, without waiting for more: with a
-// deadline in the past only that comes.
-func (s *side) drained(t *Tunnel, p []byte) (int, error) {
-	_ = s.conn.SetReadDeadline(past)
-	n, err := s.conn.Read(p)
-	if n > 0 {
-		return n, nil
+// linger is how a pump waits where being parked and woken costs more than a
+// goroutine that stays: for connections with layers. It lets go of a source
+// that has been quiet for a while. The deadline is set once for many reads.
+type linger struct{ armed, moved bool }
+
+// quiet is how long, at least, a source with layers is quiet before it is parked.
+const quiet = time.Second
+
+// read reads, and waits. errQuiet: nothing came for a while, and no layer
+// holds anything back, since a read has just asked them all.
+func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
+	for {
+		if !l.armed {
+			s.deadline(t, time.Now().Add(quiet))
+			l.armed, l.moved = true, false
+		}
+		n, err := s.conn.Read(p)
+		if n > 0 {
+			l.moved = true
+			return n, nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || t.cutting.Load() {
+			return 0, err
+		}
+		if l.armed = false; !l.moved {
+			s.deadline(t, time.Time{})
+			return 0, errQuiet
+		}
 	}
-	s.lift(t)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return 0, errQuiet
-	}
-	return 0, err
 }
 
-// lift takes a read deadline away, unless the tunnel is being cut: then it is
-// the one that does it.
-func (s *side) lift(t *Tunnel) {
-	_ = s.conn.SetReadDeadline(time.Time{})
+// deadline sets a read deadline, unless the tunnel is being cut: then the one
+// that does it stays.
+func (s *side) deadline(t *Tunnel, at time.Time) {
+	_ = s.conn.SetReadDeadline(at)
 	if t.cutting.Load() {
 		_ = s.conn.SetReadDeadline(past)
 	}

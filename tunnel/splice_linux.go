@@ -186,12 +186,12 @@ func (f *flow) peek(in syscall.RawConn) []byte {
 		n, _, _ = unix.Recvfrom(int(fd), head[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		if n < 0 && !waited {
 			waited = true
-			_ = f.source().conn.SetReadDeadline(time.Now().Add(bulkPause))
+			f.source().deadline(f.t, time.Now().Add(bulkPause))
 		}
 		return n >= 0
 	})
 	if waited {
-		f.source().lift(f.t)
+		f.source().deadline(f.t, time.Time{})
 	}
 	return head[:max(n, 0)]
 }
