@@ -36,8 +36,8 @@ func TestImportTurnsWebSocketOverHTTP2On(t *testing.T) {
 		Env:   []string{"GODEBUG="}, // the import alone
 		Sites: fmt.Sprintf("https://localhost:%d {\n\twsgate ws://%s {\n\t\tmode off\n\t}\n}\n", port, backend.Addr()),
 	})
-	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:staticcheck // knows extended CONNECT
-	defer rt.CloseIdleConnections()                                                //nolint:staticcheck // as above
+	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer rt.CloseIdleConnections()
 	s.Await("a certificate and an answer", func() bool {
 		r, w := io.Pipe()
 		defer w.Close()
