@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -33,10 +34,11 @@ type flow struct {
 
 	hand sync.Mutex // guards the fields below, and the right to write
 
-	frames tracker
-	parked bool
-	slot   int32  // in the set
-	text   []byte // of a close frame that is passing
+	frames   tracker
+	text     *bytes.Buffer // of a close frame that is passing, else nil
+	parkedAt int64         // by the clock, when a pump left; zero: none has
+	slot     int32         // in the set
+	parked   bool
 }
 
 func (f *flow) init(t *Tunnel, up bool) { f.t, f.up, f.slot = t, up, -1 }
@@ -80,7 +82,7 @@ func (f *flow) start(early []byte) {
 		f.release()
 		return
 	}
-	go f.pumpEarly(early)
+	go f.pump(early)
 }
 
 // count counts bytes that were written.
@@ -104,8 +106,13 @@ func (f *flow) track(p []byte) {
 // many. The hand is held.
 func (f *flow) step(p []byte) int {
 	n, payload, e := f.frames.step(p)
-	if len(payload) > 0 && f.frames.header[0]&opcodeBits == opClose && len(f.text)+len(payload) <= maxControl {
-		f.text = append(f.text, payload...)
+	if len(payload) > 0 && f.frames.header[0]&opcodeBits == opClose {
+		if f.text == nil {
+			f.text = new(bytes.Buffer)
+		}
+		if f.text.Len()+len(payload) <= maxControl {
+			f.text.Write(payload)
+		}
 	}
 	f.note(e)
 	return n
@@ -131,21 +138,26 @@ func (f *flow) note(e event) {
 
 // closed takes notice of the source's close frame. The hand is held.
 func (f *flow) closed() {
+	var text []byte
+	if f.text != nil {
+		text = f.text.Bytes()
+		f.text = nil
+	}
 	if key, masked := f.frames.key(); masked {
-		mask(f.text, key)
+		mask(text, key)
 	}
 	v := verdict{by: ByUpstream}
 	if f.up {
 		v.by = ByClient
 	}
-	v.code, v.reason = parseClose(f.text)
-	f.text = nil
+	v.code, v.reason = parseClose(text)
 	f.met.Or(sawClose)
 	t := f.t
 	t.mu.Lock()
-	t.judge(v)
-	if t.verdict.code == 0 && t.verdict.err == nil {
-		t.verdict.code, t.verdict.reason = v.code, v.reason
+	e := t.ends()
+	e.judge(v)
+	if e.verdict.code == 0 && e.verdict.err == nil {
+		e.verdict.code, e.verdict.reason = v.code, v.reason
 	}
 	t.mu.Unlock()
 	go t.review() // which may want our hand
@@ -180,7 +192,7 @@ func (f *flow) obey() {
 			break
 		}
 		f.unpark()
-		go f.pumpOrder()
+		go f.pump(nil)
 		return // the hand goes with it
 	default: // the pump is reading
 		go f.pumpOnce()
@@ -206,7 +218,7 @@ func (f *flow) putIn() error {
 	}
 	var err error
 	if !f.is(told | sawClose) {
-		_, err = f.sink().conn.Write(*order)
+		_, err = f.sink().stream().Write(*order)
 	}
 	f.met.Or(told)
 	f.order.Store(nil)
@@ -243,7 +255,7 @@ func (f *flow) write(p []byte) error {
 	if f.is(told) {
 		return nil
 	}
-	n, err := f.sink().conn.Write(p)
+	n, err := f.sink().stream().Write(p)
 	f.count(n)
 	if err != nil {
 		f.met.Or(told) // a frame may be cut now: nothing more may follow
@@ -262,7 +274,7 @@ func (f *flow) deaf() {
 func (f *flow) halfClosed() bool {
 	f.hand.Lock()
 	defer f.release()
-	return f.sink().closeWrite()
+	return f.is(stopped) || f.sink().closeWrite()
 }
 
 // stop ends the flow: nothing is read or written after it.

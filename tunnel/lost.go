@@ -12,13 +12,14 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 		return
 	}
 	t.mu.Lock()
-	lost := t.lost
+	e := t.ends()
+	lost := e.lost
 	by := ByUpstream
 	if f.up {
 		by = ByClient
 	}
 	if err == nil && lost == nil {
-		t.judge(verdict{by: by})
+		e.judge(verdict{by: by})
 	}
 	t.mu.Unlock()
 	switch {
@@ -52,9 +53,10 @@ func (t *Tunnel) sinkFailed(f *flow, err error) {
 	}
 	// What the upstream sent before it broke still goes to the client.
 	t.mu.Lock()
-	first := t.lost == nil && t.closing == nil
-	if t.lost == nil {
-		t.lost = err
+	e := t.ends()
+	first := e.lost == nil && e.closing == nil
+	if e.lost == nil {
+		e.lost = err
 	}
 	if first {
 		t.after(lostGrace)
@@ -71,15 +73,16 @@ func (t *Tunnel) sinkFailed(f *flow, err error) {
 func (t *Tunnel) upstreamLost(err error) {
 	t.broke("upstream", err)
 	t.mu.Lock()
-	if t.closing != nil {
+	e := t.ends()
+	if e.closing != nil {
 		t.mu.Unlock()
 		t.review()
 		return
 	}
 	c := Closing{By: ByError, Code: codeBadGateway, Reason: "backend connection lost", Deadline: time.Now().Add(lostGrace)}
-	t.closing = &c
-	if t.verdict.code == 0 && !t.down.is(sawClose) {
-		t.verdict.code, t.verdict.reason = c.Code, c.Reason
+	e.closing = &c
+	if e.verdict.code == 0 && !t.down.is(sawClose) {
+		e.verdict.code, e.verdict.reason = c.Code, c.Reason
 	}
 	t.after(lostGrace)
 	t.mu.Unlock()
@@ -92,5 +95,5 @@ func (t *Tunnel) upstreamLost(err error) {
 func (t *Tunnel) broke(side string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.judge(verdict{by: ByError, err: fmt.Errorf("%s connection: %w", side, err)})
+	t.ends().judge(verdict{by: ByError, err: fmt.Errorf("%s connection: %w", side, err)})
 }

@@ -9,24 +9,29 @@ import (
 // A pump moves what a flow has, with blocking writes, until its source is
 // quiet. Every pump begins with the hand, given to it by whoever started it.
 
-// pumpEarly begins with bytes that came with the handshake.
-func (f *flow) pumpEarly(early []byte) { f.pump(early) }
+// pump begins with bytes that are still to be tracked, or with none: an order
+// waits, or the source has something.
+func (f *flow) pump(first []byte) {
+	f.t.dress()
+	f.run(borrow(), f.forward(first))
+}
+
+// pumpFresh begins with bytes that were just read.
+func (f *flow) pumpFresh(b *buffer, n int) {
+	f.t.dress()
+	f.run(b, f.forward(b[:n]))
+}
 
 // pumpTracked begins with bytes that have passed the tracker but were not
 // taken by the destination.
-func (f *flow) pumpTracked(b *buffer, n int) { f.run(b, f.write(b[:n])) }
-
-// pumpFresh begins with bytes that were just read.
-func (f *flow) pumpFresh(b *buffer, n int) { f.run(b, f.forward(b[:n])) }
-
-// pumpOrder begins with an order.
-func (f *flow) pumpOrder() { f.pump(nil) }
-
-// pumpWoken begins with a source that has something.
-func (f *flow) pumpWoken() { f.pump(nil) }
+func (f *flow) pumpTracked(b *buffer, n int) {
+	f.t.dress()
+	f.run(b, f.write(b[:n]))
+}
 
 // pumpOnce carries out an order beside a pump that is reading.
 func (f *flow) pumpOnce() {
+	f.t.dress()
 	err := f.putIn()
 	f.release()
 	if err != nil {
@@ -36,15 +41,15 @@ func (f *flow) pumpOnce() {
 }
 
 // pumpEnded carries a source's end out of the set.
-func (f *flow) pumpEnded(err error) { f.finish(err) }
-
-// pump forwards first and goes on.
-func (f *flow) pump(first []byte) { f.run(borrow(), f.forward(first)) }
+func (f *flow) pumpEnded(err error) {
+	f.t.dress()
+	f.finish(err)
+}
 
 // run is the pump's loop. err is what the first write said.
 func (f *flow) run(b *buffer, err error) {
 	defer func() { b.back() }()
-	var l linger
+	l := f.linger()
 	for {
 		if err == nil {
 			err = f.bulk()
@@ -61,10 +66,13 @@ func (f *flow) run(b *buffer, err error) {
 			f.hand.Unlock()
 			return
 		case errors.Is(err, errQuiet):
+			f.parkedAt = clock()
+			f.t.undress(f)
 			if f.park() {
 				f.release()
 				return
 			}
+			f.t.dress()
 			f.release()
 			b.back()
 			err = f.await()
@@ -86,11 +94,8 @@ func (f *flow) run(b *buffer, err error) {
 // read reads from the source. errQuiet: there is nothing just now.
 func (f *flow) read(p []byte, l *linger) (int, error) {
 	s := f.source()
-	switch {
-	case s.kind == opaque:
+	if s.kind == opaque {
 		return s.conn.Read(p)
-	case s.kind == plain && f.sink().kind == plain:
-		return s.tryRead(p)
 	}
 	return l.read(f.t, s, p)
 }

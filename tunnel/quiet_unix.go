@@ -4,47 +4,10 @@ package tunnel
 
 import (
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// readError turns the result of a read into an error: zero bytes are a FIN.
-func readError(n int, err error) error {
-	if n == 0 && err == nil {
-		return io.EOF
-	}
-	return os.NewSyscallError("read", err)
-}
-
-// tryRead reads what is there. errQuiet: nothing.
-func (s *side) tryRead(p []byte) (n int, err error) {
-	raw, err := s.raw()
-	if err != nil {
-		return 0, err
-	}
-	again := true
-	for again {
-		again = false
-		failed := raw.Read(func(fd uintptr) bool {
-			n, err = unix.Read(int(fd), p)
-			return true
-		})
-		switch {
-		case failed != nil:
-			return 0, failed
-		case errors.Is(err, unix.EINTR):
-			again = true
-		case errors.Is(err, unix.EAGAIN):
-			return 0, errQuiet
-		}
-	}
-	if n <= 0 {
-		return 0, readError(n, err)
-	}
-	return n, nil
-}
 
 // await returns when the source has something or has ended. It holds no
 // buffer meanwhile.

@@ -162,7 +162,7 @@ func (f *flow) wake(b *buffer) {
 	src, dst := f.source(), f.sink()
 	if src.kind != plain {
 		f.unpark()
-		go f.pumpWoken()
+		go f.pump(nil)
 		return
 	}
 	n, errno := tryRead(int(src.fd), b[:])

@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
-// side is one connection of a tunnel.
+// side is one connection of a tunnel. It is read and written through conn, or,
+// once it is bare, by its descriptor while its flows are parked, and through
+// file while a pump needs more than that (see bare_linux.go).
 type side struct {
-	conn net.Conn
-	fd   int32 // of its socket, -1 where unknown
+	conn net.Conn // nil: bare
+	file *os.File // of a bare socket. Written under t.mu
+	fd   int32    // of the socket, -1 where unknown. Written before Start, and with both hands
 	kind kind
 }
 
@@ -69,8 +72,29 @@ func beneath(conn net.Conn) net.Conn {
 	}
 }
 
+// stream is what a pump needs of a connection.
+type stream interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// stream returns the connection for a pump, nil if it is bare.
+func (s *side) stream() stream {
+	switch {
+	case s.conn != nil:
+		return s.conn
+	case s.file != nil:
+		return s.file
+	}
+	return nil
+}
+
 // raw gives access to the socket.
 func (s *side) raw() (syscall.RawConn, error) {
+	if s.file != nil {
+		return s.file.SyscallConn()
+	}
 	c, ok := beneath(s.conn).(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported
@@ -81,6 +105,10 @@ func (s *side) raw() (syscall.RawConn, error) {
 // closeWrite ends what is written. False: the connection cannot end one
 // direction alone.
 func (s *side) closeWrite() bool {
+	if s.conn == nil {
+		shutdown(s.fd)
+		return true
+	}
 	c, ok := s.conn.(interface{ CloseWrite() error })
 	if !ok {
 		return false
@@ -91,58 +119,34 @@ func (s *side) closeWrite() bool {
 
 // abort tears whoever reads away, and whoever still writes at the deadline.
 func (s *side) abort(writes time.Time) {
-	_ = s.conn.SetReadDeadline(past)
-	_ = s.conn.SetWriteDeadline(writes)
+	if c := s.stream(); c != nil {
+		_ = c.SetReadDeadline(past)
+		_ = c.SetWriteDeadline(writes)
+	}
 }
 
 // close ends the connection. TLS says goodbye only where the peer listens: it
 // would wait for a peer that does not read.
 func (s *side) close(gently bool) {
+	if s.conn == nil {
+		s.closeBare()
+		return
+	}
 	if socket := beneath(s.conn); !gently && socket != nil {
 		_ = socket.Close()
 	}
 	_ = s.conn.Close() // ends in any case
 }
 
-// isEnd reports whether a read error is a FIN.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }
-
-// linger is how a pump waits where being parked and woken costs more than a
-// goroutine that stays: for connections with layers. It lets go of a source
-// that has been quiet for a while. The deadline is set once for many reads.
-type linger struct{ armed, moved bool }
-
-// quiet is how long, at least, a source with layers is quiet before it is parked.
-const quiet = time.Second
-
-// read reads, and waits. errQuiet: nothing came for a while, and no layer
-// holds anything back, since a read has just asked them all.
-func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
-	for {
-		if !l.armed {
-			s.deadline(t, time.Now().Add(quiet))
-			l.armed, l.moved = true, false
-		}
-		n, err := s.conn.Read(p)
-		if n > 0 {
-			l.moved = true
-			return n, nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || t.cutting.Load() {
-			return 0, err
-		}
-		if l.armed = false; !l.moved {
-			s.deadline(t, time.Time{})
-			return 0, errQuiet
-		}
-	}
-}
-
 // deadline sets a read deadline, unless the tunnel is being cut: then the one
 // that does it stays.
 func (s *side) deadline(t *Tunnel, at time.Time) {
-	_ = s.conn.SetReadDeadline(at)
+	c := s.stream()
+	_ = c.SetReadDeadline(at)
 	if t.cutting.Load() {
-		_ = s.conn.SetReadDeadline(past)
+		_ = c.SetReadDeadline(past)
 	}
 }
+
+// isEnd reports whether a read error is a FIN.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }

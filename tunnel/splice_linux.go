@@ -16,9 +16,6 @@ const (
 	spliceMin = 16 << 10
 	// pipeSize is what is asked of a pipe; the kernel may give less.
 	pipeSize = 256 << 10
-	// bulkPause is how long a pump waits for the next large frame before it
-	// lets the source be parked.
-	bulkPause = 20 * time.Millisecond
 )
 
 // pipe is what splice needs between two sockets. It is empty between uses.
@@ -186,7 +183,7 @@ func (f *flow) peek(in syscall.RawConn) []byte {
 		n, _, _ = unix.Recvfrom(int(fd), head[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		if n < 0 && !waited {
 			waited = true
-			f.source().deadline(f.t, time.Now().Add(bulkPause))
+			f.source().deadline(f.t, time.Now().Add(bulkPatience))
 		}
 		return n >= 0
 	})

@@ -38,7 +38,7 @@ func (t *Tunnel) Stats() Stats {
 	return Stats{
 		BytesUp: t.up.bytes.Load(), BytesDown: t.down.bytes.Load(),
 		MessagesUp: t.up.messages.Load(), MessagesDown: t.down.messages.Load(),
-		Opened: t.opened,
+		Opened: began.Add(time.Duration(t.opened)),
 	}
 }
 
@@ -46,12 +46,12 @@ func (t *Tunnel) Stats() Stats {
 // zero if bytes have moved since the last call, else the time since the call
 // that last saw them move. Asking costs two reads, moving bytes costs nothing.
 func (t *Tunnel) IdleFor(now time.Time) time.Duration {
-	moved := t.up.bytes.Load() + t.down.bytes.Load()
+	moved, at := t.moved(), int64(now.Sub(began))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.idleSince.IsZero() || moved != t.idleBytes {
-		t.idleBytes, t.idleSince = moved, now
+	if t.idleSince == 0 || moved != t.idleBytes {
+		t.idleBytes, t.idleSince = moved, at
 		return 0
 	}
-	return now.Sub(t.idleSince)
+	return time.Duration(at - t.idleSince)
 }

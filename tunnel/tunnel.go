@@ -43,7 +43,7 @@ type Tunnel struct {
 	onEnd  func(*Tunnel, Result)
 
 	// Set once by Start.
-	opened           time.Time
+	opened           int64 // by the clock
 	client, upstream side
 	set              *set // where quiet flows wait; nil: each for itself
 
@@ -51,17 +51,31 @@ type Tunnel struct {
 
 	cutting atomic.Bool // the connections are being closed
 
-	mu        sync.Mutex // guards the fields below
+	mu        sync.Mutex // guards the fields below, and the sides' files
 	started   bool
+	idleBytes int64
+	idleSince int64   // by the clock; zero: nobody has asked
+	end       *ending // nil: nothing has happened
+}
+
+// ending is what a tunnel needs only when it comes to its end. Guarded by the
+// tunnel's mu.
+type ending struct {
 	closing   *Closing
 	timer     *time.Timer
 	verdict   verdict
 	lost      error // the upstream takes nothing more
 	halfBytes int64 // seen when a half-open tunnel was last looked at
-	idleBytes int64
-	idleSince time.Time
-	done      chan struct{} // made by the first Wait
+	done      chan struct{}
 	result    *Result
+}
+
+// ends returns what is known of the tunnel's end. t.mu is held.
+func (t *Tunnel) ends() *ending {
+	if t.end == nil {
+		t.end = new(ending)
+	}
+	return t.end
 }
 
 // verdict is who ended the tunnel, and with which words.
@@ -86,11 +100,15 @@ func New(o Options) *Tunnel {
 // Start begins to relay and returns at once. A Close that came before is
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
-	t.opened = time.Now()
+	t.opened = clock()
 	t.client, t.upstream, t.set = newSide(client.Conn), newSide(upstream.Conn), theSet()
+	t.bare()
 	t.mu.Lock()
 	t.started = true
-	closing := t.closing
+	var closing *Closing
+	if t.end != nil {
+		closing = t.end.closing
+	}
 	t.mu.Unlock()
 	t.up.start(client.Early)
 	t.down.start(upstream.Early)
@@ -105,17 +123,17 @@ func (*Tunnel) Abandon() {}
 // Wait returns when the tunnel has ended.
 func (t *Tunnel) Wait() Result {
 	t.mu.Lock()
-	if t.result != nil {
+	e := t.ends()
+	if e.result != nil {
 		defer t.mu.Unlock()
-		return *t.result
+		return *e.result
 	}
-	if t.done == nil {
-		t.done = make(chan struct{})
+	if e.done == nil {
+		e.done = make(chan struct{})
 	}
-	done := t.done
 	t.mu.Unlock()
-	<-done
-	return *t.result
+	<-e.done
+	return *e.result
 }
 
 // Close ends the tunnel: each side gets a close frame between two frames,
@@ -125,18 +143,19 @@ func (t *Tunnel) Wait() Result {
 // a later one with an earlier deadline shortens the wait.
 func (t *Tunnel) Close(c Closing) {
 	t.mu.Lock()
-	if t.closing != nil || t.result != nil {
-		if t.closing != nil && c.Deadline.Before(t.closing.Deadline) {
-			t.closing.Deadline = c.Deadline
-			if t.timer != nil {
-				t.timer.Reset(time.Until(c.Deadline))
+	e := t.ends()
+	if e.closing != nil || e.result != nil {
+		if e.closing != nil && c.Deadline.Before(e.closing.Deadline) {
+			e.closing.Deadline = c.Deadline
+			if e.timer != nil {
+				e.timer.Reset(time.Until(c.Deadline))
 			}
 		}
 		t.mu.Unlock()
 		return
 	}
-	t.closing = &c
-	t.judge(verdict{by: c.By, code: c.Code, reason: TrimReason(c.Reason)})
+	e.closing = &c
+	e.judge(verdict{by: c.By, code: c.Code, reason: TrimReason(c.Reason)})
 	started := t.started
 	t.mu.Unlock()
 	if started {
@@ -149,42 +168,45 @@ func (t *Tunnel) carryOut(c Closing) {
 	t.up.put(closeFrame(c.Code, c.Reason, true))
 	t.down.put(closeFrame(c.Code, c.Reason, false))
 	t.mu.Lock()
-	t.after(time.Until(t.closing.Deadline))
+	t.after(time.Until(t.end.closing.Deadline))
 	t.mu.Unlock()
 	t.review()
 }
 
-// judge keeps the first word on how the tunnel ended. t.mu is held.
-func (t *Tunnel) judge(v verdict) {
-	if t.verdict.by == "" {
-		t.verdict = v
-	} else if t.verdict.err == nil {
-		t.verdict.err = v.err
+// judge keeps the first word on how the tunnel ended.
+func (e *ending) judge(v verdict) {
+	if e.verdict.by == "" {
+		e.verdict = v
+	} else if e.verdict.err == nil {
+		e.verdict.err = v.err
 	}
 }
 
 // after has the tunnel looked at again. t.mu is held.
 func (t *Tunnel) after(d time.Duration) {
-	if t.timer == nil {
-		t.timer = time.AfterFunc(d, t.expire)
+	if e := t.ends(); e.timer == nil {
+		e.timer = time.AfterFunc(d, t.expire)
 	} else {
-		t.timer.Reset(d)
+		e.timer.Reset(d)
 	}
 }
+
+// moved is how many bytes have passed, both ways together.
+func (t *Tunnel) moved() int64 { return t.up.bytes.Load() + t.down.bytes.Load() }
 
 // expire is what the timer does.
 func (t *Tunnel) expire() {
 	t.mu.Lock()
-	moved := t.up.bytes.Load() + t.down.bytes.Load()
+	e := t.ends()
 	both := t.up.is(sawClose) && t.down.is(sawClose)
-	if t.closing == nil && t.lost == nil && !both && moved != t.halfBytes {
-		t.halfBytes = moved // a half-open tunnel that is still in use
+	if moved := t.moved(); e.closing == nil && e.lost == nil && !both && moved != e.halfBytes {
+		e.halfBytes = moved // a half-open tunnel that is still in use
 		t.after(halfOpen)
 		t.mu.Unlock()
 		return
 	}
-	lost := t.lost
-	if t.closing != nil {
+	lost := e.lost
+	if e.closing != nil {
 		lost = nil
 	}
 	t.mu.Unlock()
@@ -198,14 +220,15 @@ func (t *Tunnel) expire() {
 // review decides what follows from what the flows have met.
 func (t *Tunnel) review() {
 	t.mu.Lock()
-	closing := t.closing != nil
+	e := t.ends()
+	closing := e.closing != nil
 	settled := t.up.settled(closing) && t.down.settled(closing)
-	if !settled && !closing && t.lost == nil && t.result == nil {
+	if !settled && !closing && e.lost == nil && e.result == nil {
 		switch {
 		case t.up.is(sawClose) && t.down.is(sawClose):
 			t.after(closedGrace)
 		case t.up.is(ended) || t.down.is(ended):
-			t.halfBytes = t.up.bytes.Load() + t.down.bytes.Load()
+			e.halfBytes = t.moved()
 			t.after(halfOpen)
 		}
 	}
@@ -225,23 +248,26 @@ func (t *Tunnel) cut(gently bool) {
 	if gently {
 		patience = patience.Add(lostGrace) // a last frame may still be on its way out
 	}
+	t.mu.Lock()
 	t.client.abort(patience)
 	t.upstream.abort(patience)
+	t.mu.Unlock()
 	t.up.stop()
 	t.down.stop()
 	t.client.close(gently)
 	t.upstream.close(gently)
 
 	t.mu.Lock()
-	if t.timer != nil {
-		t.timer.Stop()
+	e := t.ends()
+	if e.timer != nil {
+		e.timer.Stop()
 	}
-	t.judge(verdict{by: ByError})
-	t.result = &Result{
-		Stats: t.Stats(), Duration: time.Since(t.opened),
-		By: t.verdict.by, Code: t.verdict.code, Reason: t.verdict.reason, Err: t.verdict.err,
+	e.judge(verdict{by: ByError})
+	e.result = &Result{
+		Stats: t.Stats(), Duration: time.Duration(clock() - t.opened),
+		By: e.verdict.by, Code: e.verdict.code, Reason: e.verdict.reason, Err: e.verdict.err,
 	}
-	res, done := *t.result, t.done
+	res, done := *e.result, e.done
 	t.mu.Unlock()
 	if t.onEnd != nil {
 		t.onEnd(t, res)
