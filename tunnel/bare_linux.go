@@ -25,22 +25,22 @@ func (t *Tunnel) bare() {
 	}
 	for s, fd := range map[*side]int32{&t.client: client, &t.upstream: upstream} {
 		_ = s.conn.Close() // the socket lives on in its duplicate
-		s.conn, s.fd = nil, fd
+		s.conn, s.fd, s.bare = nil, fd, true
 	}
 }
 
 // dress readies bare sockets for a pump. The hand of one flow is held.
 func (t *Tunnel) dress() {
-	if t.client.conn != nil {
+	if !t.client.bare {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.client.file != nil {
+	if t.client.conn != nil {
 		return
 	}
 	for _, s := range []*side{&t.client, &t.upstream} {
-		s.file = os.NewFile(uintptr(s.fd), "socket") // known to Go's poller from here on
+		s.conn = os.NewFile(uintptr(s.fd), "socket") // known to Go's poller from here on
 		if t.cutting.Load() {
 			s.abort(past)
 		}
@@ -51,7 +51,7 @@ func (t *Tunnel) dress() {
 // hand is held. A file cannot let go of its descriptor, but of a duplicate.
 func (t *Tunnel) undress(f *flow) {
 	o := f.other()
-	if t.client.conn != nil || !o.hand.TryLock() {
+	if !t.client.bare || !o.hand.TryLock() {
 		return
 	}
 	if !o.parked || t.cutting.Load() {
@@ -79,17 +79,8 @@ func (t *Tunnel) undress(f *flow) {
 
 // strip leaves a dressed socket's file for a duplicate of its descriptor.
 func (s *side) strip(fd int32) {
-	_ = s.file.Close() // the socket lives on in its duplicate
-	s.file, s.fd = nil, fd
-}
-
-// closeBare ends a bare socket. Nobody else touches it any more.
-func (s *side) closeBare() {
-	if s.file != nil {
-		_ = s.file.Close()
-		return
-	}
-	closeDescriptor(s.fd)
+	_ = s.conn.Close() // the socket lives on in its duplicate
+	s.conn, s.fd = nil, fd
 }
 
 func duplicate(fd int32) int32 {

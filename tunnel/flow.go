@@ -23,22 +23,23 @@ const (
 // while it is parked, else its pump. Writing is the right of whoever has the
 // hand.
 type flow struct {
-	// Set once by New.
-	t  *Tunnel
-	up bool
+	t *Tunnel // set once by New
 
 	// Safe for concurrent use.
 	bytes, messages atomic.Int64
-	met             atomic.Uint32
 	order           atomic.Pointer[[]byte] // a close frame to be put in
 
 	hand sync.Mutex // guards the fields below, and the right to write
 
-	frames   tracker
-	text     *bytes.Buffer // of a close frame that is passing, else nil
-	parkedAt int64         // by the clock, when a pump left; zero: none has
-	slot     int32         // in the set
+	frames tracker
+	text   *bytes.Buffer // of a close frame that is passing, else nil
+
+	met  atomic.Uint32 // safe for concurrent use
+	slot int32         // in the set
+
+	parkedAt uint32 // by the clock, in milliseconds, when a pump left; zero: none has
 	parked   bool
+	up       bool // set once by New
 }
 
 func (f *flow) init(t *Tunnel, up bool) { f.t, f.up, f.slot = t, up, -1 }
@@ -218,7 +219,7 @@ func (f *flow) putIn() error {
 	}
 	var err error
 	if !f.is(told | sawClose) {
-		_, err = f.sink().stream().Write(*order)
+		_, err = f.sink().conn.Write(*order)
 	}
 	f.met.Or(told)
 	f.order.Store(nil)
@@ -255,7 +256,7 @@ func (f *flow) write(p []byte) error {
 	if f.is(told) {
 		return nil
 	}
-	n, err := f.sink().stream().Write(p)
+	n, err := f.sink().conn.Write(p)
 	f.count(n)
 	if err != nil {
 		f.met.Or(told) // a frame may be cut now: nothing more may follow

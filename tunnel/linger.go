@@ -32,7 +32,7 @@ func (f *flow) linger() linger {
 	switch {
 	case f.source().kind == plain && f.sink().kind == plain:
 		return linger{patience: bulkPatience}
-	case f.parkedAt != 0 && clock()-f.parkedAt < int64(brisk):
+	case f.parkedAt != 0 && millis()-f.parkedAt < uint32(brisk.Milliseconds()):
 		return linger{patience: briskPatience}
 	}
 	return linger{patience: patience}
@@ -44,6 +44,10 @@ var began = time.Now()
 // clock is a time that only goes forward, in nanoseconds; never zero.
 func clock() int64 { return int64(time.Since(began)) + 1 }
 
+// millis is the clock in milliseconds. It comes round after 49 days, which a
+// difference of moments does not notice.
+func millis() uint32 { return uint32(clock()/int64(time.Millisecond)) + 1 }
+
 // read reads, and waits. errQuiet: nothing came for a while, and no layer
 // holds anything back, since a read has just asked them all.
 func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
@@ -52,7 +56,7 @@ func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
 			s.deadline(t, time.Now().Add(l.patience))
 			l.armed, l.moved = true, false
 		}
-		n, err := s.stream().Read(p)
+		n, err := s.conn.Read(p)
 		if n > 0 {
 			l.moved = true
 			return n, nil

@@ -66,7 +66,7 @@ func (f *flow) run(b *buffer, err error) {
 			f.hand.Unlock()
 			return
 		case errors.Is(err, errQuiet):
-			f.parkedAt = clock()
+			f.parkedAt = millis()
 			f.t.undress(f)
 			if f.park() {
 				f.release()

@@ -4,19 +4,25 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"syscall"
 	"time"
 )
 
-// side is one connection of a tunnel. It is read and written through conn, or,
-// once it is bare, by its descriptor while its flows are parked, and through
-// file while a pump needs more than that (see bare_linux.go).
+// side is one connection of a tunnel. It is read and written through conn; if
+// it is bare, by its descriptor, and conn is there only while a pump is
+// (see bare_linux.go).
 type side struct {
-	conn net.Conn // nil: bare
-	file *os.File // of a bare socket. Written under t.mu
-	fd   int32    // of the socket, -1 where unknown. Written before Start, and with both hands
+	conn stream // nil: bare, and nobody waits for it. Guarded by t.mu if bare
+	fd   int32  // of the socket, -1 where unknown. Written before Start, and with both hands
 	kind kind
+	bare bool // set once by Start
+}
+
+// stream is what a pump needs of a connection.
+type stream interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
 }
 
 // kind is what can be done with a connection.
@@ -72,30 +78,12 @@ func beneath(conn net.Conn) net.Conn {
 	}
 }
 
-// stream is what a pump needs of a connection.
-type stream interface {
-	io.ReadWriteCloser
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
-
-// stream returns the connection for a pump, nil if it is bare.
-func (s *side) stream() stream {
-	switch {
-	case s.conn != nil:
-		return s.conn
-	case s.file != nil:
-		return s.file
-	}
-	return nil
-}
-
 // raw gives access to the socket.
 func (s *side) raw() (syscall.RawConn, error) {
-	if s.file != nil {
-		return s.file.SyscallConn()
+	c, ok := s.conn.(syscall.Conn)
+	if conn, layers := s.conn.(net.Conn); layers {
+		c, ok = beneath(conn).(syscall.Conn)
 	}
-	c, ok := beneath(s.conn).(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
@@ -105,7 +93,7 @@ func (s *side) raw() (syscall.RawConn, error) {
 // closeWrite ends what is written. False: the connection cannot end one
 // direction alone.
 func (s *side) closeWrite() bool {
-	if s.conn == nil {
+	if s.bare {
 		shutdown(s.fd)
 		return true
 	}
@@ -119,9 +107,9 @@ func (s *side) closeWrite() bool {
 
 // abort tears whoever reads away, and whoever still writes at the deadline.
 func (s *side) abort(writes time.Time) {
-	if c := s.stream(); c != nil {
-		_ = c.SetReadDeadline(past)
-		_ = c.SetWriteDeadline(writes)
+	if s.conn != nil {
+		_ = s.conn.SetReadDeadline(past)
+		_ = s.conn.SetWriteDeadline(writes)
 	}
 }
 
@@ -129,11 +117,13 @@ func (s *side) abort(writes time.Time) {
 // would wait for a peer that does not read.
 func (s *side) close(gently bool) {
 	if s.conn == nil {
-		s.closeBare()
+		closeDescriptor(s.fd)
 		return
 	}
-	if socket := beneath(s.conn); !gently && socket != nil {
-		_ = socket.Close()
+	if conn, ok := s.conn.(net.Conn); ok && !gently {
+		if socket := beneath(conn); socket != nil {
+			_ = socket.Close()
+		}
 	}
 	_ = s.conn.Close() // ends in any case
 }
@@ -141,10 +131,9 @@ func (s *side) close(gently bool) {
 // deadline sets a read deadline, unless the tunnel is being cut: then the one
 // that does it stays.
 func (s *side) deadline(t *Tunnel, at time.Time) {
-	c := s.stream()
-	_ = c.SetReadDeadline(at)
+	_ = s.conn.SetReadDeadline(at)
 	if t.cutting.Load() {
-		_ = c.SetReadDeadline(past)
+		_ = s.conn.SetReadDeadline(past)
 	}
 }
 

@@ -46,12 +46,18 @@ func (t *Tunnel) Stats() Stats {
 // zero if bytes have moved since the last call, else the time since the call
 // that last saw them move. Asking costs two reads, moving bytes costs nothing.
 func (t *Tunnel) IdleFor(now time.Time) time.Duration {
-	moved, at := t.moved(), int64(now.Sub(began))
+	moved := t.moved()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.idleSince == 0 || moved != t.idleBytes {
-		t.idleBytes, t.idleSince = moved, at
+	if t.quiet == nil || moved != t.quiet.moved {
+		t.quiet = &quiet{moved: moved, since: now}
 		return 0
 	}
-	return time.Duration(at - t.idleSince)
+	return now.Sub(t.quiet.since)
+}
+
+// quiet is what somebody who asked has seen, and when.
+type quiet struct {
+	moved int64
+	since time.Time
 }

@@ -51,11 +51,10 @@ type Tunnel struct {
 
 	cutting atomic.Bool // the connections are being closed
 
-	mu        sync.Mutex // guards the fields below, and the sides' files
-	started   bool
-	idleBytes int64
-	idleSince int64   // by the clock; zero: nobody has asked
-	end       *ending // nil: nothing has happened
+	mu      sync.Mutex // guards the fields below, and the sides' files
+	started bool
+	quiet   *quiet  // nil: nobody has asked
+	end     *ending // nil: nothing has happened
 }
 
 // ending is what a tunnel needs only when it comes to its end. Guarded by the

@@ -11,25 +11,35 @@ import (
 
 // open counts the tunnels of each upstream address in this process, whatever
 // configuration they came through.
-var open sync.Map // string → *atomic.Int64
+var open sync.Map // string → *carried
 
-func counter(dial string) *atomic.Int64 {
-	if n, ok := open.Load(dial); ok {
-		return n.(*atomic.Int64)
-	}
-	n, _ := open.LoadOrStore(dial, new(atomic.Int64))
-	return n.(*atomic.Int64)
+// carried is how many tunnels an address carries.
+type carried struct {
+	n       atomic.Int64
+	release func() // counts one less
 }
 
-// count counts one tunnel until release is called.
+func carriedBy(dial string) *carried {
+	if c, ok := open.Load(dial); ok {
+		return c.(*carried)
+	}
+	fresh := new(carried)
+	fresh.release = func() { fresh.n.Add(-1) }
+	c, _ := open.LoadOrStore(dial, fresh)
+	return c.(*carried)
+}
+
+// count counts one tunnel until release is called, once.
 func count(dial string) (release func()) {
-	n := counter(dial)
-	n.Add(1)
-	return once(func() { n.Add(-1) })
+	c := carriedBy(dial)
+	c.n.Add(1)
+	return c.release
 }
 
 // load is what an upstream carries: handshakes under way and open tunnels.
-func load(u *reverseproxy.Upstream) int { return u.Host.NumRequests() + int(counter(u.Dial).Load()) }
+func load(u *reverseproxy.Upstream) int {
+	return u.Host.NumRequests() + int(carriedBy(u.Dial).n.Load())
+}
 
 // full reports whether an upstream has reached its limit (max_requests,
 // unhealthy_request_count).

@@ -12,7 +12,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
@@ -221,12 +220,6 @@ func (t *tap) RequestHeaderOps() *headers.HeaderOps {
 func (t *tap) RequiresContentLength() bool {
 	c, ok := t.inner.(reverseproxy.ContentLengthRequiredTransport)
 	return ok && c.RequiresContentLength()
-}
-
-// once makes a function that has an effect the first time only.
-func once(f func()) func() {
-	var o sync.Once
-	return func() { o.Do(f) }
 }
 
 // Interface guards

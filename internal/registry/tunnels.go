@@ -40,7 +40,7 @@ type Tunnel struct {
 
 	told atomic.Bool // to end
 
-	index int // in entry.tunnels, guarded by entry.mu
+	index int32 // in entry.tunnels, guarded by entry.mu
 }
 
 // Admission says whose tunnel it will be.
@@ -68,7 +68,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 		t.Tunnel.Abandon()
 		return nil, ErrGateClosed
 	}
-	t.index = len(e.tunnels)
+	t.index = int32(len(e.tunnels))
 	e.tunnels = append(e.tunnels, t)
 	t.upstream = e.countUpstream(a.Upstream)
 	t.limits = e.limitsOf(a.Limits)
