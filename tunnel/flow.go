@@ -219,6 +219,7 @@ func (f *flow) putIn() error {
 	}
 	var err error
 	if !f.is(told | sawClose) {
+		f.t.dress()
 		_, err = f.sink().conn.Write(*order)
 	}
 	f.met.Or(told)

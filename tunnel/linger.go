@@ -22,7 +22,7 @@ const (
 	// which had been quiet for a while.
 	patience = 2 * time.Millisecond
 	// briskPatience is for one that was woken again soon after it was parked.
-	briskPatience = 250 * time.Millisecond
+	briskPatience = time.Second
 	// brisk is how soon.
 	brisk = 200 * time.Millisecond
 )

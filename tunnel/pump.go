@@ -31,19 +31,12 @@ func (f *flow) pumpTracked(b *buffer, n int) {
 
 // pumpOnce carries out an order beside a pump that is reading.
 func (f *flow) pumpOnce() {
-	f.t.dress()
 	err := f.putIn()
 	f.release()
 	if err != nil {
 		f.t.sinkFailed(f, err)
 	}
 	f.t.review()
-}
-
-// pumpEnded carries a source's end out of the set.
-func (f *flow) pumpEnded(err error) {
-	f.t.dress()
-	f.finish(err)
 }
 
 // run is the pump's loop. err is what the first write said.

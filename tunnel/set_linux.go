@@ -171,10 +171,10 @@ func (f *flow) wake(b *buffer) {
 		f.release()
 	case errno != 0:
 		f.unpark()
-		go f.pumpEnded(os.NewSyscallError("read", errno))
+		go f.finish(os.NewSyscallError("read", errno))
 	case n == 0:
 		f.unpark()
-		go f.pumpEnded(io.EOF)
+		go f.finish(io.EOF)
 	case n == len(b) || dst.kind != plain || f.order.Load() != nil:
 		f.unpark()
 		own := borrow()
