@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Entry struct {
 	limits    map[string]*Limits
 	sweep     *time.Timer
 	drain     gate.Drain     // the last drain that was begun
+	telling   chan struct{}  // closed when all its tunnels are told; nil: there was none
 	older     *gate.Snapshot // what was in force before a configuration that may be taken back
 	version   uint64         // of the switch
 	loaded    bool           // the stored override was read, or replaced by a newer one
@@ -187,18 +189,31 @@ func (e *Entry) treat(now time.Time) {
 	e.beginDrain(s.OnClose.Plan(now, s.Verdict, s.Override), by)
 }
 
-// beginDrain tells every open tunnel to end by the deadline. A tunnel that was
-// told before keeps its words, and its deadline unless this one is earlier.
+// beginDrain has every open tunnel told to end by the deadline. A tunnel that
+// was told before keeps its words, and its deadline unless this one is earlier.
+// The operator does not wait for it: thousands of close frames take a while.
 func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
 	e.mu.Lock()
-	open := append([]*Tunnel(nil), e.tunnels...)
-	if e.told() < len(open) || !e.draining(time.Now()) {
+	defer e.mu.Unlock()
+	if e.told() < len(e.tunnels) || !e.draining(time.Now()) {
 		e.drain = d
 	} else if d.Deadline.Before(e.drain.Deadline) {
 		e.drain.Deadline = d.Deadline
 	}
-	e.mu.Unlock()
+	open := append([]*Tunnel(nil), e.tunnels...)
 	for _, t := range open {
-		t.Close(tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
+		t.told.Store(true)
 	}
+	before, done := e.telling, make(chan struct{})
+	e.telling = done
+	go func() {
+		defer close(done)
+		if before != nil {
+			<-before // the first one's words count
+		}
+		for _, t := range open {
+			t.Close(tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
+			runtime.Gosched() // handshakes elsewhere come first
+		}
+	}()
 }

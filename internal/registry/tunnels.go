@@ -151,14 +151,13 @@ func (e *Entry) countUpstream(label string) *upstreamCount {
 }
 
 // closeAll tells every tunnel of the gate to end.
-func (e *Entry) closeAll(c tunnel.Closing) []*Tunnel {
+func (e *Entry) closeAll(c tunnel.Closing) {
 	e.mu.Lock()
 	open := append([]*Tunnel(nil), e.tunnels...)
 	e.mu.Unlock()
 	for _, t := range open {
 		t.Close(c)
 	}
-	return open
 }
 
 // draining reports whether tunnels are left that were told to end by a
