@@ -35,6 +35,7 @@ type options struct {
 	count    int
 	down     bool
 	stalled  int
+	beside   string
 	admin    string
 	gate     string
 	config   string
@@ -128,6 +129,7 @@ func parse(verb string, args []string) (*options, error) {
 	f.IntVar(&o.count, "count", 2000, "handshakes, connections or loads to make")
 	f.BoolVar(&o.down, "down", true, "stream from the backend to the client, else the other way")
 	f.IntVar(&o.stalled, "stalled", 0, "tunnels that do not read")
+	f.StringVar(&o.beside, "beside", "", "another URL, of another gate, whose handshakes are timed before and during a drain")
 	f.StringVar(&o.admin, "admin", "", "Caddy's admin endpoint, host:port")
 	f.StringVar(&o.gate, "gate", "default", "the gate to shut")
 	f.StringVar(&o.config, "config", "", "JSON configuration to load")
@@ -148,8 +150,16 @@ func parse(verb string, args []string) (*options, error) {
 		o.duration <= 0 || o.duration > 10*time.Minute || o.rounds < 1 || o.rounds > 100 || o.stalled > o.tunnels {
 		return nil, errors.New("a number is out of bounds: tunnels 1-15000, size 1-1 GiB, count 1-1000000, duration up to 10m, rounds 1-100")
 	}
+	for _, u := range []string{o.url, o.beside} {
+		if u == "" {
+			continue
+		}
+		if err := loopback(u); err != nil {
+			return nil, err
+		}
+	}
 	if o.url != "" {
-		return o, loopback(o.url)
+		return o, nil
 	}
 	if verb != "compare" && verb != "backend" {
 		return nil, errors.New("--url is missing")

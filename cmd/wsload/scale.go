@@ -36,18 +36,66 @@ func post(o *options, path string, body []byte) error {
 	return nil
 }
 
-// drain measures how long a gate takes to end its tunnels, with words.
+// drain measures how long a gate takes to end its tunnels, with words, and
+// what handshakes elsewhere notice of it.
 func drain(o *options) (report, error) {
 	all, err := openAll(o, o.tunnels, 256)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll(all)
+	body, err := json.Marshal(map[string]any{
+		"mode": "off", "reason": "measured",
+		"on_close": map[string]any{"policy": "drain", "deadline": "10s", "code": 1012, "reason": "measured"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	before, err := beside(o, time.After(o.duration))
+	if err != nil {
+		return nil, err
+	}
 	readers := all[o.stalled:]
-	var told, ended atomic.Int64
-	var last atomic.Int64
-	var done sync.WaitGroup
+	var d drained
+	done := make(chan time.Time)
+	go func() {
+		d.watch(readers)
+		close(done)
+	}()
 	began := time.Now()
+	if err := post(o, "/wsgate/gates/"+o.gate, body); err != nil {
+		return nil, err
+	}
+	answered := time.Since(began)
+	during, err := beside(o, done)
+	if err != nil {
+		return nil, err
+	}
+	<-done
+	found := report{
+		{"tunnels that read", float64(len(readers)), ""},
+		{"told with code and reason", float64(d.told.Load()), ""},
+		{"the switch answered after", answered.Seconds() * 1e3, "ms"},
+		{"the last one ended after", time.Unix(0, d.last.Load()).Sub(began).Seconds() * 1e3, "ms"},
+	}
+	if o.beside != "" {
+		found = append(found,
+			figure{"handshakes beside it, p99 before", quantile(before, .99).Seconds() * 1e3, "ms"},
+			figure{"handshakes beside it, p99 during", quantile(during, .99).Seconds() * 1e3, "ms"},
+			figure{"handshakes beside it, during", float64(len(during)), ""})
+	}
+	return found, post(o, "/wsgate/gates/"+o.gate, []byte(`{"mode":"auto"}`))
+}
+
+// drained is what readers have seen of a drain.
+type drained struct {
+	told atomic.Int64
+	last atomic.Int64 // the end of a tunnel, in Unix nanoseconds
+}
+
+// watch answers close frames until all tunnels have ended.
+func (d *drained) watch(readers []*conn) {
+	var done sync.WaitGroup
 	for _, c := range readers {
 		done.Go(func() {
 			_ = c.SetDeadline(time.Now().Add(step))
@@ -57,35 +105,40 @@ func drain(o *options) (report, error) {
 					break
 				}
 				if op == 8 {
-					if n >= 2 {
-						told.Add(1)
+					if n > 2 {
+						d.told.Add(1)
 					}
 					_, _ = c.Write(frame(8, []byte{0x03, 0xe8}, true))
 				}
 			}
-			ended.Add(1)
-			last.Store(int64(time.Since(began)))
+			d.last.Store(time.Now().UnixNano())
 		})
 	}
-	body, err := json.Marshal(map[string]any{
-		"mode": "off", "reason": "measured",
-		"on_close": map[string]any{"policy": "drain", "deadline": "10s", "code": 1012, "reason": "measured"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	began = time.Now()
-	if err := post(o, "/wsgate/gates/"+o.gate, body); err != nil {
-		return nil, err
-	}
-	answered := time.Since(began)
 	done.Wait()
-	return report{
-		{"tunnels that read", float64(len(readers)), ""},
-		{"told with code and reason", float64(told.Load()), ""},
-		{"the switch answered after", answered.Seconds() * 1e3, "ms"},
-		{"the last one ended after", float64(last.Load()) / 1e6, "ms"},
-	}, post(o, "/wsgate/gates/"+o.gate, []byte(`{"mode":"auto"}`))
+}
+
+// beside times handshakes with another gate, one after the other, until the
+// channel says that it is enough.
+func beside(o *options, enough <-chan time.Time) (took []time.Duration, err error) {
+	if o.beside == "" {
+		return nil, nil
+	}
+	other := *o
+	other.url = o.beside
+	for {
+		select {
+		case <-enough:
+			return took, nil
+		default:
+		}
+		began := time.Now()
+		c, err := dial(&other, "", 512)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+		_ = c.Close()
+	}
 }
 
 // reloads measures what loading configurations does to open tunnels.

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,9 +210,33 @@ func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
 		if before != nil {
 			<-before // the first one's words count
 		}
-		for _, t := range open {
-			t.Close(tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
-			runtime.Gosched() // handshakes elsewhere come first
-		}
+		tell(open, tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
 	}()
+}
+
+const (
+	// tellAtOnce is how many tunnels are told without a pause, at least.
+	tellAtOnce = 5
+	// tellPause is the time between: room for handshakes elsewhere.
+	tellPause = time.Millisecond
+	// tellPauses is how often there is one, at most: the last of however many
+	// tunnels is told after a second and a half.
+	tellPauses = 1500
+)
+
+// tell closes tunnels, many of them not all at once: their answers would be
+// all that the machine has time for.
+func tell(open []*Tunnel, c tunnel.Closing) {
+	batch := max(tellAtOnce, len(open)/tellPauses)
+	if time.Until(c.Deadline) < 2*tellPauses*tellPause {
+		batch = len(open)
+	}
+	tick := time.NewTicker(tellPause)
+	defer tick.Stop()
+	for i, t := range open {
+		if i > 0 && i%batch == 0 {
+			<-tick.C
+		}
+		t.Close(c)
+	}
 }

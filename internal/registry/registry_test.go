@@ -392,6 +392,11 @@ func TestDrainIsTheStateWhileTunnelsThatWereToldAreOpen(t *testing.T) {
 	if !again.DrainUntil.Equal(s.DrainUntil) {
 		t.Errorf("the deadline moved from %s to %s", s.DrainUntil, again.DrainUntil)
 	}
+	frame := make([]byte, 2)
+	_ = client.SetReadDeadline(time.Now().Add(limit))
+	if _, err := client.Read(frame); err != nil || frame[0] != 0x88 {
+		t.Errorf("got %x, %v", frame, err)
+	}
 	_ = client.Close()
 	tun.Wait()
 	await(t, "the tunnel to leave", func() bool { return state(t, "g").State == gate.Closed })
