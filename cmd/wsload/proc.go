@@ -11,7 +11,7 @@ import (
 // tick is what Linux counts processor time in (USER_HZ).
 const tick = 10 * time.Millisecond
 
-// usage is what a process has taken so far.
+// processUse is what a process has taken so far.
 type processUse struct {
 	CPU time.Duration
 	PSS int64 // bytes
@@ -44,9 +44,8 @@ func look(pid int) (processUse, error) {
 // parseStat takes user and system time, of the process and of its children
 // that have ended, out of /proc/pid/stat.
 func parseStat(s string) (time.Duration, error) {
-	_, rest, ok := strings.Cut(s, ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 15 {
+	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:]) // a name may hold anything
+	if len(fields) < 15 {
 		return 0, fmt.Errorf("reading processor time: %q", s)
 	}
 	var sum int64

@@ -31,8 +31,7 @@ var rooms = map[string]struct {
 	"h2":                    {},
 	"cmd/caddy":             {may: []string{"", "examples/chat/backend"}, caddy: true},
 	"internal/testcaddy":    {caddy: true},
-	"internal/wsload":       {other: []string{"golang.org/x/sys"}},
-	"cmd/wsload":            {may: []string{"internal/wsload"}, other: []string{"golang.org/x/sys"}},
+	"cmd/wsload":            {},
 }
 
 type listed struct {

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/wsgate/wsgate"
+)
+
+// TestMain lets the test's own binary be what a comparison starts: Caddy, and
+// the backend.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "run":
+			caddycmd.Main()
+			return
+		case "backend":
+			if err := run(os.Args[1:]); err != nil {
+				os.Exit(1)
+			}
+			return
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// served returns the URL of a backend of the generator's own.
+func served(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go serveBackend(ln)
+	return "ws://" + ln.Addr().String() + "/"
+}
+
+func TestFramesComeBackAsTheyWent(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 125, 126, 1<<16 - 1, 1 << 16, 1 << 20} {
+		for _, masked := range []bool{false, true} {
+			r := bufio.NewReader(bytes.NewReader(frame(2, make([]byte, size), masked)))
+			op, n, err := header(r)
+			rest, _ := io.ReadAll(r)
+			if err != nil || op != 2 || n != uint64(size) || len(rest) != size {
+				t.Errorf("%d bytes, masked %v: opcode %d, length %d, %d left, %v", size, masked, op, n, len(rest), err)
+			}
+		}
+	}
+}
+
+func TestFiguresOfMany(t *testing.T) {
+	t.Parallel()
+	ms := []time.Duration{3, 1, 2, 100}
+	if a, b := quantile(ms, .5), quantile(ms, 1); a != 3 || b != 100 || quantile(nil, .5) != 0 {
+		t.Errorf("quantiles %d, %d", a, b)
+	}
+	if a, b := median([]float64{5, 1, 3}), median([]float64{4, 1, 2, 3}); a != 3 || b != 2.5 || median(nil) != 0 {
+		t.Errorf("medians %f, %f", a, b)
+	}
+}
+
+func TestProcIsRead(t *testing.T) {
+	t.Parallel()
+	cpu, err := parseStat("1 (a ) b) S 1 1 1 0 -1 0 0 0 0 0 7 3 2 1 20 0")
+	if err != nil || cpu != 130*time.Millisecond {
+		t.Errorf("processor time %s, %v", cpu, err)
+	}
+	if _, err := parseStat("nonsense"); err == nil {
+		t.Error("nonsense is read")
+	}
+	if got := parsePSS("Rss: 8 kB\nPss:      12 kB\nPss_Dirty: 3 kB\n"); got != 12<<10 {
+		t.Errorf("PSS %d", got)
+	}
+	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
+		return // not Linux: nothing to look at
+	}
+	u, err := look(os.Getpid())
+	if err != nil || u.PSS == 0 || u.FDs == 0 {
+		t.Errorf("this process: %+v, %v", u, err)
+	}
+}
+
+func TestBadFlagsAreRefused(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"unknown verb":     {"shout"},
+		"--url is missing": {"echo"},
+		"loopback":         {"echo", "--url", "ws://192.0.2.1/"},
+		"want ws://":       {"echo", "--url", "http://localhost/"},
+		"out of bounds":    {"echo", "--url", "ws://localhost/", "--tunnels", "0"},
+		"unexpected":       {"echo", "--url", "ws://localhost/", "more"},
+		"192.0.2.2":        {"drain", "--url", "ws://localhost/", "--beside", "ws://192.0.2.2/"},
+		"--admin":          {"reload", "--url", served(t), "--config", os.DevNull, "--tunnels", "1"},
+		"unknown side":     {"compare", "--binary", os.Args[0], "--sides", "nobody", "--rounds", "1", "--only", "paced"},
+	} {
+		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestVerbsMeasure(t *testing.T) {
+	t.Parallel()
+	url := served(t)
+	pid := 0
+	if _, err := os.Stat("/proc/self/smaps_rollup"); err == nil {
+		pid = os.Getpid()
+	}
+	for verb, want := range map[string]string{
+		"handshake": "handshakes a second", "echo": "messages", "stream": "MiB a second", "idle": "",
+		"churn": "connections", "fairness": "p99 alone",
+	} {
+		t.Run(verb, func(t *testing.T) {
+			o := &options{url: url, pid: pid, tunnels: 4, size: 64, count: 20, duration: 100 * time.Millisecond, down: true}
+			for _, v := range verbs {
+				if v.name != verb {
+					continue
+				}
+				r, err := v.run(o)
+				if err != nil || len(r) == 0 {
+					t.Fatalf("%v, %v", r, err)
+				}
+				if want != "" && r.value(want) <= 0 {
+					t.Errorf("%s is %f in %v", want, r.value(want), r)
+				}
+				var table bytes.Buffer
+				r.print(&table)
+				if !strings.Contains(table.String(), r[0].Name) {
+					t.Errorf("the table is %s", &table)
+				}
+			}
+		})
+	}
+	up := &options{url: url, size: 1 << 16, duration: 100 * time.Millisecond}
+	if r, err := streams(up); err != nil || r.value("MiB a second") <= 0 {
+		t.Errorf("up: %v, %v", r, err)
+	}
+}
+
+// gate is a stand-in for a gate and its admin endpoint.
+type gate struct {
+	mu    sync.Mutex
+	conns []net.Conn
+	calls []string
+}
+
+// ServeHTTP tells every tunnel when the gate is shut.
+func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, r.URL.Path)
+	if !bytes.Contains(body, []byte(`"off"`)) {
+		return
+	}
+	for _, c := range g.conns {
+		_, _ = c.Write(frame(8, []byte("\x03\xf4measured"), false))
+		_ = c.(*net.TCPConn).CloseWrite()
+	}
+}
+
+func (g *gate) accept(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		g.conns = append(g.conns, c)
+		g.mu.Unlock()
+		go func() { _ = serveOne(c) }()
+	}
+}
+
+func TestDrainCountsWhoWasTold(t *testing.T) {
+	t.Parallel()
+	g := new(gate)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go g.accept(ln)
+	admin := httptest.NewServer(g)
+	defer admin.Close()
+	o := &options{
+		url: "ws://" + ln.Addr().String() + "/", beside: served(t), admin: admin.Listener.Addr().String(),
+		gate: "chat", tunnels: 10, stalled: 2, duration: 50 * time.Millisecond,
+	}
+	r, err := drain(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.value("tunnels that read") != 8 || r.value("told with code and reason") != 8 || r.value("handshakes beside it, p99 before") <= 0 {
+		t.Errorf("got %v", r)
+	}
+	if want := []string{"/wsgate/gates/chat", "/wsgate/gates/chat"}; !slices.Equal(g.calls, want) {
+		t.Errorf("calls %q", g.calls)
+	}
+}
+
+func TestReloadCountsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	g := new(gate)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go g.accept(ln)
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cache-Control") != "must-revalidate" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		_ = g.conns[0].Close() // each load loses the first tunnel
+	}))
+	defer admin.Close()
+	o := &options{
+		url: "ws://" + ln.Addr().String() + "/", admin: admin.Listener.Addr().String(), config: os.DevNull,
+		tunnels: 5, count: 3, duration: time.Millisecond,
+	}
+	r, err := reloads(o)
+	if err != nil || r.value("tunnels lost") != 1 {
+		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+func TestCompareRunsBothSides(t *testing.T) {
+	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
+		t.Skip("costs are read from /proc")
+	}
+	r, err := compare(&options{
+		binary: os.Args[0], rounds: 1, sides: "stock,wsgate", only: "echo 1 KiB", duration: 300 * time.Millisecond,
+		json: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"stock", "wsgate", "ratio"} {
+		if r.value("echo 1 KiB, CPU, "+name) <= 0 {
+			t.Errorf("no figure for %s in %v", name, r)
+		}
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
+}
