@@ -397,3 +397,44 @@ func (r *rig) isParked(f *flow) bool {
 	defer f.hand.Unlock()
 	return f.parked
 }
+
+func TestPromise9QuietSocketsAreBareAgain(t *testing.T) {
+	r := newRig(t, true, tcpPair, tcpPair)
+	if !r.Tunnel.client.bare {
+		t.Skip("sockets stay in their net.Conns on this system")
+	}
+	big := makeFrame(finBit|opBinary, make([]byte, 1<<20), true)
+	for range 3 { // each time a pump comes, and goes
+		done := make(chan struct{})
+		go func() {
+			r.write(r.client, big)
+			close(done)
+		}()
+		r.expect(r.upstream, big)
+		<-done
+		waitUntil(t, "the sockets to be bare", func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.Tunnel.client.conn == nil && r.Tunnel.upstream.conn == nil
+		})
+	}
+	r.write(r.upstream, text("still there", false))
+	r.expect(r.client, text("still there", false))
+}
+
+func TestPumpsStayWithBriskSources(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tlsPair, tcpPair)
+	f := &r.up
+	if got := f.linger().patience; got != patience {
+		t.Errorf("a source that was never parked is waited for %s", got)
+	}
+	f.parkedAt = millis()
+	if got := f.linger().patience; got != briskPatience {
+		t.Errorf("one that was parked just now is waited for %s", got)
+	}
+	f.parkedAt = millis() - uint32(brisk.Milliseconds())
+	if got := f.linger().patience; got != patience {
+		t.Errorf("one that was parked long ago is waited for %s", got)
+	}
+}

@@ -402,6 +402,37 @@ func TestDrainIsTheStateWhileTunnelsThatWereToldAreOpen(t *testing.T) {
 	await(t, "the tunnel to leave", func() bool { return state(t, "g").State == gate.Closed })
 }
 
+func TestDrainOfManyTunnelsTakesItsTime(t *testing.T) {
+	m := lonely(t)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	e := Acquire("g", gate.Policy{}, m)
+	var many []*Tunnel
+	for range 20 * tellAtOnce { // never started: nobody has to answer
+		tun, err := e.Admit(Admission{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		many = append(many, tun)
+	}
+	defer func() {
+		for _, tun := range many {
+			tun.Drop()
+		}
+	}()
+	for _, tt := range []struct {
+		patience, least, most time.Duration
+	}{
+		{time.Minute, 15 * tellPause, limit},
+		{time.Second, 0, 10 * tellPause}, // a near deadline: all at once
+	} {
+		began := time.Now()
+		tell(many, tunnel.Closing{By: tunnel.ByGate, Code: 1013, Deadline: began.Add(tt.patience)})
+		if took := time.Since(began); took < tt.least || took > tt.most {
+			t.Errorf("with %s to go it took %s", tt.patience, took)
+		}
+	}
+}
+
 func TestTimeoutsEndTunnels(t *testing.T) {
 	for name, v := range map[string]LimitValues{"idle": {Idle: 100 * time.Millisecond}, "lifetime": {Lifetime: 100 * time.Millisecond}} {
 		t.Run(name, func(t *testing.T) {
