@@ -138,13 +138,18 @@ type rig struct {
 	ended            chan Result
 }
 
+// owner receives the result.
+type owner chan Result
+
+func (o owner) Ended(res Result) { o <- res }
+
 // noSet keeps tests that turn the set off from those that need it on.
 var noSet sync.RWMutex
 
 func newRig(t testing.TB, set bool, client, upstream pair) *rig {
 	t.Helper()
 	r := &rig{t: t, ended: make(chan Result, 1)}
-	r.Tunnel = New(Options{Totals: &r.totals, OnEnd: func(_ *Tunnel, res Result) { r.ended <- res }})
+	r.Tunnel = New(Options{Totals: &r.totals, Owner: owner(r.ended)})
 	var c, u net.Conn
 	c, r.client = client(t)
 	u, r.upstream = upstream(t)

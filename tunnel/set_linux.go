@@ -3,7 +3,6 @@ package tunnel
 import (
 	"io"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,30 +31,18 @@ type set struct {
 	free  []int32
 }
 
-var sets struct {
+// only is the process's set. It lives as long as the process. More of them
+// gained nothing on few cores.
+var only struct {
 	once sync.Once
-	all  []*set
-	next atomic.Uint32
+	set  *set // nil: the system has none to give
 }
 
-// theSet returns one of the sets, each in turn; nil if the system has none to
-// give. They live as long as the process.
-func theSet() *set {
-	sets.once.Do(func() {
-		for range max(1, min(runtime.GOMAXPROCS(0), maxSets)) {
-			if s := newSet(); s != nil {
-				sets.all = append(sets.all, s)
-			}
-		}
-	})
-	if len(sets.all) == 0 || !useSet.Load() {
-		return nil
-	}
-	return sets.all[int(sets.next.Add(1))%len(sets.all)]
+// haveSet reports whether flows can be parked in the set.
+func haveSet() bool {
+	only.once.Do(func() { only.set = newSet() })
+	return only.set != nil && useSet.Load()
 }
-
-// maxSets bounds the goroutines that serve quiet flows.
-const maxSets = 1
 
 func newSet() *set {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -118,8 +105,8 @@ func wait(fd int, events []unix.EpollEvent) int {
 // park puts a flow into the set. False: it has to wait by itself. The hand is
 // held.
 func (f *flow) park() bool {
-	src, s := f.source(), f.t.set
-	if s == nil || src.fd < 0 || f.is(stopped) {
+	src, s := f.source(), only.set
+	if !f.t.parks || src.fd < 0 || f.is(stopped) {
 		return false
 	}
 	s.mu.Lock()
@@ -143,7 +130,7 @@ func (f *flow) park() bool {
 // unpark takes a flow out of the set. The hand is held; from here on nobody
 // touches its sockets for it.
 func (f *flow) unpark() {
-	s := f.t.set
+	s := only.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = unix.EpollCtl(s.fd, unix.EPOLL_CTL_DEL, int(f.source().fd), nil) // open until we close it

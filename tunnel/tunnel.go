@@ -30,9 +30,15 @@ type Peer struct {
 type Options struct {
 	// Totals count what this and other tunnels forward. Nil: nobody asks.
 	Totals *Totals
-	// OnEnd is called once, when both connections are closed, from a goroutine
-	// of its own. Nil: nobody asks.
-	OnEnd func(*Tunnel, Result)
+	// Owner is told of the end. Nil: nobody asks.
+	Owner Owner
+}
+
+// Owner is whoever keeps a tunnel.
+type Owner interface {
+	// Ended is called once, when both connections are closed, from a goroutine
+	// of its own.
+	Ended(Result)
 }
 
 // Tunnel is one accepted WebSocket connection, both sides together. Its
@@ -40,21 +46,21 @@ type Options struct {
 type Tunnel struct {
 	// Set once by New.
 	totals *Totals
-	onEnd  func(*Tunnel, Result)
+	owner  Owner
 
 	// Set once by Start.
 	opened           int64 // by the clock
 	client, upstream side
-	set              *set // where quiet flows wait; nil: each for itself
 
 	up, down flow
 
 	cutting atomic.Bool // the connections are being closed
+	parks   bool        // quiet flows wait in the set, else each for itself. Set once by Start
+	started bool        // guarded by mu
 
-	mu      sync.Mutex // guards the fields below, and the sides' files
-	started bool
-	quiet   *quiet  // nil: nobody has asked
-	end     *ending // nil: nothing has happened
+	mu    sync.Mutex // guards the fields below, and the sides' files
+	quiet *quiet     // nil: nobody has asked
+	end   *ending    // nil: nothing has happened
 }
 
 // ending is what a tunnel needs only when it comes to its end. Guarded by the
@@ -87,7 +93,7 @@ type verdict struct {
 
 // New returns a tunnel that is still to be started.
 func New(o Options) *Tunnel {
-	t := &Tunnel{totals: o.Totals, onEnd: o.OnEnd}
+	t := &Tunnel{totals: o.Totals, owner: o.Owner}
 	if t.totals == nil {
 		t.totals = new(Totals)
 	}
@@ -100,7 +106,7 @@ func New(o Options) *Tunnel {
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
 	t.opened = clock()
-	t.client, t.upstream, t.set = newSide(client.Conn), newSide(upstream.Conn), theSet()
+	t.client, t.upstream, t.parks = newSide(client.Conn), newSide(upstream.Conn), haveSet()
 	t.bare()
 	t.mu.Lock()
 	t.started = true
@@ -116,7 +122,7 @@ func (t *Tunnel) Start(client, upstream Peer) {
 	}
 }
 
-// Abandon gives up a tunnel that was never started. OnEnd is not called.
+// Abandon gives up a tunnel that was never started. Its owner is not told.
 func (*Tunnel) Abandon() {}
 
 // Wait returns when the tunnel has ended.
@@ -268,8 +274,8 @@ func (t *Tunnel) cut(gently bool) {
 	}
 	res, done := *e.result, e.done
 	t.mu.Unlock()
-	if t.onEnd != nil {
-		t.onEnd(t, res)
+	if t.owner != nil {
+		t.owner.Ended(res)
 	}
 	if done != nil {
 		close(done)

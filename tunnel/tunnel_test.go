@@ -72,7 +72,7 @@ func TestPromise6EarlyBytesComeFirst(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			r := &rig{t: t, ended: make(chan Result, 1)}
-			r.Tunnel = New(Options{OnEnd: func(_ *Tunnel, res Result) { r.ended <- res }})
+			r.Tunnel = New(Options{Owner: owner(r.ended)})
 			c, client := w.client(t)
 			u, upstream := w.upstream(t)
 			r.client, r.upstream = client, upstream
@@ -347,7 +347,7 @@ func TestLaterCloseOnlyShortensTheDeadline(t *testing.T) {
 func TestCloseBeforeStartIsCarriedOut(t *testing.T) {
 	t.Parallel()
 	ended := make(chan Result, 1)
-	tu := New(Options{OnEnd: func(_ *Tunnel, res Result) { ended <- res }})
+	tu := New(Options{Owner: owner(ended)})
 	tu.Close(Closing{By: ByGate, Code: 1013, Reason: "too late", Deadline: time.Now().Add(limit)})
 	c, client := tcpPair(t)
 	u, upstream := tcpPair(t)
@@ -382,7 +382,7 @@ func TestIdleForMeasuresFromTheLastMovement(t *testing.T) {
 
 func TestPromise9ParkedTunnelHasNoGoroutine(t *testing.T) {
 	r := newRig(t, true, tcpPair, tcpPair)
-	if r.set == nil {
+	if !r.parks {
 		t.Fatal("no set on this system")
 	}
 	r.write(r.client, text("hello", true))

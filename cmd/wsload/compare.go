@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,26 @@ func compare(o *options) (report, error) {
 			}
 		}
 	}
-	return c.report(), nil
+	found, bars := c.report()
+	if o.svg != "" {
+		var picture bytes.Buffer
+		if err := chart(&picture, c.title(), bars); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(o.svg, picture.Bytes(), 0o644); err != nil { //nolint:gosec // meant to be read
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// title is what the chart says on top.
+func (c *comparison) title() string {
+	over := "plain TCP"
+	if c.o.tls {
+		over = "TLS"
+	}
+	return fmt.Sprintf("%s over %s, median of %d rounds", c.sides[len(c.sides)-1], over, c.o.rounds)
 }
 
 // comparison collects the figures of all sides.
@@ -205,8 +225,8 @@ func freePort() int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// report prints the table and returns its figures.
-func (c *comparison) report() report {
+// report prints the table, and returns its figures and ratios.
+func (c *comparison) report() (report, []bar) {
 	names := append([]string(nil), c.sides...)
 	for _, also := range c.o.also {
 		name, _, _ := strings.Cut(also, "=")
@@ -215,6 +235,7 @@ func (c *comparison) report() report {
 	head := append([]string{"what"}, names...)
 	lines := [][]string{append(head, "ratio", "goal", "")}
 	var out report
+	var bars []bar
 	for _, r := range rows {
 		sides := c.found[r.name]
 		if len(sides) == 0 {
@@ -235,13 +256,14 @@ func (c *comparison) report() report {
 			goal = r.tlsGoal
 		}
 		out = append(out, figure{r.name + ", ratio", ratio, ""})
+		bars = append(bars, bar{r.name, ratio, goal})
 		lines = append(lines, append(line, fmt.Sprintf("%.2f", ratio), goalText(goal), met(ratio, goal)))
 	}
 	if !c.o.json {
 		table(os.Stdout, lines)
-		return nil
+		return nil, bars
 	}
-	return out
+	return out, bars
 }
 
 func goalText(goal float64) string {

@@ -46,6 +46,7 @@ type options struct {
 	sides  string
 	only   string
 	tls    bool
+	svg    string
 	also   alsoFlag
 }
 
@@ -139,6 +140,7 @@ func parse(verb string, args []string) (*options, error) {
 	f.StringVar(&o.sides, "sides", "stock,wsgate", "what to compare; the first is 1")
 	f.StringVar(&o.only, "only", "", "only rows whose name contains this")
 	f.BoolVar(&o.tls, "tls", false, "TLS towards the client in a comparison")
+	f.StringVar(&o.svg, "svg", "", "draw the ratios of a comparison into this file")
 	f.Var(&o.also, "also", "name=ws://…: another server to compare, running elsewhere")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -248,10 +250,11 @@ func TestCompareRunsBothSides(t *testing.T) {
 	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
 		t.Skip("costs are read from /proc")
 	}
-	r, err := compare(&options{
+	o := &options{
 		binary: os.Args[0], rounds: 1, sides: "stock,wsgate", only: "echo 1 KiB", duration: 300 * time.Millisecond,
-		json: true,
-	})
+		json: true, svg: filepath.Join(t.TempDir(), "chart.svg"),
+	}
+	r, err := compare(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,5 +265,9 @@ func TestCompareRunsBothSides(t *testing.T) {
 	}
 	if _, err := json.Marshal(r); err != nil {
 		t.Error(err)
+	}
+	picture, err := os.ReadFile(o.svg)
+	if err != nil || xml.Unmarshal(picture, new(struct{})) != nil || !bytes.Contains(picture, []byte("echo 1 KiB")) {
+		t.Errorf("the chart is %.200s, %v", picture, err)
 	}
 }

@@ -61,7 +61,7 @@ type Admission struct {
 // is treated by on_close like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release}
-	t.Tunnel = tunnel.New(tunnel.Options{Totals: &e.totals, OnEnd: t.ended})
+	t.Tunnel = tunnel.New(tunnel.Options{Totals: &e.totals, Owner: t})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.gate.Snapshot().Open || exiting.Load() {
@@ -98,8 +98,8 @@ func (t *Tunnel) Drop() {
 	t.leave()
 }
 
-// ended is called by the tunnel, once, when both its connections are closed.
-func (t *Tunnel) ended(_ *tunnel.Tunnel, res tunnel.Result) {
+// Ended is called by the tunnel, once, when both its connections are closed.
+func (t *Tunnel) Ended(res tunnel.Result) {
 	observer().TunnelClosed(t.info(), res)
 	t.leave()
 }
