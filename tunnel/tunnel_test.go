@@ -424,8 +424,9 @@ func TestPromise9QuietSocketsAreBareAgain(t *testing.T) {
 
 func TestPumpsStayWithBriskSources(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, true, tlsPair, tcpPair)
-	f := &r.up
+	tu := New(Options{}) // never started: nobody else touches it
+	tu.client.kind, tu.upstream.kind = layered, plain
+	f := &tu.up
 	if got := f.linger().patience; got != patience {
 		t.Errorf("a source that was never parked is waited for %s", got)
 	}
