@@ -164,12 +164,9 @@ func (f *flow) closed() {
 	go t.review() // which may want our hand
 }
 
-// put has a close frame written as soon as the flow stands between two frames.
-// It does not wait for that.
-func (f *flow) put(frame []byte) {
-	f.order.Store(&frame)
-	f.obey()
-}
+// command has a close frame written when the flow next stands between two
+// frames and somebody lets go of the hand: whoever has it, or obey.
+func (f *flow) command(frame []byte) { f.order.Store(&frame) }
 
 // obey carries out an order if it can be done at once, and has it done by a
 // goroutine where that could block. If the hand is taken, whoever has it

@@ -87,7 +87,8 @@ func (t *Tunnel) upstreamLost(err error) {
 	t.after(lostGrace)
 	t.mu.Unlock()
 	t.up.deaf()
-	t.down.put(closeFrame(c.Code, c.Reason, false))
+	t.down.command(closeFrame(c.Code, c.Reason, false))
+	t.down.obey()
 	t.review()
 }
 

@@ -139,11 +139,15 @@ func (f *flow) unpark() {
 	f.slot, f.parked = -1, false
 }
 
-// wake is called by the set: the source has something, or has ended.
+// wake is called by the set: the source has something, or has ended. Whoever
+// has the hand may be writing to a peer that does not read, and the set waits
+// for nobody: it will be told again if the flow is still parked.
 func (f *flow) wake(b *buffer) {
-	f.hand.Lock()
+	if !f.hand.TryLock() {
+		return
+	}
 	if !f.parked {
-		f.hand.Unlock()
+		f.release()
 		return
 	}
 	src, dst := f.source(), f.sink()

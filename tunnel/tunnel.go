@@ -169,9 +169,13 @@ func (t *Tunnel) Close(c Closing) {
 }
 
 // carryOut puts the close frames in, and sees to it that the deadline is kept.
+// Both flows have their order before a peer is told, whose answer would else
+// pass for the close frame of the other.
 func (t *Tunnel) carryOut(c Closing) {
-	t.up.put(closeFrame(c.Code, c.Reason, true))
-	t.down.put(closeFrame(c.Code, c.Reason, false))
+	t.up.command(closeFrame(c.Code, c.Reason, true))
+	t.down.command(closeFrame(c.Code, c.Reason, false))
+	t.up.obey()
+	t.down.obey()
 	t.mu.Lock()
 	t.after(time.Until(t.end.closing.Deadline))
 	t.mu.Unlock()

@@ -439,3 +439,40 @@ func TestPumpsStayWithBriskSources(t *testing.T) {
 		t.Errorf("one that was parked long ago is waited for %s", got)
 	}
 }
+
+func TestPromise5AnswerOfOnePeerIsNotTheCloseOfTheOther(t *testing.T) {
+	t.Parallel()
+	for range 200 { // a peer that answers at once, with words of its own
+		r := newRig(t, true, tcpPair, tcpPair)
+		var upstream sync.WaitGroup
+		upstream.Go(func() {
+			r.expectClose(r.upstream, 1013, "closed for the night")
+			_, _ = r.upstream.Write(closeFrame(1000, "", false))
+		})
+		r.Close(soon(1013, "closed for the night"))
+		r.expect(r.client, closeFrame(1013, "closed for the night", false))
+		upstream.Wait()
+		r.write(r.client, closeFrame(1000, "", true))
+		r.expectEnd(r.client)
+		r.expectEnd(r.upstream)
+	}
+}
+
+func TestPromise4SetWaitsForNoHand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	r.up.hand.Lock() // as a pump that writes to a peer that does not read
+	woken := make(chan struct{})
+	go func() {
+		r.up.wake(new(buffer))
+		close(woken)
+	}()
+	select {
+	case <-woken:
+	case <-time.After(limit):
+		t.Error("the set waits for a hand")
+	}
+	r.up.hand.Unlock()
+	r.write(r.client, text("still here", true))
+	r.expect(r.upstream, text("still here", true))
+}
