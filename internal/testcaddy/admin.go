@@ -24,7 +24,17 @@ func (s *Server) Call(method, path, body string, header ...string) (int, string)
 	if status == 0 {
 		s.t.Fatalf("%s %s: %s", method, path, text)
 	}
+	if method != http.MethodGet && !strings.HasPrefix(path, "/wsgate/") {
+		s.awaitHandOver()
+	}
 	return status, text
+}
+
+// awaitHandOver returns when a configuration that was replaced listens no
+// more, so that the next connection meets the one in force.
+func (s *Server) awaitHandOver() {
+	s.t.Helper()
+	s.Await("the previous configuration's listeners to close", func() bool { return s.twice() == "" })
 }
 
 func (s *Server) try(method, path, body string, header []string) (int, string) {
@@ -110,6 +120,9 @@ func (s *Server) CLI(args ...string) (stdout, stderr string, code int) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		s.t.Fatal(err)
+	}
+	if len(args) > 0 && args[0] == "reload" {
+		s.awaitHandOver()
 	}
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
 }

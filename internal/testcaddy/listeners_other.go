@@ -1,0 +1,6 @@
+//go:build !linux
+
+package testcaddy
+
+// twice cannot be told here.
+func (*Server) twice() string { return "" }
