@@ -51,6 +51,9 @@ const (
 	CauseRule Cause = "rule"
 	// CauseConfig means the configured mode, or the absence of any rule.
 	CauseConfig Cause = "config"
+	// CauseShutdown refuses a handshake that was under way when the process
+	// began to exit. It is no gate's verdict.
+	CauseShutdown Cause = "shutdown"
 )
 
 // Override is an operator's word at run time. It stands above the policy.

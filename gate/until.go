@@ -1,10 +1,13 @@
 package gate
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// maxSteps bounds the search for the next change of state. Eight weekly
-// windows have fewer edges in a year.
-const maxSteps = 4096
+// maxSteps bounds the search for the next change of state: four months of a
+// window that opens and shuts twice a day. What is further off is not known.
+const maxSteps = 512
 
 // horizon bounds it in time: who asks "until when" does not mean next century.
 const horizon = 366 * 24 * time.Hour
@@ -16,6 +19,9 @@ const horizon = 366 * 24 * time.Hour
 func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 	at, override, rules := now, s.Override, s.Rules
 	limit := now.Add(horizon)
+	if override == nil && g.policy.Mode == Auto && hopeless(rules) {
+		return time.Time{}
+	}
 	for range maxSteps {
 		var next time.Time
 		if override != nil {
@@ -42,6 +48,11 @@ func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// hopeless reports whether a rule keeps the gate shut that no clock changes.
+func hopeless(rules []RuleState) bool {
+	return slices.ContainsFunc(rules, func(r RuleState) bool { return !r.Holds && r.Next.IsZero() })
 }
 
 // foresee evaluates the conditions at a later moment, without remembering it.
