@@ -6,7 +6,7 @@ import (
 )
 
 // sourceEnded is called by a flow whose source has nothing more: err is nil
-// for a FIN. No lock is held.
+// for a FIN. No lock is held, and no hand.
 func (t *Tunnel) sourceEnded(f *flow, err error) {
 	if t.cutting.Load() {
 		return
@@ -30,14 +30,18 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 		t.upstreamLost(err)
 	case err != nil: // the client is gone, and what it sent has been forwarded
 		t.broke("client", err)
-		go t.cut(false)
-	case f.other().is(ended):
-		t.review() // both have: closing says it to both
-	case !f.halfClosed():
-		go t.cut(true) // an HTTP/2 or HTTP/3 stream cannot end one direction alone
-	default:
+		t.cut(false)
+	case f.other().is(ended) || f.halfClosed() || f.owes():
 		t.review()
+	default:
+		t.cut(true) // an HTTP/2 or HTTP/3 stream cannot end one direction alone
 	}
+}
+
+// owes reports whether the flow's destination has been told to close and has
+// not answered: it is to find its connection open for that.
+func (f *flow) owes() bool {
+	return f.is(sawClose|told) && !f.other().is(sawClose|ended)
 }
 
 // sinkFailed is called by a flow whose destination takes nothing more. No
@@ -48,7 +52,7 @@ func (t *Tunnel) sinkFailed(f *flow, err error) {
 	}
 	if !f.up {
 		t.broke("client", err)
-		go t.cut(false)
+		t.cut(false)
 		return
 	}
 	// What the upstream sent before it broke still goes to the client.

@@ -98,6 +98,9 @@ func (s *side) closeWrite() bool {
 		return true
 	}
 	c, ok := s.conn.(interface{ CloseWrite() error })
+	if !ok && s.kind == layered { // PROXY protocol, which adds nothing to what is written
+		c, ok = beneath(s.conn.(net.Conn)).(interface{ CloseWrite() error })
+	}
 	if !ok {
 		return false
 	}

@@ -122,9 +122,6 @@ func (t *Tunnel) Start(client, upstream Peer) {
 	}
 }
 
-// Abandon gives up a tunnel that was never started. Its owner is not told.
-func (*Tunnel) Abandon() {}
-
 // Wait returns when the tunnel has ended.
 func (t *Tunnel) Wait() Result {
 	t.mu.Lock()
@@ -179,7 +176,9 @@ func (t *Tunnel) carryOut(c Closing) {
 	t.mu.Lock()
 	t.after(time.Until(t.end.closing.Deadline))
 	t.mu.Unlock()
-	t.review()
+	if t.settled() {
+		go t.cut(true) // whoever closes does not wait for it
+	}
 }
 
 // judge keeps the first word on how the tunnel ended.
@@ -226,25 +225,38 @@ func (t *Tunnel) expire() {
 	t.cut(false)
 }
 
-// review decides what follows from what the flows have met.
+// review ends the tunnel if nothing more is to come. The caller has no hand.
 func (t *Tunnel) review() {
+	if t.settled() {
+		t.cut(true)
+	}
+}
+
+// settled reports whether nothing more is to come of what the flows have met,
+// and else sees to it that a tunnel of which one half has ended is looked at
+// again.
+func (t *Tunnel) settled() bool {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	e := t.ends()
 	closing := e.closing != nil
-	settled := t.up.settled(closing) && t.down.settled(closing)
-	if !settled && !closing && e.lost == nil && e.result == nil {
-		switch {
-		case t.up.is(sawClose) && t.down.is(sawClose):
-			t.after(closedGrace)
-		case t.up.is(ended) || t.down.is(ended):
-			e.halfBytes = t.moved()
-			t.after(halfOpen)
-		}
+	if t.up.settled(closing) && t.down.settled(closing) {
+		return true
 	}
-	t.mu.Unlock()
-	if settled {
-		go t.cut(true)
+	if closing || e.lost != nil || e.result != nil {
+		return false
 	}
+	switch {
+	case t.up.is(sawClose) && t.down.is(sawClose):
+		t.after(closedGrace)
+	case t.up.is(ended) && t.up.owes(), t.down.is(ended) && t.down.owes():
+		e.halfBytes = t.moved()
+		t.after(closedGrace) // for the answer
+	case t.up.is(ended) || t.down.is(ended):
+		e.halfBytes = t.moved()
+		t.after(halfOpen)
+	}
+	return false
 }
 
 // cut closes both connections and ends the tunnel. Gently: everything was
