@@ -19,6 +19,7 @@ type Malformed struct {
 	Header http.Header
 }
 
+// Error says that the handshake is malformed, and why.
 func (e *Malformed) Error() string { return "malformed handshake: " + e.Reason }
 
 func bad(reason string) error { return &Malformed{Status: http.StatusBadRequest, Reason: reason} }
@@ -35,19 +36,21 @@ func Check(r *http.Request) error {
 	version := r.Header["Sec-Websocket-Version"]
 	switch {
 	case len(version) == 0 && r.ProtoMajor < 2, len(version) > 1:
-		return upgradeRequired("want exactly one Sec-WebSocket-Version")
+		return upgradeRequired(r, "want exactly one Sec-WebSocket-Version")
 	case len(version) == 1 && version[0] != "13":
-		return upgradeRequired("Sec-WebSocket-Version is not 13")
+		return upgradeRequired(r, "Sec-WebSocket-Version is not 13")
 	}
 	return checkProtocols(r.Header["Sec-Websocket-Protocol"])
 }
 
-// upgradeRequired names the one version there is (RFC 6455 §4.2.2).
-func upgradeRequired(reason string) error {
-	return &Malformed{
-		Status: http.StatusUpgradeRequired, Reason: reason,
-		Header: http.Header{"Sec-WebSocket-Version": {"13"}},
+// upgradeRequired names the one version there is (RFC 6455 §4.2.2), and on
+// HTTP/1.1 the protocol (RFC 9110 §15.5.22).
+func upgradeRequired(r *http.Request, reason string) error {
+	h := http.Header{"Sec-WebSocket-Version": {"13"}}
+	if r.ProtoMajor < 2 {
+		h["Upgrade"], h["Connection"] = []string{"websocket"}, []string{"Upgrade"}
 	}
+	return &Malformed{Status: http.StatusUpgradeRequired, Reason: reason, Header: h}
 }
 
 // checkUpgrade checks what only HTTP/1.1 has.
@@ -108,7 +111,7 @@ func Claims(asked, answered http.Header, key string) error {
 	names := 0
 	for name := range tokens(answered["Upgrade"]) {
 		if names++; !strings.EqualFold(name, "websocket") {
-			return &Lie{"Upgrade names " + name}
+			return &Lie{"Upgrade names another protocol"}
 		}
 	}
 	if names != 1 {
@@ -128,15 +131,20 @@ func Claims(asked, answered http.Header, key string) error {
 	for extension := range tokens(answered["Sec-Websocket-Extensions"]) {
 		name, _, _ := strings.Cut(extension, ";")
 		if !named(asked, "Sec-WebSocket-Extensions", strings.TrimSpace(name)) {
-			return &Lie{"extension " + name + " was not asked for"}
+			return &Lie{"an extension was not asked for"}
 		}
 	}
 	return nil
 }
 
 // Lie is a 101 that does not answer the handshake it came for.
-type Lie struct{ Claim string }
+type Lie struct {
+	// Claim says which of its claims is false, in our words: a backend's own
+	// may be anything.
+	Claim string
+}
 
+// Error says that the 101 is invalid, and why.
 func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
 
 // named reports whether a list header of the request names an element, apart

@@ -26,11 +26,19 @@ type stream struct {
 	local   net.Addr
 	remote  net.Addr
 	restore []func()
+	beneath net.Conn // of HTTP/2; nil: unknown, and deadlines hold without it
 
 	writing sync.Mutex // held while the response is written
 	once    sync.Once
 	closed  chan struct{}
+
+	mu    sync.Mutex  // guards the field below
+	guard *time.Timer // of the write deadline
 }
+
+// guardGrace is how long a write may outlast its deadline before the connection
+// beneath it is closed.
+const guardGrace = 500 * time.Millisecond
 
 // takeStream answers 200 and returns the stream of an extended CONNECT.
 func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
@@ -55,11 +63,24 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	if writer != nil {
 		s.restore = append(s.restore, writer.Override(forever, 0, 0))
 	}
-	w.WriteHeader(http.StatusOK)
-	if err := s.control.Flush(); err != nil {
+	if r.ProtoMajor == 2 {
+		s.beneath, _ = r.Context().Value(caddyhttp.ConnCtxKey).(net.Conn)
+	}
+	if err := s.answer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// answer says 200.
+func (s *stream) answer() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.SetWriteDeadline(time.Now().Add(answerPatience))
+	s.w.WriteHeader(http.StatusOK)
+	err := s.control.Flush()
+	_ = s.SetWriteDeadline(time.Time{})
+	return err
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -84,15 +105,16 @@ func (s *stream) Write(p []byte) (int, error) {
 	return n, s.control.Flush()
 }
 
-// Close ends reads and writes. The stream itself ends when its handler returns.
+// Close ends reads, and writes once the one under way is done, which has until
+// its deadline. The stream itself ends when its handler returns: with
+// END_STREAM, unless a write deadline has reset it.
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		past := time.Unix(1, 0)
-		_ = s.control.SetReadDeadline(past)
-		_ = s.control.SetWriteDeadline(past)
+		_ = s.control.SetReadDeadline(time.Unix(1, 0))
 		s.writing.Lock() // whoever writes is done
 		defer s.writing.Unlock()
+		s.watch(time.Time{})
 		for _, restore := range s.restore {
 			restore()
 		}
@@ -116,8 +138,37 @@ func (s *stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-func (s *stream) SetReadDeadline(t time.Time) error  { return s.control.SetReadDeadline(t) }
-func (s *stream) SetWriteDeadline(t time.Time) error { return s.control.SetWriteDeadline(t) }
+func (s *stream) SetReadDeadline(t time.Time) error { return s.control.SetReadDeadline(t) }
+
+// SetWriteDeadline has a write end at a moment; zero: none. On HTTP/2 a deadline
+// that passes resets the stream, which does not help where the client reads
+// nothing of its whole connection: then the connection is closed.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.watch(t)
+	return s.control.SetWriteDeadline(t)
+}
+
+// watch looks after a write deadline.
+func (s *stream) watch(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.guard != nil {
+		s.guard.Stop()
+		s.guard = nil
+	}
+	if s.beneath != nil && !t.IsZero() {
+		s.guard = time.AfterFunc(time.Until(t)+guardGrace, s.breakOff)
+	}
+}
+
+// breakOff closes the connection beneath a write that outlasts its deadline.
+func (s *stream) breakOff() {
+	if s.writing.TryLock() {
+		s.writing.Unlock()
+		return
+	}
+	_ = s.beneath.Close() // it was of no use to anybody
+}
 
 // lastWords is how long the other requests of an HTTP/3 server may take when
 // the process exits and one of its clients does not go.

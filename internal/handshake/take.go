@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 // the answer is 101 and the innermost connection is hijacked; early is what
 // the client sent behind its handshake. On HTTP/2 and HTTP/3 the answer is 200
 // and the connection is the stream, which ends when its handler returns.
-// After an error nothing can be answered any more.
+// A client that does not read its answer has 5 s. After an error nothing can be
+// answered any more.
 func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
 	for name, values := range header {
@@ -34,13 +36,15 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 	h["Connection"] = []string{"Upgrade"}
 	h["Upgrade"] = []string{"websocket"}
 	h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-WebSocket-Key"))}
-	w.WriteHeader(http.StatusSwitchingProtocols) // outermost: access logs see it
+	control := http.NewResponseController(innermost(w))
+	_ = control.SetWriteDeadline(time.Now().Add(answerPatience)) // Hijack takes it back
+	w.WriteHeader(http.StatusSwitchingProtocols)                 // outermost: access logs see it
 	var brw *bufio.ReadWriter
-	conn, brw, err = http.NewResponseController(innermost(w)).Hijack()
+	conn, brw, err = control.Hijack() // which sends the answer
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection: %w", err)
 	}
-	if err := brw.Flush(); err != nil {
+	if err := errors.Join(context.Cause(r.Context()), brw.Flush()); err != nil { // net/http tells of a failed write in no other way
 		return nil, nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), conn.Close())
 	}
 	if n := brw.Reader.Buffered(); n > 0 {
@@ -53,6 +57,9 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 	}
 	return conn, early, nil
 }
+
+// answerPatience is how long a client may take to take the answer.
+const answerPatience = 5 * time.Second
 
 // innermost returns the writer that net/http made: what lies around it (access
 // logs, metrics) would put a wrapper around the connection that hides what it
