@@ -72,8 +72,9 @@ func tunnelFields(t registry.TunnelInfo) []zap.Field {
 // refused is a handshake that was told no.
 type refused struct {
 	gate, clientIP string
+	upstream       string // empty: none was asked
 	outcome        string
-	status         int
+	status         int          // the client's; 0: it got none
 	verdict        gate.Verdict // of a closed gate
 	err            error
 	took           time.Duration
@@ -89,6 +90,9 @@ func (r refused) report() {
 	fields := []zap.Field{
 		zap.String("gate", r.gate), zap.String("client_ip", r.clientIP),
 		zap.String("outcome", r.outcome), zap.Int("status", r.status), zap.Duration("duration", r.took),
+	}
+	if r.upstream != "" {
+		fields = append(fields, zap.String("upstream", r.upstream))
 	}
 	if r.outcome == outcomeClosed {
 		fields = append(fields, zap.String("cause", string(r.verdict.Cause)), zap.String("reason", r.verdict.Reason))

@@ -22,11 +22,9 @@ import (
 // The outcomes of a handshake that are decided here; the others come from the
 // upstream room.
 const (
-	outcomeAccepted        = "accepted"
-	outcomeClosed          = "closed"
-	outcomeMalformed       = "malformed"
-	outcomeUpstreamRefused = "upstream_refused"
-	outcomeAborted         = "aborted"
+	outcomeAccepted  = "accepted"
+	outcomeClosed    = "closed"
+	outcomeMalformed = "malformed"
 )
 
 // ServeHTTP takes one request through. A handshake is checked, meets the gate,
@@ -48,13 +46,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !a.verdict.Open {
 		return a.closed()
 	}
-	accepted, err := h.engine.Handshake(w, r, next)
-	switch {
-	case err != nil:
-		return a.failed(err)
-	case accepted == nil: // the backend's other answer has gone to the client
-		a.count(outcomeUpstreamRefused, 0, errors.New("the backend did not accept the handshake"))
-		return nil
+	accepted, failed := h.engine.Handshake(w, r, next)
+	if failed != nil {
+		return a.failed(failed)
 	}
 	return a.open(accepted)
 }
@@ -67,6 +61,7 @@ type attempt struct {
 	began    time.Time
 	clientIP string
 	verdict  gate.Verdict
+	upstream string // that refused, or failed
 	tunnelID string
 }
 
@@ -82,10 +77,11 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	})
 	if err != nil { // the gate closed meanwhile
 		_ = up.Conn.Close()
-		if up.Release != nil {
-			up.Release()
+		up.Release()
+		var closed *registry.ClosedError
+		if errors.As(err, &closed) {
+			a.verdict = closed.Verdict
 		}
-		a.verdict = a.h.entry.Verdict(time.Now())
 		return a.closed()
 	}
 	a.tunnelID = t.ID().String()
@@ -98,7 +94,8 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	if err != nil {
 		_ = up.Conn.Close()
 		t.Drop()
-		a.count(outcomeAborted, 0, err)
+		a.upstream = up.Upstream
+		a.count(string(upstream.Aborted), 0, err)
 		return nil // nothing can be answered any more
 	}
 	handshakesTotal.WithLabelValues(a.h.Gate, outcomeAccepted).Inc()
@@ -140,19 +137,14 @@ func (a *attempt) closed() error {
 }
 
 // failed answers a handshake that no upstream accepted.
-func (a *attempt) failed(err error) error {
-	status := http.StatusBadGateway
-	outcome := upstream.OutcomeOf(err)
-	var e *upstream.Error
-	if errors.As(err, &e) {
-		status = e.Status
-	}
-	a.count(string(outcome), status, err)
-	if outcome == outcomeAborted {
-		return nil // nobody is there to read an answer
+func (a *attempt) failed(e *upstream.Error) error {
+	a.upstream = e.Upstream
+	a.count(string(e.Outcome), e.Status, e.Err)
+	if e.Outcome == upstream.Aborted || e.Outcome == upstream.Refused {
+		return nil // nobody is there to read an answer, or it has one
 	}
 	// What went wrong behind us is for the log; the client gets the status.
-	return a.answer(status, errors.New(http.StatusText(status)))
+	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))
 }
 
 // answer says no: through the error routes where there are any, else by
@@ -176,7 +168,7 @@ func (a *attempt) count(outcome string, status int, err error) {
 		handshakeSeconds.WithLabelValues(a.h.Gate).Observe(took.Seconds())
 	}
 	refused{
-		gate: a.h.Gate, clientIP: a.clientIP, outcome: outcome, status: status,
+		gate: a.h.Gate, clientIP: a.clientIP, upstream: a.upstream, outcome: outcome, status: status,
 		verdict: a.verdict, err: err, took: took,
 	}.report()
 }

@@ -10,8 +10,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"os"
 	"sync"
 	"time"
@@ -20,11 +18,11 @@ import (
 )
 
 const (
-	// maxAnswer bounds the header of a backend's answer, as net/http does.
+	// maxAnswer bounds the header of a backend's answer, those of 1xx answers
+	// before it included, as net/http does.
 	maxAnswer = 10 << 20
-	// maxHints bounds the answers before the final one (RFC 9110 §15.2).
-	maxHints = 5
-	// probeInterval is Caddy's default between TCP keep-alive probes.
+	// probeInterval is Caddy's default between TCP keep-alive probes; how many
+	// of them is left to the system, whose 9 are Go's too.
 	probeInterval = 30 * time.Second
 )
 
@@ -48,39 +46,41 @@ func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport)
 	return &direct{net.Dialer{
 		Timeout:         time.Duration(t.DialTimeout),
 		KeepAlive:       probeInterval,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: probeInterval},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: probeInterval, Count: -1},
 	}}
 }
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
 
 var (
 	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4096) }}
 )
 
+// hint is told of an answer before the final one.
+type hint func(code int, header http.Header) error
+
 // roundTrip sends a handshake and reads the answer. Of a 101 the connection
 // comes back, with what was read behind it; of any other answer the body ends
-// the connection when it is closed.
-func (d *direct) roundTrip(req *http.Request) (res *http.Response, conn net.Conn, early []byte, err error) {
-	ctx := req.Context()
-	info, ok := reverseproxy.GetDialInfo(ctx)
-	if !ok {
-		return nil, nil, nil, errors.New("no dial information in the request")
-	}
-	conn, err = d.dialer.DialContext(ctx, info.Network, info.Address)
+// the connection when it is closed. It is over at the deadline, zero: none, and
+// when ctx ends.
+func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hint) (*http.Response, net.Conn, []byte, error) {
+	dialer := d.dialer
+	dialer.Deadline = deadline
+	conn, err := dialer.DialContext(ctx, at.Network, at.Address)
 	if err != nil {
-		return nil, nil, nil, reverseproxy.NewDialError(err)
+		return nil, nil, nil, dialError(ctx, deadline, err)
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
-	past := time.Unix(1, 0)
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
+	_ = conn.SetDeadline(deadline)
+	interrupt := func() { _ = conn.SetDeadline(past) }
+	stop := context.AfterFunc(ctx, interrupt)
 	limited := &io.LimitedReader{R: conn, N: maxAnswer}
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(limited)
-	res, err = exchange(req, conn, r)
+	res, err := exchange(req, conn, r, early)
 	if !stop() && err == nil { // the client has left, or the time is over
-		err = context.Cause(ctx)
+		err = ctx.Err()
 	}
 	if err != nil {
 		giveBack(r)
@@ -89,22 +89,33 @@ func (d *direct) roundTrip(req *http.Request) (res *http.Response, conn net.Conn
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		limited.N = math.MaxInt64
-		leave := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
-		res.Body = &body{ReadCloser: res.Body, conn: conn, r: r, leave: leave}
+		res.Body = &body{ReadCloser: res.Body, conn: conn, r: r, leave: context.AfterFunc(ctx, interrupt)}
 		return res, nil, nil, nil
 	}
+	var behind []byte
 	if n := r.Buffered(); n > 0 {
-		early = make([]byte, n)
-		_, _ = io.ReadFull(r, early) // from its buffer
+		behind = make([]byte, n)
+		_, _ = io.ReadFull(r, behind) // from its buffer
 	}
 	giveBack(r)
 	res.Body = http.NoBody
-	return res, conn, early, conn.SetDeadline(time.Time{})
+	return res, conn, behind, conn.SetDeadline(time.Time{})
 }
 
-// exchange writes the request and reads the final answer; earlier ones go to
-// the client as reverse_proxy sends them.
-func exchange(req *http.Request, conn net.Conn, r *bufio.Reader) (*http.Response, error) {
+// dialError is what a dial failed with: the end of the time for all attempts
+// together is no fault of this upstream.
+func dialError(ctx context.Context, deadline time.Time, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !deadline.IsZero() && !time.Now().Before(deadline):
+		return context.DeadlineExceeded
+	}
+	return reverseproxy.NewDialError(err)
+}
+
+// exchange writes the request and reads the final answer.
+func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*http.Response, error) {
 	w := writers.Get().(*bufio.Writer)
 	w.Reset(conn)
 	err := req.Write(w)
@@ -116,22 +127,37 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader) (*http.Response
 	if err != nil {
 		return nil, fmt.Errorf("writing the handshake: %w", err)
 	}
-	trace := httptrace.ContextClientTrace(req.Context())
-	for range maxHints + 1 {
+	for { // 1xx answers without end are bounded like the header of one
 		res, err := http.ReadResponse(r, req)
 		if err != nil {
-			return nil, fmt.Errorf("reading the answer: %w", err)
+			return nil, unreadable(err)
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			return res, nil
 		}
-		if trace != nil && trace.Got1xxResponse != nil {
-			if err := trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header)); err != nil {
-				return nil, err
-			}
+		if res.StatusCode < 100 {
+			return nil, errNoHTTP
+		}
+		if err := early(res.StatusCode, res.Header); err != nil {
+			return nil, err
 		}
 	}
-	return nil, errors.New("reading the answer: too many 1xx responses")
+}
+
+// errNoHTTP says that a backend answers something else than HTTP. Its own
+// words are not repeated: they may be anything.
+var errNoHTTP = errors.New("the backend's answer is no valid HTTP")
+
+// unreadable is what reading an answer failed with.
+func unreadable(err error) error {
+	var connection net.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &connection), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return errNoHTTP
 }
 
 // reason puts the context's end in place of the deadline that it caused:

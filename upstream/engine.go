@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/wsgate/wsgate/internal/handshake"
@@ -36,7 +37,9 @@ type Config struct {
 type Engine struct {
 	Config
 
-	path pathRule
+	path        pathRule
+	short       *short // nil: all handshakes are reverse_proxy's
+	provisioned bool   // the handler was, or has tried to be
 }
 
 // Accepted is a backend that said 101, rightly.
@@ -72,15 +75,30 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 	if err := leave101Alone(h); err != nil {
 		return err
 	}
+	e.provisioned = true
 	if err := h.Provision(ctx); err != nil {
 		return fmt.Errorf("provisioning reverse_proxy: %w", err)
 	}
+	quietLogs(h)
 	h.LoadBalancing.SelectionPolicy = countTunnels(h.LoadBalancing.SelectionPolicy)
+	if e.short = newShort(h, t.direct); e.short != nil {
+		h.LoadBalancing.SelectionPolicy = given{h.LoadBalancing.SelectionPolicy}
+	}
+	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
+		h.LoadBalancing.TryDuration = most // nothing comes of an attempt after that
+	}
 	return nil
 }
 
-// Cleanup gives back what Provision took. Open tunnels are not touched.
-func (e *Engine) Cleanup() error { return e.Proxy.Cleanup() }
+// Cleanup gives back what Provision took. Open tunnels are not touched. A
+// handler that Provision did not come to has nothing to give back, and would
+// panic.
+func (e *Engine) Cleanup() error {
+	if !e.provisioned {
+		return nil
+	}
+	return e.Proxy.Cleanup()
+}
 
 // loadTransport loads the configured transport, or HTTP's default, and taps it.
 // Compression is off: its own Accept-Encoding would be sent upstream.
@@ -94,6 +112,7 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	switch string(config["protocol"]) {
 	case `"http"`:
 		config["compression"] = json.RawMessage("false")
+		answerTimeouts(config)
 	case `"fastcgi"`:
 		return nil, errors.New("transport fastcgi cannot carry WebSocket: use http")
 	}
@@ -122,6 +141,19 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	return &tap{inner: rt}, nil
 }
 
+// answerTimeouts takes a transport's read_timeout and write_timeout for what
+// they are meant for: the answer. On the connection itself they would end a
+// quiet tunnel.
+func answerTimeouts(config map[string]json.RawMessage) {
+	if read, set := config["read_timeout"]; set {
+		if _, set := config["response_header_timeout"]; !set {
+			config["response_header_timeout"] = read
+		}
+		delete(config, "read_timeout")
+	}
+	delete(config, "write_timeout")
+}
+
 // leave101Alone keeps handle_response routes away from the 101, which is ours.
 func leave101Alone(h *reverseproxy.Handler) error {
 	for i := range h.HandleResponse {
@@ -146,47 +178,84 @@ func leave101Alone(h *reverseproxy.Handler) error {
 	return nil
 }
 
-// Handshake runs one handshake. It returns what the backend accepted; or
-// neither, when the backend's other answer has gone to the client; or an
-// [*Error], when nothing was written to the client.
-func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, error) {
+// Handshake runs one handshake, and returns what the backend accepted, or why
+// it did not. Nothing was written to the client then, unless the outcome is
+// [Refused].
+func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	a := &attempt{response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil}
-	ctx := context.WithValue(r.Context(), attemptKey{}, a)
 	if e.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, e.Timeout)
-		defer cancel()
+		a.deadline = time.Now().Add(e.Timeout)
 	}
-	out := e.path.apply(r.WithContext(ctx), repl)
+	w = patient(w)
+	out := e.path.apply(r, repl)
 	if !handshake.Detached(r) {
 		out = asUpgrade(out)
 	}
-	err := e.Proxy.ServeHTTP(w, out, next)
+	if e.short != nil && e.short.takes(out) {
+		e.short.handshake(w, out, a)
+	}
+	var err error
+	if a.accepted == nil {
+		err = e.long(w, out, next, a)
+	}
+	gone := r.Context().Err() != nil
+	var failed *Error
 	switch {
-	case a.accepted != nil && r.Context().Err() != nil:
+	case a.expired && err == nil:
+		failed = &Error{Status: http.StatusGatewayTimeout, Outcome: Timeout, Err: errLate}
+	case a.accepted != nil && !gone:
+		return a.accepted, nil
+	case a.accepted != nil:
 		_ = a.accepted.Conn.Close()
 		a.accepted.Release()
-		return nil, &Error{Status: statusClientGone, Outcome: Aborted, Err: context.Cause(r.Context())}
-	case a.accepted != nil:
-		return a.accepted, nil
+		fallthrough
+	case gone && err == nil:
+		failed = &Error{Status: statusClientGone, Outcome: Aborted, Err: context.Cause(r.Context())}
 	case err != nil:
-		return nil, classify(err, a.failure)
-	case r.Context().Err() != nil:
-		return nil, &Error{Status: statusClientGone, Outcome: Aborted, Err: context.Cause(r.Context())}
+		failed = classify(err, a.failure, a.late())
+	default:
+		failed = &Error{Status: a.refused, Outcome: Refused, Err: fmt.Errorf("the backend answered %d", a.refused)}
 	}
-	return nil, nil
+	failed.Upstream = a.tried
+	return nil, failed
+}
+
+// long has reverse_proxy run a handshake, or deal with what came of the first
+// attempt on the short way.
+func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a *attempt) error {
+	ctx := context.WithValue(r.Context(), attemptKey{}, a)
+	if !a.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, a.deadline)
+		defer cancel()
+	}
+	return e.Proxy.ServeHTTP(mute{w, a}, r.WithContext(ctx), next)
 }
 
 // attempt is a handshake on its way through the embedded handler.
 type attempt struct {
-	response *headersHandler
+	response *headers.Handler
 	repl     *caddy.Replacer
 	dynamic  bool
+	deadline time.Time // zero: none
 
 	accepted *Accepted
-	failure  error // the last one of the transport
+	tried    string // the upstream that was asked last
+	refused  int    // its status, if that was no 101
+	failure  error  // the last one of the transport
+	expired  bool   // an attempt was not made, because the time was over
+
+	// Of the short way.
+	chosen   *reverseproxy.DialInfo
+	began    time.Time
+	latency  time.Duration
+	answered http.Header // of the backend's 101
+	outcome  *outcome    // nil: reverse_proxy has not to deal with any
 }
+
+// late reports whether the time for all attempts together is over.
+func (a *attempt) late() bool { return !a.deadline.IsZero() && !time.Now().Before(a.deadline) }
 
 // attemptKey finds the attempt in a request's context.
 type attemptKey struct{}

@@ -24,40 +24,44 @@ const (
 	Invalid Outcome = "upstream_invalid"
 	// Aborted means that the client left.
 	Aborted Outcome = "aborted"
+	// Refused means that the backend gave another answer, which has gone to the
+	// client.
+	Refused Outcome = "upstream_refused"
 )
 
 // statusClientGone is what Caddy logs for a client that left.
 const statusClientGone = 499
 
-// Error is a handshake that no backend answered rightly. Nothing was written
-// to the client.
+// Error is a handshake that no backend accepted. Nothing was written to the
+// client, unless the outcome is [Refused].
 type Error struct {
+	// Status for the client; if refused, the backend's own.
 	Status  int
 	Outcome Outcome
-	Err     error
+	// Upstream is the one that was tried last, as the configuration has it.
+	// Empty: none was.
+	Upstream string
+	Err      error
 }
 
+// Error says what went wrong, for the log.
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OutcomeOf returns the outcome of an error of Handshake.
-func OutcomeOf(err error) Outcome {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Outcome
-	}
-	return Invalid
-}
-
 // classify says what an error of the embedded handler means. failure is what
-// the transport said last.
-func classify(err, failure error) error {
+// the transport said last; late: the time for all attempts together is over.
+func classify(err, failure error, late bool) *Error {
 	e := &Error{Status: http.StatusBadGateway, Outcome: Invalid, Err: err}
 	var he caddyhttp.HandlerError
-	if errors.As(err, &he) && he.StatusCode != 0 {
-		e.Status = he.StatusCode
+	if errors.As(err, &he) {
+		if he.StatusCode != 0 {
+			e.Status = he.StatusCode
+		}
+		if he.Err != nil {
+			e.Err = he.Err // without Caddy's own trace around it
+		}
 	}
 	var dial reverseproxy.DialError
 	var timeout net.Error
@@ -65,10 +69,16 @@ func classify(err, failure error) error {
 	switch {
 	case errors.As(failure, &lie):
 		e.Status = http.StatusBadGateway
-	case errors.Is(err, context.DeadlineExceeded), errors.As(failure, &timeout) && timeout.Timeout():
+	case late, errors.Is(err, context.DeadlineExceeded), errors.As(failure, &timeout) && timeout.Timeout():
 		e.Status, e.Outcome = http.StatusGatewayTimeout, Timeout
 	case errors.As(failure, &dial), failure == nil && e.Status == http.StatusServiceUnavailable:
 		e.Outcome = Unreachable
 	}
+	if late && e.Outcome == Timeout {
+		e.Err = errLate
+	}
 	return e
 }
+
+// errLate says why a handshake ended before its upstream did.
+var errLate = errors.New("no answer within handshake_timeout")

@@ -4,41 +4,58 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// open counts the tunnels of each upstream address in this process, whatever
-// configuration they came through.
-var open sync.Map // string → *carried
+// open counts the handshakes on the short way and the tunnels of each upstream
+// address in this process, whatever configuration they came through. An address
+// is there while it carries something: a dynamic upstream may have any number
+// of them in its life.
+var open = struct {
+	sync.Mutex
+	carried map[string]*carried
+}{carried: make(map[string]*carried)}
 
-// carried is how many tunnels an address carries.
+// carried is what an address carries. Guarded by open's lock.
 type carried struct {
-	n       atomic.Int64
-	release func() // counts one less
+	n       int
+	release func() // counts one less; shared by all that are counted
 }
 
-func carriedBy(dial string) *carried {
-	if c, ok := open.Load(dial); ok {
-		return c.(*carried)
-	}
-	fresh := new(carried)
-	fresh.release = func() { fresh.n.Add(-1) }
-	c, _ := open.LoadOrStore(dial, fresh)
-	return c.(*carried)
-}
-
-// count counts one tunnel until release is called, once.
+// count counts one more until release is called, once.
 func count(dial string) (release func()) {
-	c := carriedBy(dial)
-	c.n.Add(1)
+	open.Lock()
+	defer open.Unlock()
+	c := open.carried[dial]
+	if c == nil {
+		c = new(carried)
+		c.release = func() {
+			open.Lock()
+			defer open.Unlock()
+			if c.n--; c.n == 0 {
+				delete(open.carried, dial)
+			}
+		}
+		open.carried[dial] = c
+	}
+	c.n++
 	return c.release
+}
+
+// counted is how much an address carries.
+func counted(dial string) int {
+	open.Lock()
+	defer open.Unlock()
+	if c := open.carried[dial]; c != nil {
+		return c.n
+	}
+	return 0
 }
 
 // load is what an upstream carries: handshakes under way and open tunnels.
 func load(u *reverseproxy.Upstream) int {
-	return u.Host.NumRequests() + int(carriedBy(u.Dial).n.Load())
+	return u.Host.NumRequests() + counted(u.Dial)
 }
 
 // full reports whether an upstream has reached its limit (max_requests,

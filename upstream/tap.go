@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -8,9 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"os"
-	"reflect"
 	"strings"
 	"time"
 
@@ -19,8 +20,6 @@ import (
 
 	"github.com/wsgate/wsgate/internal/handshake"
 )
-
-type headersHandler = headers.Handler
 
 // keyHeader is how RFC 6455 spells it, and Caddy stores it: net/http's own
 // spelling is another.
@@ -41,23 +40,61 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.inner.RoundTrip(req) // a health check
 	}
-	res, conn, early, err := t.exchange(req)
-	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
-		res, err = a.take(req, res, conn, early)
-	}
+	res, err := t.attempt(req, a)
 	if err != nil {
 		a.failure = err
+	} else {
+		a.refused = res.StatusCode
 	}
 	return res, err
 }
 
-// exchange makes the round trip, on the short way where there is one.
+// attempt makes one attempt, or repeats what came of one on the short way.
+func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
+	if o := a.outcome; o != nil {
+		a.outcome = nil
+		return o.res, o.err
+	}
+	if a.late() {
+		a.expired = true
+		return nil, context.Canceled // the one error that reverse_proxy neither retries nor holds against the upstream
+	}
+	info, _ := reverseproxy.GetDialInfo(req.Context())
+	a.tried = info.String()
+	if info.Upstream != nil {
+		a.tried = info.Upstream.Dial
+	}
+	res, conn, early, err := t.exchange(req)
+	if err == nil && res.StatusCode < 100 {
+		err = errors.Join(errNoHTTP, res.Body.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return res, nil
+	}
+	if err := a.take(req.Header, res, conn, early, nil); err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		Status: res.Status, StatusCode: res.StatusCode,
+		Proto: res.Proto, ProtoMajor: res.ProtoMajor, ProtoMinor: res.ProtoMinor,
+		Header: a.accepted.Header.Clone(), Body: http.NoBody, Request: req,
+	}, nil
+}
+
+// exchange makes the round trip, without http.Transport where that adds nothing.
 func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, early []byte, err error) {
-	if t.direct != nil {
-		return t.direct.roundTrip(req)
+	if info, ok := reverseproxy.GetDialInfo(req.Context()); ok && t.direct != nil {
+		deadline, _ := req.Context().Deadline()
+		return t.direct.roundTrip(req.Context(), req, &info, deadline, traced(req))
 	}
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }}
 	res, err = t.inner.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil && conn != nil {
+		err = unreadable(err)
+	}
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		return res, nil, nil, err
 	}
@@ -67,32 +104,41 @@ func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, ea
 	return res, conn, early, nil
 }
 
-// take checks the 101, takes the connection, and returns an answer that makes
-// reverse_proxy go home.
-func (a *attempt) take(req *http.Request, res *http.Response, conn net.Conn, early []byte) (*http.Response, error) {
+// traced tells reverse_proxy of early answers as http.Transport does.
+func traced(req *http.Request) hint {
+	trace := httptrace.ContextClientTrace(req.Context())
+	return func(code int, header http.Header) error {
+		if trace == nil || trace.Got1xxResponse == nil {
+			return nil
+		}
+		return trace.Got1xxResponse(code, textproto.MIMEHeader(header))
+	}
+}
+
+// take checks the 101 and takes the connection. release ends the count of the
+// upstream's tunnels; nil: it is still to be counted.
+func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, early []byte, release func()) error {
 	var key string
-	if keys := req.Header[keyHeader]; len(keys) > 0 {
+	if keys := asked[keyHeader]; len(keys) > 0 {
 		key = keys[0]
 	}
-	if err := handshake.Claims(req.Header, res.Header, key); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	err := handshake.Claims(asked, res.Header, key)
+	if err == nil && !res.ProtoAtLeast(1, 1) {
+		err = &handshake.Lie{Claim: "it is HTTP/1.0"}
 	}
-	info, _ := reverseproxy.GetDialInfo(req.Context())
-	dial := info.String()
-	if info.Upstream != nil {
-		dial = info.Upstream.Dial
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	if release == nil {
+		release = count(a.tried)
 	}
 	a.accepted = &Accepted{
-		Conn: bare(conn), Early: early,
-		Upstream: dial, Dynamic: a.dynamic || strings.Contains(dial, "{"),
+		Conn: conn, Early: early,
+		Upstream: a.tried, Dynamic: a.dynamic || strings.Contains(a.tried, "{"),
 		Header:  a.forClient(res),
-		Release: count(dial),
+		Release: release,
 	}
-	return &http.Response{
-		Status: res.Status, StatusCode: res.StatusCode,
-		Proto: res.Proto, ProtoMajor: res.ProtoMajor, ProtoMinor: res.ProtoMinor,
-		Header: a.accepted.Header.Clone(), Body: http.NoBody, Request: req,
-	}, nil
+	return nil
 }
 
 // buffered returns what the transport has read behind the 101, without waiting
@@ -101,7 +147,7 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 	if conn == nil {
 		return nil, errors.New("the transport does not show its connection")
 	}
-	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+	if err := conn.SetReadDeadline(past); err != nil {
 		return nil, fmt.Errorf("taking the backend's connection: %w", err)
 	}
 	var early []byte
@@ -117,18 +163,6 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 		}
 	}
 	return early, conn.SetDeadline(time.Time{})
-}
-
-// bare takes off Caddy's wrapper for a transport's read_timeout and
-// write_timeout: they are meant for answers, and would end a quiet tunnel.
-func bare(conn net.Conn) net.Conn {
-	v := reflect.ValueOf(conn)
-	if v.Kind() == reflect.Pointer && v.Type().String() == "*reverseproxy.tcpRWTimeoutConn" {
-		if tcp, ok := v.Elem().FieldByName("TCPConn").Interface().(*net.TCPConn); ok {
-			return tcp
-		}
-	}
-	return conn
 }
 
 // dropped never go from a backend's 101 to the client: hop by hop, told by us,

@@ -1,0 +1,250 @@
+package upstream
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
+)
+
+// short is the way of a handshake where reverse_proxy would only choose an
+// upstream, forward the request and see a 101: the choice is its own policy's,
+// the request becomes the same to the byte, the connection is made directly.
+// Whatever else comes of it (another answer, a false claim, an error, nobody
+// available) is given to reverse_proxy as the outcome of its first attempt, so
+// that retries, passive health, error pages and handle_response are its code.
+type short struct {
+	direct *direct
+	proxy  *reverseproxy.Handler
+	dials  map[*reverseproxy.Upstream]*reverseproxy.DialInfo
+}
+
+// newShort returns nil where reverse_proxy is configured to do more. The
+// handler is provisioned.
+func newShort(h *reverseproxy.Handler, d *direct) *short {
+	if d == nil || h.DynamicUpstreams != nil || h.Rewrite != nil || h.CB != nil || len(h.TrustedProxies) > 0 || h.VerboseLogs ||
+		h.LoadBalancing.TryDuration > 0 || h.HealthChecks != nil && h.HealthChecks.Passive != nil && h.HealthChecks.Passive.UnhealthyLatency > 0 {
+		return nil
+	}
+	s := &short{direct: d, proxy: h, dials: make(map[*reverseproxy.Upstream]*reverseproxy.DialInfo, len(h.Upstreams))}
+	for _, u := range h.Upstreams {
+		at, err := caddy.ParseNetworkAddress(u.Dial)
+		if err != nil || at.PortRangeSize() != 1 || strings.Contains(u.Dial, "{") {
+			return nil // reverse_proxy says what is wrong, or fills the placeholder
+		}
+		s.dials[u] = &reverseproxy.DialInfo{
+			Upstream: u, Network: at.Network, Address: at.JoinHostPort(0),
+			Host: at.Host, Port: strconv.FormatUint(uint64(at.StartPort), 10),
+		}
+	}
+	return s
+}
+
+// outcome is what came of an attempt on the short way that reverse_proxy is to
+// deal with.
+type outcome struct {
+	upstream *reverseproxy.Upstream
+	res      *http.Response
+	err      error
+}
+
+// takes reports whether a request can go this way.
+func (*short) takes(r *http.Request) bool {
+	_, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && (r.TLS == nil || r.TLS.HandshakeComplete)
+}
+
+// handshake runs one. Afterwards the attempt has what the backend accepted, or
+// an outcome for reverse_proxy, or neither when nobody is available.
+func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
+	u := s.proxy.LoadBalancing.SelectionPolicy.Select(s.proxy.Upstreams, r, w)
+	if u == nil {
+		return
+	}
+	at := s.dials[u]
+	if at == nil {
+		return // a policy with upstreams of its own
+	}
+	a.chosen, a.tried, a.began = at, u.Dial, time.Now()
+	a.repl.Map(a.placeholder)
+	out := forward(r)
+	if ops := s.proxy.Headers; ops != nil && ops.Request != nil {
+		out = out.WithContext(r.Context()) // for placeholders
+		ops.Request.ApplyToRequest(out)
+	}
+	normalize(out.Header)
+	release := count(u.Dial)
+	res, conn, early, err := s.direct.roundTrip(r.Context(), out, at, a.deadline, hints(w))
+	a.latency = time.Since(a.began)
+	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+		if err = a.take(out.Header, res, conn, early, release); err == nil {
+			a.answered = res.Header
+			return
+		}
+		res = nil
+	}
+	release()
+	a.outcome = &outcome{upstream: u, res: res, err: err}
+}
+
+// hopByHop are the fields that end here (RFC 9110 §7.6.1), as reverse_proxy
+// has them.
+var hopByHop = []string{
+	"Alt-Svc", "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// forward returns the request as reverse_proxy would send it.
+func forward(r *http.Request) *http.Request {
+	h := r.Header.Clone()
+	for name := range connectionTokens(h) {
+		h.Del(name)
+	}
+	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	if _, named := h["User-Agent"]; !named {
+		h["User-Agent"] = []string{""} // else net/http would add its own
+	}
+	addForwarded(h, r)
+	h["Via"] = append(h["Via"], strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)+" Caddy")
+	u := *r.URL
+	u.Scheme, u.Host = "", ""
+	return &http.Request{
+		Method: http.MethodGet, URL: &u, Host: r.Host, Header: h,
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
+	}
+}
+
+// addForwarded adds the X-Forwarded fields. What a client says itself counts
+// only if it is a trusted proxy.
+func addForwarded(h http.Header, r *http.Request) {
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
+	ip, _, _ = strings.Cut(ip, "%")
+	proto := "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+	if before, set := h["X-Forwarded-For"]; !set || before != nil { // nil: somebody does not want it
+		if all := strings.Join(before, ", "); trusted && all != "" {
+			ip = all + ", " + ip
+		}
+		h["X-Forwarded-For"] = []string{ip}
+	}
+	for name, value := range map[string]string{"X-Forwarded-Proto": proto, "X-Forwarded-Host": r.Host} {
+		before, set := h[name]
+		if set && before == nil {
+			continue
+		}
+		if n := len(before); trusted && n > 0 && before[n-1] != "" {
+			value = before[n-1]
+		}
+		h[name] = []string{value}
+	}
+}
+
+// websocketNames are net/http's spellings, and those of RFC 6455, which some
+// servers insist on.
+var websocketNames = [][2]string{
+	{"Sec-Websocket-Accept", "Sec-WebSocket-Accept"}, {"Sec-Websocket-Extensions", "Sec-WebSocket-Extensions"}, {"Sec-Websocket-Key", keyHeader},
+	{"Sec-Websocket-Protocol", "Sec-WebSocket-Protocol"}, {"Sec-Websocket-Version", "Sec-WebSocket-Version"},
+}
+
+// normalize spells WebSocket's fields as RFC 6455 does.
+func normalize(h http.Header) {
+	for _, n := range websocketNames {
+		if v, ok := h[n[0]]; ok {
+			delete(h, n[0])
+			h[n[1]] = v
+		}
+	}
+}
+
+// hints passes answers before the final one on to the client.
+func hints(w http.ResponseWriter) func(int, http.Header) error {
+	return func(code int, header http.Header) error {
+		h := w.Header()
+		own := h.Clone()
+		for name, values := range header {
+			if !slices.Contains(hopByHop, name) {
+				h[name] = append(h[name], values...)
+			}
+		}
+		w.WriteHeader(code)
+		clear(h)
+		for name, values := range own {
+			h[name] = values
+		}
+		return nil
+	}
+}
+
+// placeholder knows what reverse_proxy's placeholders know.
+func (a *attempt) placeholder(key string) (any, bool) {
+	key, ours := strings.CutPrefix(key, "http.reverse_proxy.")
+	if !ours {
+		return nil, false
+	}
+	at := a.chosen
+	switch key {
+	case "upstream.address":
+		return at.String(), true
+	case "upstream.hostport":
+		return at.Address, true
+	case "upstream.host":
+		return at.Host, true
+	case "upstream.port":
+		return at.Port, true
+	case "upstream.requests":
+		return at.Upstream.NumRequests(), true
+	case "upstream.max_requests":
+		return at.Upstream.MaxRequests, true
+	case "upstream.fails":
+		return at.Upstream.Fails(), true
+	}
+	if a.accepted == nil {
+		return nil, false
+	}
+	switch key {
+	case "upstream.latency", "duration":
+		return a.latency, true
+	case "upstream.latency_ms", "duration_ms":
+		return a.latency.Seconds() * 1e3, true
+	case "retries":
+		return 0, true
+	case "status_code":
+		return http.StatusSwitchingProtocols, true
+	case "status_text":
+		return "101 Switching Protocols", true
+	}
+	if name, header := strings.CutPrefix(key, "header."); header {
+		values, ok := a.answered[http.CanonicalHeaderKey(name)]
+		return strings.Join(values, ","), ok
+	}
+	return nil, false
+}
+
+// given is a policy that repeats the choice of the short way.
+type given struct{ reverseproxy.Selector }
+
+// Select returns the upstream whose outcome reverse_proxy is to deal with, and
+// else what the policy says.
+func (g given) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok && a.outcome != nil {
+		return a.outcome.upstream
+	}
+	return g.Selector.Select(pool, r, w)
+}

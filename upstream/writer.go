@@ -1,0 +1,49 @@
+package upstream
+
+import (
+	"net/http"
+	"time"
+)
+
+// hintPatience is how long a client may take to take an answer before the
+// final one.
+const hintPatience = 5 * time.Second
+
+// patient returns a writer whose 1xx answers do not wait for a client that
+// does not read.
+func patient(w http.ResponseWriter) http.ResponseWriter { return hinting{w} }
+
+type hinting struct{ http.ResponseWriter }
+
+// Unwrap gives http.ResponseController the writer below.
+func (h hinting) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// WriteHeader bounds the time of a 1xx answer. One that is not taken ends the
+// client's connection.
+func (h hinting) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		h.ResponseWriter.WriteHeader(status)
+		return
+	}
+	control := http.NewResponseController(h.ResponseWriter)
+	_ = control.SetWriteDeadline(time.Now().Add(hintPatience)) // a writer that cannot is none of a network
+	h.ResponseWriter.WriteHeader(status)
+	_ = control.SetWriteDeadline(time.Time{})
+}
+
+// mute is a writer on which reverse_proxy does not say that the client has
+// left, where it was told so only to make it stop.
+type mute struct {
+	http.ResponseWriter
+	attempt *attempt
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (m mute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
+
+// WriteHeader leaves the answer to a late handshake to whoever knows why.
+func (m mute) WriteHeader(status int) {
+	if status != statusClientGone || !m.attempt.expired {
+		m.ResponseWriter.WriteHeader(status)
+	}
+}
