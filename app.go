@@ -48,6 +48,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		Limits:  make(map[string]map[string]registry.LimitValues),
 		Logger:  ctx.Logger(new(Handler)),
 		Storage: ctx.Storage(),
+		Current: a.current,
 	}
 	for name, p := range a.Gates {
 		if !gate.ValidName(name) {
@@ -82,18 +83,42 @@ func (a *App) declare(name string, p *Policy, parsed gate.Policy) error {
 	return nil
 }
 
-// policyOf returns what is known of a gate so far, and notes a handler's limits.
-func (a *App) policyOf(name, limitsKey string, limits registry.LimitValues) gate.Policy {
+// policyOf returns what is known of a gate so far.
+func (a *App) policyOf(name string) gate.Policy {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, ok := a.conf.Gates[name]; !ok {
 		a.conf.Gates[name] = gate.Policy{}
 	}
-	if a.conf.Limits[name] == nil {
-		a.conf.Limits[name] = make(map[string]registry.LimitValues)
-	}
-	a.conf.Limits[name][limitsKey] = limits
 	return a.conf.Gates[name]
+}
+
+// limit notes a handler's limits, and returns the key that they are under:
+// handlers of one gate that have the same fingerprint are told apart by their
+// order in the configuration.
+func (a *App) limit(name, fingerprint string, limits registry.LimitValues) (key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	of := a.conf.Limits[name]
+	if of == nil {
+		of = make(map[string]registry.LimitValues)
+		a.conf.Limits[name] = of
+	}
+	key = fingerprint
+	for n := 2; ; n++ {
+		if _, taken := of[key]; !taken {
+			break
+		}
+		key = fmt.Sprintf("%s #%d", fingerprint, n)
+	}
+	of[key] = limits
+	return key
+}
+
+// current reports whether the load of this configuration has succeeded.
+func (a *App) current() bool {
+	app, err := caddy.ActiveContext().AppIfConfigured("wsgate")
+	return err == nil && app == any(a)
 }
 
 // Start puts the configuration in force: its policies answer handshakes from

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -80,6 +81,8 @@ type Handler struct {
 	engine    *upstream.Engine
 	server    *caddyhttp.Server
 	limitsKey string
+
+	givenBack sync.Once // what Provision took
 }
 
 // CaddyModule returns the Caddy module information.
@@ -145,13 +148,11 @@ func (h *Handler) fill() error {
 	if h.StripPathPrefix != "" && h.UpstreamPath == "" {
 		return errors.New("strip_path_prefix without upstream_path: say what replaces the prefix")
 	}
-	h.limitsKey = h.fingerprint()
 	return nil
 }
 
-// fingerprint tells the handlers of one gate apart, and finds a handler again
-// in the next configuration: tunnels follow the timeouts of the handler they
-// came through.
+// fingerprint finds a handler again in the next configuration: tunnels follow
+// the timeouts of the handler they came through.
 func (h *Handler) fingerprint() string {
 	var b strings.Builder
 	b.WriteString(h.StripPathPrefix + ">" + h.UpstreamPath)
@@ -179,20 +180,23 @@ func (h *Handler) join(ctx caddy.Context) (gate.Policy, error) {
 		}
 	}
 	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
-	return app.policyOf(h.Gate, h.limitsKey, limits), nil
+	h.limitsKey = app.limit(h.Gate, h.fingerprint(), limits)
+	return app.policyOf(h.Gate), nil
 }
 
-// Cleanup gives back what Provision took. It writes to no peer.
+// Cleanup gives back what Provision took. It writes to no peer. Caddy does not
+// wait for handshakes under way, so they keep what they go by: the gate, which
+// decides by the policy in force whether their tunnels may begin.
 func (h *Handler) Cleanup() error {
 	var err error
-	if h.engine != nil {
-		err = h.engine.Cleanup()
-		h.engine = nil
-	}
-	if h.entry != nil {
-		h.entry.Release()
-		h.entry = nil
-	}
+	h.givenBack.Do(func() {
+		if h.engine != nil {
+			err = h.engine.Cleanup()
+		}
+		if h.entry != nil {
+			h.entry.Release()
+		}
+	})
 	return err
 }
 

@@ -10,6 +10,7 @@
 // writing storage) waits until the previous configuration's End, because until
 // then Caddy may still return to it.
 //
-// Lock order: registry, then entry, then gate. No lock is held while a peer,
+// Lock order: the coming and going of configurations, then registry, then
+// entry, then gate. No lock is held while a peer,
 // the storage or a log is written.
 package registry

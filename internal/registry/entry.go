@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +9,15 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// ErrGateClosed is returned when the gate closed while a handshake was under way.
-var ErrGateClosed = errors.New("gate is closed")
+// ClosedError is returned when the gate closed, or the process began to exit,
+// while a handshake was under way.
+type ClosedError struct {
+	// Verdict that refuses the handshake.
+	Verdict gate.Verdict
+}
+
+// Error says that the gate is closed, and why.
+func (e *ClosedError) Error() string { return "gate is closed: " + e.Verdict.Reason }
 
 // Entry is a named gate with all that belongs to it: its tunnels, its totals,
 // what is stored of it.
@@ -33,17 +39,19 @@ type Entry struct {
 
 	switching sync.Mutex // one switch at a time
 
-	mu        sync.Mutex // guards the fields below
-	tunnels   []*Tunnel
-	upstreams map[string]*upstreamCount
-	limits    map[string]*Limits
-	sweep     *time.Timer
-	drain     gate.Drain     // the last drain that was begun
-	telling   chan struct{}  // closed when all its tunnels are told; nil: there was none
-	older     *gate.Snapshot // what was in force before a configuration that may be taken back
-	version   uint64         // of the switch
-	loaded    bool           // the stored override was read, or replaced by a newer one
-	problem   string         // why the stored override could not be read
+	mu          sync.Mutex // guards the fields below
+	tunnels     []*Tunnel
+	upstreams   map[string]*upstreamCount
+	limits      map[string]*Limits
+	sweep       *time.Timer
+	drain       gate.Drain     // the last drain that was begun
+	telling     chan struct{}  // closed when all its tunnels are told; nil: there was none
+	older       *gate.Snapshot // what was in force before a configuration that may be taken back
+	buried      bool           // forgotten: somebody holds it who was told too late
+	version     uint64         // of the switch
+	olderPolicy gate.Policy
+	loaded      bool   // the stored override was read, or replaced by a newer one
+	problem     string // why the stored override could not be read
 }
 
 func newEntry(r *registry, name string) *Entry {
@@ -59,15 +67,15 @@ func newEntry(r *registry, name string) *Entry {
 }
 
 // Acquire returns the gate of a name for a handler that is being provisioned.
-// A gate that no configuration in force knows yet takes the handler's policy,
-// and what storage has of it, so that the first handshake after a cold start
-// is answered rightly. Each Acquire is given back by one [Entry.Release].
+// A gate that nobody knows yet takes the handler's policy, and what storage has
+// of it, so that the first handshake after a cold start is answered rightly.
+// Each Acquire is given back by one [Entry.Release].
 func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	r := reg
 	r.mu.Lock()
 	e := r.entry(name)
+	fresh := !e.present && e.refs == 0 && e.Tunnels() == 0
 	e.refs++
-	fresh := !e.present
 	r.mu.Unlock()
 	if fresh {
 		r.store.bindFirst(s)
@@ -109,7 +117,25 @@ func (e *Entry) setPolicy(p gate.Policy, now time.Time) {
 func (e *Entry) remember() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.older = e.gate.Snapshot()
+	e.older, e.olderPolicy = e.gate.Snapshot(), e.gate.Policy()
+}
+
+// policyBefore returns what remember has kept.
+func (e *Entry) policyBefore() gate.Policy {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.olderPolicy
+}
+
+// bury marks an entry that has no tunnels: none can begin in it any more.
+func (e *Entry) bury() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.tunnels) > 0 {
+		return false
+	}
+	e.buried = true
+	return true
 }
 
 // resume makes the gate what it was before a configuration that was taken back.
@@ -121,6 +147,9 @@ func (e *Entry) resume() {
 	}
 }
 
+// removedReason is what peers of a gate are told that left the configuration.
+const removedReason = "gate was removed from the configuration"
+
 // remove treats a gate that left the configuration: it admits nothing more,
 // and its tunnels are drained by its last on_close.
 func (e *Entry) remove(now time.Time) {
@@ -131,7 +160,7 @@ func (e *Entry) remove(now time.Time) {
 	e.follow.rules(gate.Policy{})
 	e.gate.SetPolicy(gate.Policy{Mode: gate.Off, OnClose: last}, now)
 	if last.Drain {
-		v := gate.Verdict{Reason: "gate was removed from the configuration"}
+		v := gate.Verdict{Reason: removedReason}
 		e.beginDrain(last.Plan(now, v, nil), tunnel.ByGate)
 	}
 }

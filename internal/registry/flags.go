@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -21,6 +22,7 @@ const (
 // UnknownFlagError names a live flag that is not set.
 type UnknownFlagError struct{ Name string }
 
+// Error names the flag.
 func (e *UnknownFlagError) Error() string { return fmt.Sprintf("flag %q is not set", e.Name) }
 
 // flagSet is the live flags: read without a lock, written by operators.
@@ -33,7 +35,8 @@ type flagSet struct {
 	versions map[string]uint64
 	watchers map[string]map[*func()]struct{}
 	loaded   bool
-	problem  string
+	retrying bool
+	problem  string // why the stored flags could not be read
 }
 
 // FlagInfo is a live flag.
@@ -185,15 +188,31 @@ func (f *flagSet) replace(name string, value *string) {
 	f.versions[name]++
 }
 
-// rewrite stores every flag, because storage is another place now.
-func (f *flagSet) rewrite() {
+// move takes the flags along to another place: what was said in this process's
+// life is written there, a removal too; what nobody has said is read from there.
+func (f *flagSet) move() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now := make(map[string]string)
 	if m := f.values.Load(); m != nil {
-		for name, value := range *m {
+		now = *m
+	}
+	for name := range f.versions {
+		if value, set := now[name]; set {
 			f.put(name, &value)
+		} else {
+			f.put(name, nil)
 		}
 	}
+	f.loaded = false
+}
+
+// unload forgets what was loaded.
+func (f *flagSet) unload() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.values.Store(nil)
+	f.versions, f.loaded, f.problem = nil, false, ""
 }
 
 // put has a flag stored, or with nil deleted.
@@ -226,7 +245,8 @@ func (f *flagSet) load() {
 	first := err != nil && f.problem == ""
 	f.loaded, f.problem = err == nil, ""
 	if err != nil {
-		f.problem = err.Error()
+		f.problem = "the stored flags cannot be read: " + err.Error()
+		f.again()
 	}
 	var tell []func()
 	for name, value := range found {
@@ -242,6 +262,27 @@ func (f *flagSet) load() {
 	for _, changed := range tell {
 		changed()
 	}
+}
+
+// again has the flags loaded once more after a while. f.mu is held.
+func (f *flagSet) again() {
+	if f.retrying {
+		return
+	}
+	f.retrying = true
+	time.AfterFunc(loadRetry, func() {
+		f.mu.Lock()
+		f.retrying = false
+		f.mu.Unlock()
+		f.load()
+	})
+}
+
+// trouble says why the stored flags cannot be read, if so.
+func (f *flagSet) trouble() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problem
 }
 
 // read returns what storage has. A record that cannot be read is an error, and

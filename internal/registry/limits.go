@@ -25,6 +25,11 @@ type LimitValues struct {
 // follows a new value at once.
 type Limits struct {
 	idle, lifetime atomic.Int64 // nanoseconds
+
+	// Guarded by entry.mu.
+	key        string
+	tunnels    int  // that follow it
+	configured bool // a handler of the configuration in force has it
 }
 
 func (l *Limits) set(v LimitValues) {
@@ -36,10 +41,17 @@ func (l *Limits) set(v LimitValues) {
 func (e *Entry) limitsOf(key string) *Limits {
 	l := e.limits[key]
 	if l == nil {
-		l = new(Limits)
+		l = &Limits{key: key}
 		e.limits[key] = l
 	}
 	return l
+}
+
+// forgetLimits drops limits that nobody follows or asks for. e.mu is held.
+func (e *Entry) forgetLimits(l *Limits) {
+	if l.tunnels == 0 && !l.configured && e.limits[l.key] == l {
+		delete(e.limits, l.key)
+	}
 }
 
 // setLimits puts the timeouts of a configuration in force. Tunnels of a
@@ -51,12 +63,20 @@ func (e *Entry) setLimits(values map[string]LimitValues) {
 	for key, v := range values {
 		e.limitsOf(key).set(v)
 	}
+	for key, l := range e.limits {
+		_, l.configured = values[key]
+		e.forgetLimits(l)
+	}
 	if len(values) == 1 {
 		for _, v := range values {
 			for _, l := range e.limits {
 				l.set(v)
 			}
 		}
+	}
+	if e.sweep != nil { // its period may be another now
+		e.sweep.Stop()
+		e.sweep = nil
 	}
 	e.armSweep()
 }

@@ -79,7 +79,24 @@ func decode(b []byte) (*gate.Override, error) {
 			o.OnClose.Deadline = d
 		}
 	}
+	if err := validate(o); err != nil {
+		return nil, fmt.Errorf("decoding a stored switch: %w", err)
+	}
 	return o, nil
+}
+
+// validate holds a record to what an operator may say.
+func validate(o *gate.Override) error {
+	if err := validText("reason", o.Reason, maxReason); err != nil {
+		return err
+	}
+	if err := validText("actor", o.Actor, maxActor); err != nil {
+		return err
+	}
+	if o.OnClose != nil {
+		return validOnClose(*o.OnClose)
+	}
+	return nil
 }
 
 // keepOverride stores what the switch says now.
@@ -89,6 +106,19 @@ func (e *Entry) keepOverride(o *gate.Override) {
 	e.loaded, e.problem = true, "" // what memory has is newer than any record
 	e.mu.Unlock()
 	e.reg.store.put(overrideKey(e.name), encode(o))
+}
+
+// moveOverride takes the switch along to another place: what was said in this
+// process's life is written there, that there is none too; else what lies there
+// is read.
+func (e *Entry) moveOverride() {
+	e.mu.Lock()
+	said := e.version > 0 || e.gate.Snapshot().Override != nil
+	e.loaded = said
+	e.mu.Unlock()
+	if said {
+		e.reg.store.put(overrideKey(e.name), encode(e.gate.Snapshot().Override))
+	}
 }
 
 // loadOverride reads the stored switch of a gate, once. A record that cannot

@@ -18,6 +18,8 @@ type registry struct {
 	flags flagSet
 	store *store
 
+	changing sync.Mutex // one configuration comes or goes at a time
+
 	mu      sync.Mutex // guards the fields below
 	entries map[string]*Entry
 	inForce []*Config // oldest first; the last one answers
@@ -39,6 +41,12 @@ type Config struct {
 	Logger *zap.Logger
 	// Storage of this configuration. Nil: nothing is stored.
 	Storage Storage
+	// Current reports whether the load of this configuration has succeeded. It
+	// is asked where no other configuration is in force whose End would tell.
+	// Nil: it has.
+	Current func() bool
+
+	settled bool // it cannot be taken back any more. Guarded by reg.mu
 }
 
 // Begin puts c in force: from now on its policies answer handshakes. Nothing
@@ -67,6 +75,8 @@ func (r *registry) logger() *zap.Logger {
 }
 
 func (r *registry) begin(c *Config, now time.Time) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	r.mu.Lock()
 	r.inForce = append(r.inForce, c)
 	alone := len(r.inForce) == 1
@@ -82,12 +92,50 @@ func (r *registry) begin(c *Config, now time.Time) {
 		e.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
-	if alone {
+	switch {
+	case !alone:
+	case c.Current == nil:
 		r.settle(c, now)
+	default:
+		go r.settleWhenCurrent(c)
 	}
 }
 
+// currentPoll is how often a configuration that came alone is asked whether its
+// load has succeeded, which takes some milliseconds.
+const currentPoll = 2 * time.Millisecond
+
+// settleWhenCurrent settles a configuration whose load succeeds, and gives up
+// when it is taken back, or is below a newer one that will be settled.
+func (r *registry) settleWhenCurrent(c *Config) {
+	tick := time.NewTicker(currentPoll)
+	defer tick.Stop()
+	for range tick.C {
+		if r.trySettle(c) {
+			return
+		}
+	}
+}
+
+// trySettle reports whether nothing is left to do for settleWhenCurrent.
+func (r *registry) trySettle(c *Config) bool {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	r.mu.Lock()
+	alone := len(r.inForce) == 1 && r.inForce[0] == c && !c.settled
+	r.mu.Unlock()
+	if alone && !c.Current() {
+		return false
+	}
+	if alone {
+		r.settle(c, time.Now())
+	}
+	return true
+}
+
 func (r *registry) end(c *Config, now time.Time) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	r.mu.Lock()
 	at := -1
 	for i := range r.inForce {
@@ -106,13 +154,16 @@ func (r *registry) end(c *Config, now time.Time) {
 		top = r.inForce[n-1]
 	}
 	settled := len(r.inForce) == 1
+	tried := !c.settled
 	r.mu.Unlock()
 
 	switch {
 	case top == nil && caddy.Exiting():
 		Shutdown()
+	case top == nil && tried:
+		r.restore(new(Config), c, now)
 	case top == nil:
-		r.settle(&Config{Logger: c.Logger, Storage: c.Storage}, now)
+		r.settle(&Config{Storage: c.Storage}, now)
 		r.watchExit()
 	case wasTop:
 		r.restore(top, c, now)
@@ -121,10 +172,11 @@ func (r *registry) end(c *Config, now time.Time) {
 	}
 }
 
-// restore puts an older configuration in force again after a failed load.
+// restore puts an older configuration in force again after a failed load; an
+// empty one: there was none.
 func (r *registry) restore(top, failed *Config, now time.Time) {
 	r.mu.Lock()
-	var again []*Entry
+	var again, gone []*Entry
 	for name := range top.Gates {
 		again = append(again, r.entry(name))
 	}
@@ -132,22 +184,34 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 		if _, kept := top.Gates[name]; !kept {
 			if e := r.entries[name]; e != nil {
 				e.present = false
+				gone = append(gone, e)
 				r.forget(e)
 			}
 		}
 	}
 	r.mu.Unlock()
+	for _, e := range gone { // tunnels of a configuration before may be left
+		e.setPolicy(e.policyBefore(), now)
+		e.resume()
+	}
 	for _, e := range again {
 		e.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
 		e.resume()
+		e.treat(now) // what closed it meanwhile could not be carried out
 	}
 }
 
 // settle does what could not be taken back: storage follows the configuration,
 // closed gates treat their tunnels, and gates that are gone drain theirs.
 func (r *registry) settle(c *Config, now time.Time) {
+	r.mu.Lock()
+	c.settled = true
+	r.mu.Unlock()
 	moved := r.store.bind(c.Storage)
+	if moved {
+		r.flags.move()
+	}
 	r.flags.load()
 	r.mu.Lock()
 	var here, gone []*Entry
@@ -160,12 +224,9 @@ func (r *registry) settle(c *Config, now time.Time) {
 		}
 	}
 	r.mu.Unlock()
-	if moved {
-		r.flags.rewrite()
-	}
 	for _, e := range here {
-		if o := e.gate.Snapshot().Override; moved && o != nil {
-			r.store.put(overrideKey(e.name), encode(o))
+		if moved {
+			e.moveOverride()
 		}
 		e.loadOverride()
 		e.treat(now)
@@ -178,12 +239,12 @@ func (r *registry) settle(c *Config, now time.Time) {
 	}
 }
 
-// settled reports whether one configuration alone is in force, so that what
-// it says may be carried out.
+// settled reports whether one configuration alone is in force, for good, so
+// that what it says may be carried out.
 func (r *registry) settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.inForce) <= 1
+	return len(r.inForce) == 0 || len(r.inForce) == 1 && r.inForce[0].settled
 }
 
 // entry returns the entry of a name, made when it is new. r.mu is held.
@@ -198,11 +259,14 @@ func (r *registry) entry(name string) *Entry {
 
 // forget drops an entry that nobody holds and nothing is left of. r.mu is held.
 func (r *registry) forget(e *Entry) {
-	if e.present || e.refs > 0 || e.Tunnels() > 0 || r.entries[e.name] != e {
+	if e.present || e.refs > 0 || r.entries[e.name] != e || !e.bury() {
 		return
 	}
 	delete(r.entries, e.name)
 	e.follow.stop()
+	if len(r.entries) == 0 && len(r.inForce) == 0 && r.store.unbind() {
+		r.flags.unload() // a configuration that never was in force had brought them
+	}
 }
 
 // lookup returns a gate that an operator can see: one of the configuration in

@@ -375,7 +375,8 @@ func TestGateThatClosedMeanwhileRefusesAHandshake(t *testing.T) {
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
 	flip(t, "g", SwitchRequest{Mode: gate.Off})
-	if _, err := e.Admit(Admission{}); !errors.Is(err, ErrGateClosed) {
+	var closed *ClosedError
+	if _, err := e.Admit(Admission{}); !errors.As(err, &closed) || closed.Verdict.Open {
 		t.Errorf("got %v", err)
 	}
 }

@@ -20,6 +20,9 @@ const (
 	exitPoll = 200 * time.Millisecond
 )
 
+// shutdownReason is what peers are told when the process exits.
+const shutdownReason = "server is shutting down"
+
 var (
 	exiting      atomic.Bool
 	shutdownOnce sync.Once
@@ -52,7 +55,7 @@ func (r *registry) shutdown(now time.Time) {
 		entries = append(entries, e)
 	}
 	r.mu.Unlock()
-	c := tunnel.Closing{By: tunnel.ByShutdown, Code: codeGoingAway, Reason: "server is shutting down", Deadline: now.Add(exitGrace)}
+	c := tunnel.Closing{By: tunnel.ByShutdown, Code: codeGoingAway, Reason: shutdownReason, Deadline: now.Add(exitGrace)}
 	for _, e := range entries {
 		e.closeAll(c)
 	}

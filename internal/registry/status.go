@@ -113,6 +113,9 @@ func (e *Entry) status(now time.Time) Status {
 			st.Problems = append(st.Problems, r.Name+" cannot be read: "+r.Err.Error())
 		}
 	}
+	if trouble := e.reg.flags.trouble(); trouble != "" {
+		st.Problems = append(st.Problems, trouble)
+	}
 	e.fill(&st, s.Open, now)
 	return st
 }
@@ -135,10 +138,11 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 			st.State = gate.Draining
 		}
 	}
-	if e.problem != "" {
+	switch {
+	case e.problem != "":
+		st.Stored = false // or it is not this one
 		st.Problems = append(st.Problems, e.problem)
-	}
-	if !st.Stored {
+	case !st.Stored:
 		st.Problems = append(st.Problems, "the switch is not stored yet")
 	}
 	st.ETag = tag(e.version)

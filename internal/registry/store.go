@@ -37,6 +37,7 @@ const (
 type store struct {
 	mu      sync.Mutex // guards the fields below
 	storage Storage
+	lent    bool // by a configuration that is not in force yet
 	pending map[string]*write
 	running bool
 	kick    chan struct{} // wakes a writer that waits before the next try
@@ -62,7 +63,7 @@ func (st *store) bind(s Storage) (moved bool) {
 		return false
 	}
 	moved = st.storage != nil && place(st.storage) != place(s)
-	st.storage = s
+	st.storage, st.lent = s, false
 	st.start()
 	return moved
 }
@@ -71,9 +72,20 @@ func (st *store) bind(s Storage) (moved bool) {
 func (st *store) bindFirst(s Storage) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.storage == nil {
-		st.storage = s
+	if st.storage == nil && s != nil {
+		st.storage, st.lent = s, true
 	}
+}
+
+// unbind takes back what bindFirst alone has made, and reports whether it did.
+func (st *store) unbind() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.lent {
+		return false
+	}
+	st.storage, st.lent = nil, false
+	return true
 }
 
 // place tells two storages apart: each configuration brings its own value,

@@ -20,6 +20,7 @@ var ErrPrecondition = errors.New("the state has changed since it was read")
 // InvalidError is a request with an absurd value.
 type InvalidError struct{ Field, Problem string }
 
+// Error names the field and what is wrong with it.
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
 
 // UnknownGateError names a gate that is not there.
@@ -28,6 +29,7 @@ type UnknownGateError struct {
 	Known []string
 }
 
+// Error names the gate, and those that there are.
 func (e *UnknownGateError) Error() string {
 	if len(e.Known) == 0 {
 		return fmt.Sprintf("unknown gate %q: no gate is configured", e.Name)
@@ -84,18 +86,28 @@ func (e *Entry) throw(req SwitchRequest, now time.Time) error {
 		return ErrPrecondition
 	}
 	was := e.gate.Snapshot()
-	if !req.repeats(was.Override) {
+	if troubled := e.troubled(); troubled || !req.repeats(was.Override) {
 		var o *gate.Override
 		if req.Mode != gate.Auto {
 			o = req.override(now)
 		}
 		before, after := e.gate.SetOverride(o, now)
+		if troubled && before.Override == after.Override {
+			e.keepOverride(after.Override) // in place of what cannot be read
+		}
 		e.changed(before, after, now)
 	}
 	if req.Mode == gate.Off {
 		e.treat(now) // tunnels that an earlier closing kept, too
 	}
 	return nil
+}
+
+// troubled reports whether the stored switch cannot be read.
+func (e *Entry) troubled() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.problem != ""
 }
 
 func (r SwitchRequest) override(now time.Time) *gate.Override {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -56,7 +57,7 @@ type Admission struct {
 	Release func()
 }
 
-// Admit lists a tunnel that is about to start, or returns [ErrGateClosed] when
+// Admit lists a tunnel that is about to start, or returns a [*ClosedError] when
 // the gate closed while the handshake was under way. From here on the tunnel
 // is treated by on_close like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
@@ -64,14 +65,20 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t.Tunnel = tunnel.New(tunnel.Options{Totals: &e.totals, Owner: t})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.gate.Snapshot().Open || exiting.Load() {
-		t.Tunnel.Abandon()
-		return nil, ErrGateClosed
+	if exiting.Load() {
+		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason}}
+	}
+	if e.buried {
+		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: removedReason}}
+	}
+	if s := e.gate.Snapshot(); !s.Open {
+		return nil, &ClosedError{s.Verdict}
 	}
 	t.index = int32(len(e.tunnels))
 	e.tunnels = append(e.tunnels, t)
 	t.upstream = e.countUpstream(a.Upstream)
 	t.limits = e.limitsOf(a.Limits)
+	t.limits.tunnels++
 	e.count.Add(1)
 	e.armSweep()
 	return t, nil
@@ -93,10 +100,7 @@ func (t *Tunnel) Opened() {
 }
 
 // Drop takes an admitted tunnel that never started out of the table.
-func (t *Tunnel) Drop() {
-	t.Abandon()
-	t.leave()
-}
+func (t *Tunnel) Drop() { t.leave() }
 
 // Ended is called by the tunnel, once, when both its connections are closed.
 func (t *Tunnel) Ended(res tunnel.Result) {
@@ -117,6 +121,8 @@ func (t *Tunnel) leave() {
 		e.tunnels = append(make([]*Tunnel, 0, cap(e.tunnels)/2), e.tunnels...)
 	}
 	t.upstream.open--
+	t.limits.tunnels--
+	e.forgetLimits(t.limits)
 	e.mu.Unlock()
 	if t.release != nil {
 		t.release()
