@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
 	"github.com/wsgate/wsgate/upstream"
 )
@@ -116,6 +117,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.entry = registry.Acquire(h.Gate, policy, ctx.Storage())
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		h.server = server
+		server.RegisterConnContext(handshake.ConnContext)
 		server.RegisterOnShutdown(func() {
 			if caddy.Exiting() { // Caddy waits for HTTP/2 and HTTP/3 streams before it stops us
 				registry.Shutdown()

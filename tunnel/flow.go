@@ -17,6 +17,9 @@ const (
 	told
 	// stopped: the tunnel has ended.
 	stopped
+	// unsaid: the source has nothing more, and the destination cannot be told
+	// without ending both directions.
+	unsaid
 )
 
 // flow is one direction. Reading is the right of whoever runs it: the set

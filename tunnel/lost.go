@@ -31,12 +31,17 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 	case err != nil: // the client is gone, and what it sent has been forwarded
 		t.broke("client", err)
 		t.cut(false)
-	case f.other().is(ended) || f.halfClosed() || f.owes():
+	case f.other().is(ended) || f.halfClosed():
 		t.review()
-	default:
-		t.cut(true) // an HTTP/2 or HTTP/3 stream cannot end one direction alone
+	default: // an HTTP/2 or HTTP/3 stream cannot end one direction alone
+		f.met.Or(unsaid)
+		t.review()
 	}
 }
+
+// unsaid reports whether the end of the flow's source is to end the tunnel: its
+// destination cannot be told in another way, and has nothing to answer.
+func (f *flow) unsaid() bool { return f.is(unsaid) && !f.owes() }
 
 // owes reports whether the flow's destination has been told to close and has
 // not answered: it is to find its connection open for that.

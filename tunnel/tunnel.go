@@ -240,7 +240,7 @@ func (t *Tunnel) settled() bool {
 	defer t.mu.Unlock()
 	e := t.ends()
 	closing := e.closing != nil
-	if t.up.settled(closing) && t.down.settled(closing) {
+	if t.up.settled(closing) && t.down.settled(closing) || t.up.unsaid() || t.down.unsaid() {
 		return true
 	}
 	if closing || e.lost != nil || e.result != nil {

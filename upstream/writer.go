@@ -18,12 +18,15 @@ type hinting struct{ http.ResponseWriter }
 // Unwrap gives http.ResponseController the writer below.
 func (h hinting) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
-// WriteHeader bounds the time of a 1xx answer. One that is not taken ends the
-// client's connection.
+// WriteHeader bounds the time of a 1xx answer, which names servers as little as
+// the 101 does. One that is not taken ends the client's connection.
 func (h hinting) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		h.ResponseWriter.WriteHeader(status)
 		return
+	}
+	for _, name := range []string{"Server", "X-Powered-By"} {
+		delete(h.Header(), name)
 	}
 	control := http.NewResponseController(h.ResponseWriter)
 	_ = control.SetWriteDeadline(time.Now().Add(hintPatience)) // a writer that cannot is none of a network

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,12 +65,24 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 		s.restore = append(s.restore, writer.Override(forever, 0, 0))
 	}
 	if r.ProtoMajor == 2 {
-		s.beneath, _ = r.Context().Value(caddyhttp.ConnCtxKey).(net.Conn)
+		s.beneath, _ = r.Context().Value(connKey{}).(net.Conn)
 	}
 	if err := s.answer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// connKey finds the connection that a request came over in its context.
+type connKey struct{}
+
+// ConnContext keeps a connection for the requests that come over it. A server
+// calls it for each (http.Server.ConnContext).
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if ctx.Value(connKey{}) != nil {
+		return ctx // several handlers of one server ask for it
+	}
+	return context.WithValue(ctx, connKey{}, c)
 }
 
 // answer says 200.

@@ -32,11 +32,16 @@ func handshakeText(t *testing.T, s *site, text string) (*http.Response, string) 
 	return resp, string(body)
 }
 
-// bothWays runs a test over the short way to an upstream, and over
-// http.Transport, which any option of the transport asks for.
-func bothWays(t *testing.T, f func(t *testing.T, words string)) {
+// everyHandshake runs a test over the ways that a handshake can take to an
+// upstream: the short one, through reverse_proxy, and through http.Transport,
+// which any option of the transport asks for.
+func everyHandshake(t *testing.T, f func(t *testing.T, words string)) {
 	t.Helper()
-	for name, words := range map[string]string{"direct": "", "transport": "transport http {\n\t\t\tkeepalive 30s\n\t\t}\n\t\t"} {
+	for name, words := range map[string]string{
+		"short":         "",
+		"reverse_proxy": "trusted_proxies 192.0.2.1\n\t\t",
+		"transport":     "transport http {\n\t\t\tkeepalive 30s\n\t\t}\n\t\t",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f(t, words)
@@ -119,7 +124,7 @@ func TestPromise7MalformedHandshakesReachNoBackend(t *testing.T) {
 
 func TestPromise7LyingBackendsGet502(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		up := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		lies := map[string]string{
 			"a wrong accept":         up + "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
@@ -157,7 +162,7 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 
 func TestPromise7BackendThatHangsGets504(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		left := make(chan struct{})
 		b := rawBackend(t, func(c *rawConn, _ *http.Request) {
 			_, _ = io.Copy(io.Discard, c.r) // until it is let go
@@ -178,7 +183,7 @@ func TestPromise7BackendThatHangsGets504(t *testing.T) {
 
 func TestPromise7ClientThatLeavesFreesTheBackend(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		asked, left := make(chan struct{}), make(chan struct{})
 		b := rawBackend(t, func(c *rawConn, _ *http.Request) {
 			close(asked)
@@ -207,7 +212,7 @@ func TestPromise7ClientThatLeavesFreesTheBackend(t *testing.T) {
 
 func TestPromise7NothingListensIs502(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		b := plainBackend(t)
 		s := chat(t, b, words+"")
 		b.Close()
@@ -220,7 +225,7 @@ func TestPromise7NothingListensIs502(t *testing.T) {
 
 func TestOtherAnswersOfTheBackendPass(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		b := rawBackend(t, func(c *rawConn, _ *http.Request) {
 			_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\nX-Why: members\r\n\r\nmembers")
 		})
@@ -235,7 +240,7 @@ func TestOtherAnswersOfTheBackendPass(t *testing.T) {
 
 func TestPromise6HandshakeHeaders(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, words string) {
+	everyHandshake(t, func(t *testing.T, words string) {
 		got := make(chan http.Header, 1)
 		b := rawBackend(t, func(c *rawConn, r *http.Request) {
 			got <- r.Header.Clone()

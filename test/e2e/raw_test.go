@@ -147,3 +147,15 @@ func (c *rawConn) accept(r *http.Request, more ...string) {
 	}
 	_, _ = io.WriteString(c, text+"\r\n")
 }
+
+// rawCloser accepts a handshake, closes with a code of its own and a FIN, and
+// tells what comes then.
+func rawCloser(got chan<- []byte) func(*rawConn, *http.Request) {
+	return func(c *rawConn, r *http.Request) {
+		c.accept(r)
+		_, _ = c.Write(frame(8, []byte{4321 >> 8, 4321 & 0xff}, false))
+		_ = c.Conn.(*net.TCPConn).CloseWrite()
+		all, _ := io.ReadAll(c.r)
+		got <- all
+	}
+}

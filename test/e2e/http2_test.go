@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// h2Conn is an HTTP/2 client that shows its frames.
+type h2Conn struct {
+	t *testing.T
+	*http2.Framer
+	conn   net.Conn
+	fields bytes.Buffer
+	encode *hpack.Encoder
+}
+
+// wideWindow is as much as a stream may be sent before it says that it has read
+// something: flow control will not be in the way.
+const wideWindow = 1<<31 - 1
+
+// h2Dial connects, and grants windows that no test fills.
+func h2Dial(t *testing.T, s *site) *h2Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "wss://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.NetConn().Close() })
+	_ = conn.SetDeadline(time.Now().Add(3 * limit))
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	c := &h2Conn{t: t, Framer: http2.NewFramer(conn, conn), conn: conn}
+	c.encode = hpack.NewEncoder(&c.fields)
+	_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: wideWindow})
+	_ = c.WriteWindowUpdate(0, wideWindow-65535)
+	return c
+}
+
+// open sends an extended CONNECT.
+func (c *h2Conn) open(stream uint32, s *site) {
+	c.t.Helper()
+	c.fields.Reset()
+	for _, f := range [][2]string{
+		{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"}, {":path", "/ws/"},
+		{":authority", strings.TrimPrefix(s.url, "wss://")}, {"sec-websocket-version", "13"},
+	} {
+		_ = c.encode.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: c.fields.Bytes(), EndHeaders: true}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// event is what a stream got: data, and how it ended.
+type event struct {
+	data []byte
+	end  string // "", END_STREAM, or the code of an RST_STREAM
+}
+
+// next returns what the next frame says about a stream.
+func (c *h2Conn) next(stream uint32) event {
+	c.t.Helper()
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			c.t.Fatalf("reading a frame: %v", err)
+		}
+		if s, ok := f.(*http2.SettingsFrame); ok && !s.IsAck() {
+			_ = c.WriteSettingsAck()
+		}
+		if f.Header().StreamID != stream {
+			continue
+		}
+		switch f := f.(type) {
+		case *http2.RSTStreamFrame:
+			return event{end: f.ErrCode.String()}
+		case *http2.HeadersFrame:
+			if f.StreamEnded() {
+				return event{end: "END_STREAM"}
+			}
+		case *http2.DataFrame:
+			e := event{data: bytes.Clone(f.Data())}
+			if f.StreamEnded() {
+				e.end = "END_STREAM"
+			}
+			return e
+		}
+	}
+}
+
+// ending collects what a stream gets until it ends.
+func (c *h2Conn) ending(stream uint32) (data []byte, end string) {
+	c.t.Helper()
+	for end == "" {
+		e := c.next(stream)
+		data, end = append(data, e.data...), e.end
+	}
+	return data, end
+}
+
+func TestPromise6HTTP2TunnelEndsWithENDSTREAM(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := secure(t, b, `on_close drain 5s code 4002 "closed"`)
+	c := h2Dial(t, s)
+	answer := frame(8, []byte{0x03, 0xe8}, true)
+
+	c.open(1, s) // the client closes
+	_ = c.WriteData(1, false, answer)
+	data, end := c.ending(1)
+	if want := frame(8, []byte{0x03, 0xe8}, false); end != "END_STREAM" || !bytes.Equal(data, want) {
+		t.Errorf("client closes: got %q, %s", data, end)
+	}
+
+	c.open(3, s) // the gate closes
+	_ = c.WriteData(3, false, frame(1, []byte("hello"), true))
+	c.next(3)
+	s.Switch("chat", `{"mode":"off"}`)
+	data = c.next(3).data
+	if want := frame(8, append([]byte{4002 >> 8, 4002 & 0xff}, "closed"...), false); !bytes.Equal(data, want) {
+		t.Errorf("gate closes: got %q", data)
+	}
+	_ = c.WriteData(3, true, answer)
+	if _, end := c.ending(3); end != "END_STREAM" {
+		t.Errorf("gate closes: ended with %s", end)
+	}
+}
+
+func TestPromise5HTTP2ClientCanAnswerACloseOfItsUpstream(t *testing.T) {
+	t.Parallel()
+	got := make(chan []byte, 1)
+	b := rawBackend(t, rawCloser(got))
+	s := secure(t, b, "")
+	c := h2Dial(t, s)
+	c.open(1, s)
+	if e := c.next(1); e.end != "" || !bytes.Equal(e.data, frame(8, []byte{4321 >> 8, 4321 & 0xff}, false)) {
+		t.Fatalf("got %+v", e)
+	}
+	answer := frame(8, []byte{4321 >> 8, 4321 & 0xff}, true)
+	quiet := time.NewTimer(300 * time.Millisecond) // a client that has more to read first
+	<-quiet.C
+	_ = c.WriteData(1, false, answer)
+	if !bytes.Equal(<-got, answer) {
+		t.Error("the answer did not reach the upstream")
+	}
+	if _, end := c.ending(1); end != "END_STREAM" {
+		t.Errorf("ended with %s", end)
+	}
+}
+
+func TestPromise4HTTP2ClientThatReadsNothingHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := flood(t)
+	s := secure(t, b, `on_close drain 1s`)
+	stalled := func() *h2Conn {
+		c := h2Dial(t, s)
+		c.open(1, s) // and nothing is read
+		var before float64
+		s.Await("the client's socket to be full", func() bool {
+			now := s.Gate("chat")["totals"].(map[string]any)["bytes_down"].(float64)
+			full := now > 0 && now == before
+			before = now
+			return full
+		})
+		c.open(3, s) // one more, whose answer cannot be written
+		return c
+	}
+	stalled()
+	s.Switch("chat", `{"mode":"off"}`)
+	s.Await("the stalled tunnels to end", func() bool { return s.Gate("chat")["tunnels"].(float64) == 0 })
+
+	s.Switch("chat", `{"mode":"auto"}`)
+	stalled()
+	s.Stop(10 * time.Second)
+}
