@@ -114,6 +114,26 @@ func wrappedPair(t testing.TB) (near, far net.Conn) {
 	return wrapped{n}, f
 }
 
+// announced is what a PROXY protocol listener makes: it shows its socket, and
+// cannot be half-closed itself.
+type announced struct{ net.Conn }
+
+func (a announced) Raw() net.Conn { return a.Conn }
+
+func announcedPair(t testing.TB) (near, far net.Conn) {
+	n, f := tcpPair(t)
+	return announced{n}, f
+}
+
+// streaming is a connection that cannot end one direction alone, as a stream of
+// HTTP/2 is.
+type streaming struct{ net.Conn }
+
+func streamingPair(t testing.TB) (near, far net.Conn) {
+	n, f := tcpPair(t)
+	return streaming{n}, f
+}
+
 // ways are the combinations of connections and engines that all must agree.
 var ways = []struct {
 	name             string
@@ -125,6 +145,8 @@ var ways = []struct {
 	{"set, TLS client", true, tlsPair, tcpPair},
 	{"goroutines, TLS client", false, tlsPair, tcpPair},
 	{"set, TLS both", true, tlsPair, tlsPair},
+	{"set, PROXY client", true, announcedPair, tcpPair},
+	{"goroutines, PROXY client", false, announcedPair, tcpPair},
 	{"set, wrapped client", true, wrappedPair, tcpPair},
 	{"set, wrapped upstream", true, tcpPair, wrappedPair},
 }

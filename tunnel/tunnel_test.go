@@ -476,3 +476,29 @@ func TestPromise4SetWaitsForNoHand(t *testing.T) {
 	r.write(r.client, text("still here", true))
 	r.expect(r.upstream, text("still here", true))
 }
+
+func TestStreamIsKeptForTheAnswerToItsClose(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, streamingPair, tcpPair)
+	r.write(r.upstream, closeFrame(4321, "", false))
+	closeWrite(r.upstream)
+	r.expect(r.client, closeFrame(4321, "", false))
+	r.write(r.client, closeFrame(4321, "", true))
+	r.expectClose(r.upstream, 4321, "")
+	r.expectEnd(r.client)
+	if res := r.result(); res.By != ByUpstream || res.Code != 4321 || res.Duration > closedGrace/2 {
+		t.Errorf("result %+v", res)
+	}
+}
+
+func TestStreamEndsWithItsUpstream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, streamingPair, tcpPair)
+	r.write(r.upstream, text("last words", false))
+	closeWrite(r.upstream)
+	r.expect(r.client, text("last words", false))
+	r.expectEnd(r.client)
+	if res := r.result(); res.By != ByUpstream || res.Code != 0 || res.Err != nil {
+		t.Errorf("result %+v", res)
+	}
+}

@@ -19,6 +19,8 @@ func quietLogs(h *reverseproxy.Handler) bool {
 		return false
 	}
 	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr())) //nolint:gosec // the type was just looked at
-	*logger = (*logger).WithOptions(zap.IncreaseLevel(zapcore.InfoLevel))
+	if *logger != nil {
+		*logger = (*logger).WithOptions(zap.IncreaseLevel(zapcore.InfoLevel))
+	}
 	return true
 }

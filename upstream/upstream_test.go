@@ -220,3 +220,40 @@ func TestTransportsThatCannotCarryAnUpgradeAreRefused(t *testing.T) {
 		t.Error("the transport would add its own Accept-Encoding")
 	}
 }
+
+func TestCleanupOfWhatWasNeverProvisionedDoesNothing(t *testing.T) {
+	e := New(Config{Proxy: &reverseproxy.Handler{TransportRaw: json.RawMessage(`{"protocol":"fastcgi"}`)}})
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	if err := e.Provision(ctx); err == nil {
+		t.Fatal("fastcgi is allowed")
+	}
+	if err := e.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCaddyKeepsTheLoggerWhereWeReachIt(t *testing.T) {
+	h := new(reverseproxy.Handler)
+	if !quietLogs(h) {
+		t.Error("reverse_proxy's logger is not where it was: its debug lines would show secrets")
+	}
+}
+
+func TestReadTimeoutBecomesTheAnswers(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"read_timeout":1,"write_timeout":2}`:               `{"response_header_timeout":1}`,
+		`{"read_timeout":1,"response_header_timeout":3}`:     `{"response_header_timeout":3}`,
+		`{"response_header_timeout":3,"dial_timeout":4}`:     `{"dial_timeout":4,"response_header_timeout":3}`,
+		`{"protocol":"http","compression":false,"tls":null}`: `{"compression":false,"protocol":"http","tls":null}`,
+	} {
+		config := map[string]json.RawMessage{}
+		if err := json.Unmarshal([]byte(in), &config); err != nil {
+			t.Fatal(err)
+		}
+		answerTimeouts(config)
+		if got, _ := json.Marshal(config); string(got) != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
