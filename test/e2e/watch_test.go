@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
 // metrics returns the lines of wsgate in Caddy's metrics.
@@ -136,26 +138,34 @@ func TestErrorRoutesAnswerForAClosedGate(t *testing.T) {
 
 func TestPromise10SecretsStayOut(t *testing.T) {
 	t.Parallel()
-	b := plainBackend(t)
-	s := chat(t, b, "")
-	const secret = "s3cretValue"
-	c := s.dial("/ws/?token="+secret, "Cookie", "session="+secret, "Authorization", "Bearer "+secret)
-	echoes(t, c, secret)
-	_ = c.Close(websocket.StatusNormalClosure, "")
-	s.Await("the tunnel's end", func() bool { return len(s.Lines("tunnel closed")) == 1 })
-	s.Switch("chat", `{"mode":"off"}`)
-	s.refused("/ws/?token="+secret, http.StatusServiceUnavailable, "Cookie", "session="+secret)
-	s.Await("the refusal", func() bool { return len(s.Lines("handshake refused")) == 1 })
-	_, gates := s.Call("GET", "/wsgate/gates", "")
-	_, numbers := s.Call("GET", "/metrics", "")
-	for what, text := range map[string]string{"log": s.Log(), "API": gates, "metrics": numbers} {
-		if strings.Contains(text, secret) {
-			t.Errorf("the %s has the secret", what)
+	everyHandshake(t, func(t *testing.T, words string) {
+		const secret = "s3cretValue"
+		b := plainBackend(t)
+		broken := rawBackend(t, func(c *rawConn, _ *http.Request) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200"+secret+"\r\nSet-Cookie: "+secret+"\r\n\r\n")
+		})
+		port := testcaddy.Port(t)
+		o := testcaddy.Options{Global: "debug", Sites: fmt.Sprintf("http://localhost:%d {\n\twsgate /ws/* ws://localhost:%s/ {\n\t\tgate chat\n\t\t%s\n\t}\n\twsgate /broken ws://localhost:%s {\n\t\tgate chat\n\t\t%s\n\t}\n}\n", port, b.port(), words, broken.port(), words)}
+		s := &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("ws://localhost:%d", port)}
+		c := s.dial("/ws/?token="+secret, "Cookie", "session="+secret, "Authorization", "Bearer "+secret, "X-Api-Key", secret, "Sec-WebSocket-Protocol", secret)
+		echoes(t, c, secret)
+		_ = c.Close(websocket.StatusNormalClosure, "")
+		s.Await("the tunnel's end", func() bool { return len(s.Lines("tunnel closed")) == 1 })
+		s.refused("/broken?token="+secret, http.StatusBadGateway)
+		s.Switch("chat", `{"mode":"off"}`)
+		s.refused("/ws/?token="+secret, http.StatusServiceUnavailable, "Cookie", "session="+secret)
+		s.Await("the refusals", func() bool { return len(s.Lines("handshake refused")) == 2 })
+		_, gates := s.Call("GET", "/wsgate/gates", "")
+		_, numbers := s.Call("GET", "/metrics", "")
+		for line := range strings.Lines(s.Log() + gates + "\n" + numbers) {
+			if strings.Contains(line, secret) {
+				t.Errorf("the secret is out: %s", line)
+			}
 		}
-	}
-	if asked := b.asked(); len(asked) != 1 || asked[0] != "/?token="+secret {
-		t.Errorf("the backend was asked for %v", asked)
-	}
+		if asked := b.asked(); len(asked) != 1 || asked[0] != "/?token="+secret {
+			t.Errorf("the backend was asked for %v", asked)
+		}
+	})
 }
 
 func TestHugeMessagesPass(t *testing.T) {
