@@ -19,7 +19,7 @@ func quietLogs(h *reverseproxy.Handler) bool {
 		return false
 	}
 	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr())) //nolint:gosec // the type was just looked at
-	if *logger != nil {
+	if *logger != nil && (*logger).Core().Enabled(zapcore.DebugLevel) { // zap complains where nothing is to be raised
 		*logger = (*logger).WithOptions(zap.IncreaseLevel(zapcore.InfoLevel))
 	}
 	return true
