@@ -15,7 +15,7 @@ const (
 	// below, two copies cost less than a pipe.
 	spliceMin = 16 << 10
 	// pipeSize is what is asked of a pipe; the kernel may give less.
-	pipeSize = 256 << 10
+	pipeSize = 1 << 20
 )
 
 // pipe is what splice needs between two sockets. It is empty between uses.
@@ -81,8 +81,12 @@ func (f *flow) bulk() error {
 	if err != nil {
 		return nil //nolint:nilerr // as above
 	}
-	for header := 0; ; {
-		if err := f.spliceFrame(in, out, header); err != nil {
+	var next outlook
+	for crowded := false; ; {
+		if crowded && f.order.Load() == nil {
+			next.look(src.fd, f.frames.left)
+		}
+		if err := f.spliceFrames(in, out, &next); err != nil {
 			return err
 		}
 		if !f.frames.boundary() || f.is(told|stopped) {
@@ -92,35 +96,46 @@ func (f *flow) bulk() error {
 			return err
 		}
 		f.release()
-		ahead := f.peek(in)
+		coming, waited := f.coming(in, &next)
+		crowded = !waited // where one frame was there already, more may be
 		f.hand.Lock()
-		var next tracker
-		header, _, _ = next.step(ahead)
-		if f.is(stopped|told) || f.order.Load() != nil || next.left < spliceMin {
+		if !coming || f.is(stopped|told) || f.order.Load() != nil {
 			return nil
 		}
-		f.track(ahead[:header])
 	}
 }
 
-// spliceFrame moves the rest of a frame, with header bytes before it that have
-// passed the tracker but are still to be read.
-func (f *flow) spliceFrame(in, out syscall.RawConn, header int) error {
-	for f.frames.left > 0 && !f.is(stopped) {
-		p, n := take(in, f.frames.left+uint64(header))
+// spliceFrames moves the rest of a frame, and the frames behind it that an
+// outlook has seen, and takes notice of each.
+func (f *flow) spliceFrames(in, out syscall.RawConn, next *outlook) error {
+	for f.frames.left+next.bytes > 0 && !f.is(stopped) {
+		p, n := take(in, f.frames.left+next.bytes)
 		if n == 0 {
 			return nil
 		}
-		early := min(n, header)
-		header -= early
-		if n > early {
-			f.note(f.frames.skip(n - early))
-		}
+		f.passed(n, next)
 		if err := f.give(out, p, n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// passed takes notice of bytes that were not looked at, but for their headers.
+func (f *flow) passed(n int, next *outlook) {
+	for n > 0 {
+		if f.frames.left > 0 {
+			payload := int(min(f.frames.left, uint64(n)))
+			f.note(f.frames.skip(payload))
+			n -= payload
+			continue
+		}
+		head := next.head()
+		part := head[:min(len(head), n)]
+		f.track(part)
+		next.drop(len(part), f.frames.left)
+		n -= len(part)
+	}
 }
 
 // take fills a pipe from a socket, and waits until there is something. The
@@ -173,24 +188,22 @@ func (f *flow) give(out syscall.RawConn, p pipe, n int) error {
 	return nil
 }
 
-// peek returns the header of the next frame without reading it. It waits a
-// little: where one large frame was, another follows.
-func (f *flow) peek(in syscall.RawConn) []byte {
-	var head [maxHeader]byte
-	n := 0
-	waited := false
-	_ = in.Read(func(fd uintptr) bool {
-		n, _, _ = unix.Recvfrom(int(fd), head[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if n < 0 && !waited {
+// coming waits a little for a large frame: where one was, another follows. It
+// says whether one is there, and whether it had to wait.
+func (f *flow) coming(in syscall.RawConn, next *outlook) (large, waited bool) {
+	*next = outlook{}
+	_ = in.Read(func(fd uintptr) bool { // not called when a deadline is over already
+		more := next.see(int32(fd), 0)
+		if more == unseen && !waited {
 			waited = true
 			f.source().deadline(f.t, time.Now().Add(bulkPatience))
 		}
-		return n >= 0
+		return more != unseen
 	})
 	if waited {
 		f.source().deadline(f.t, time.Time{})
 	}
-	return head[:max(n, 0)]
+	return next.bytes > 0, waited
 }
 
 func splice(from, to, most int) (int, error) {

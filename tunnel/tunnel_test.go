@@ -502,3 +502,58 @@ func TestStreamEndsWithItsUpstream(t *testing.T) {
 		t.Errorf("result %+v", res)
 	}
 }
+
+func TestPromise6FramesOfAllSizesAreMovedWholeAndCounted(t *testing.T) {
+	t.Parallel()
+	sizes := []int{0, 1, 125, 126, 4 << 10, spliceTestMin - 1, spliceTestMin, spliceTestMin + 1, 40_000, 64 << 10, 200_000, 1 << 20, 3 << 20}
+	everyWay(t, func(t *testing.T, r *rig) {
+		source := rand.New(rand.NewPCG(7, 7))
+		stream := func(masked bool) (all []byte, messages int64) {
+			for len(all) < 24<<20 {
+				for range 1 + source.IntN(20) { // runs of large ones, as bulk has them
+					all = append(all, makeFrame(finBit|opBinary, randomBytes(64<<10), masked)...)
+					messages++
+				}
+				all = append(all, makeFrame(finBit|opBinary, randomBytes(sizes[source.IntN(len(sizes))]), masked)...)
+				messages++
+				if source.IntN(3) == 0 {
+					all = append(all, makeFrame(finBit|0x9, []byte("ping"), masked)...)
+				}
+			}
+			return all, messages
+		}
+		up, ups := stream(true)
+		down, downs := stream(false)
+		inParts := func(c net.Conn, p []byte, seed uint64) {
+			parts := rand.New(rand.NewPCG(seed, 1))
+			for len(p) > 0 {
+				n := min(len(p), 1+parts.IntN(300_000))
+				if _, err := c.Write(p[:n]); err != nil {
+					t.Errorf("writing: %v", err)
+					return
+				}
+				p = p[n:]
+			}
+		}
+		began := time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { inParts(r.client, up, 1) })
+		all.Go(func() { inParts(r.upstream, down, 2) })
+		all.Go(func() { r.same(r.upstream, up) })
+		all.Go(func() { r.same(r.client, down) })
+		all.Wait()
+		waitUntil(t, "the counts", func() bool {
+			s := r.Stats()
+			ok := s.BytesUp == int64(len(up)) && s.BytesDown == int64(len(down)) && s.MessagesUp == ups && s.MessagesDown == downs
+			if !ok && time.Since(began) > 10*time.Second {
+				t.Fatalf("counted %+v, want %d and %d bytes, %d and %d messages", s, len(up), len(down), ups, downs)
+			}
+			return ok
+		})
+		r.Close(soon(1013, "between two frames"))
+		r.expect(r.client, closeFrame(1013, "between two frames", false))
+	})
+}
+
+// spliceTestMin is where the kernel begins to move frames, where it does.
+const spliceTestMin = 16 << 10
