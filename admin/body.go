@@ -126,7 +126,17 @@ func (o object) text(name string) (s string, err error) {
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return "", o.wrong(name, `want a string in double quotes`)
 	}
+	if repaired(raw, s) {
+		return "", o.wrong(name, "half a surrogate pair is no character")
+	}
 	return s, nil
+}
+
+// repaired reports whether encoding/json has put U+FFFD in place of an escape
+// that is no character.
+func repaired(raw []byte, s string) bool {
+	said := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
+	return strings.Count(s, "\uFFFD") > said
 }
 
 // integer returns a field that must be a whole number; 0 when it is absent.

@@ -135,12 +135,35 @@ func ruleText(r ruleJSON, now time.Time) string {
 		says = append(says, "next change "+clock(r.NextChange, now))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Details)) {
-		says = append(says, fmt.Sprintf("%s %v", key, r.Details[key]))
+		says = append(says, key+" "+spoken(r.Details[key]))
 	}
 	if r.Error != "" {
 		says = append(says, "cannot be read: "+r.Error)
 	}
 	return printable(name + ": " + strings.Join(says, ", "))
+}
+
+// windowWords are what a window of time_window consists of, in its order.
+var windowWords = []string{"hours", "days", "zone", "except"}
+
+// spoken writes a detail of a rule as people do, a window as it is configured.
+func spoken(v any) string {
+	var parts []string
+	switch v := v.(type) {
+	case []any:
+		for _, one := range v {
+			parts = append(parts, spoken(one))
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		for _, word := range windowWords {
+			if value, ok := v[word]; ok {
+				parts = append(parts, strings.ReplaceAll(spoken(value), ", ", " "))
+			}
+		}
+		return strings.Join(parts, " ")
+	}
+	return fmt.Sprint(v)
 }
 
 // clock writes a moment in local time: the time of day when it is less than

@@ -124,7 +124,7 @@ func (m *EnvFlag) Describe(time.Time) map[string]any {
 	}
 	d := map[string]any{"name": first.Name, "source": source}
 	if first.Value != "" {
-		d["value"] = first.Value
+		d["want"] = first.Value
 	}
 	if len(m.Flags) > 1 {
 		names := make([]string, len(m.Flags))

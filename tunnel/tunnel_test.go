@@ -327,8 +327,12 @@ func stuck(t *Tunnel) bool {
 
 func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !ok(); {
-		if time.Now().After(end) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(limit); !ok(); {
+		select {
+		case <-tick.C:
+		case <-end:
 			t.Fatalf("waited in vain for %s", what)
 		}
 	}

@@ -18,7 +18,7 @@ func quietLogs(h *reverseproxy.Handler) bool {
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*zap.Logger]() {
 		return false
 	}
-	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr())) //nolint:gosec // the type was just looked at
+	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr()))        //nolint:gosec // the type was just looked at
 	if *logger != nil && (*logger).Core().Enabled(zapcore.DebugLevel) { // zap complains where nothing is to be raised
 		*logger = (*logger).WithOptions(zap.IncreaseLevel(zapcore.InfoLevel))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ func openAll(o *options, n, buffer int) ([]*conn, error) {
 					return
 				}
 				all[i] = c
+				progress("opened", i+1, n)
 			}
 		})
 	}
@@ -33,6 +35,13 @@ func openAll(o *options, n, buffer int) ([]*conn, error) {
 		return nil, *err
 	}
 	return all, nil
+}
+
+// progress says on standard error how far a long run is.
+func progress(what string, done, of int) {
+	if of >= 1000 && (done%1000 == 0 || done == of) {
+		fmt.Fprintf(os.Stderr, "%s %d of %d\n", what, done, of)
+	}
 }
 
 func closeAll(all []*conn) {
@@ -207,7 +216,8 @@ func handshakeMany(o *options, count, workers int) ([]time.Duration, error) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
-			for next.Add(1) <= int64(count) {
+			for i := next.Add(1); i <= int64(count); i = next.Add(1) {
+				progress("handshakes", int(i), count)
 				at := time.Now()
 				c, err := dial(o, "", 512)
 				took := time.Since(at)

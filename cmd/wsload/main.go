@@ -1,12 +1,11 @@
 // Command wsload measures what carrying WebSocket tunnels costs: any ws:// or
-// wss:// URL, and the process that serves it. With compare it runs stock
+// wss:// URL on a loopback address, and the process that serves it. With compare it runs stock
 // reverse_proxy and wsgate from the same binary in turn and prints ratios.
 //
 //	wsload echo    --url ws://127.0.0.1:8080/ --pid 4711
 //	wsload compare
 //
-// It talks to loopback addresses only, and every run is bounded in time and
-// count.
+// Every run is bounded in time and count.
 package main
 
 import (
@@ -17,6 +16,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,7 +70,7 @@ var verbs = []struct {
 	{"churn", "connect and disconnect many times, and look at what is left", churn},
 	{"fairness", "echo on quiet tunnels beside a greedy one", fairness},
 	{"compare", "stock reverse_proxy and wsgate in turn, from the same binary", compare},
-	{"backend", "serve as a backend: /echo, /sink and /source", backend},
+	{"backend", "serve as a backend until standard input ends: /echo, /sink and /source", backend},
 }
 
 func main() {
@@ -83,7 +83,7 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
 		usage()
 		return flag.ErrHelp
 	}
