@@ -14,7 +14,7 @@ import (
 
 // bare takes both sockets out of their net.Conns, if it can.
 func (t *Tunnel) bare() {
-	if !t.parks || t.client.kind != plain || t.upstream.kind != plain {
+	if t.set == nil || t.client.kind != plain || t.upstream.kind != plain {
 		return
 	}
 	client, upstream := duplicate(t.client.fd), duplicate(t.upstream.fd)

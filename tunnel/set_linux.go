@@ -3,6 +3,7 @@ package tunnel
 import (
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,17 +32,33 @@ type set struct {
 	free  []int32
 }
 
-// only is the process's set. It lives as long as the process. More of them
-// gained nothing on few cores.
-var only struct {
+// sets are the process's own. They live as long as the process.
+var sets struct {
 	once sync.Once
-	set  *set // nil: the system has none to give
+	all  []*set // none: the system has none to give
+	next atomic.Uint32
 }
 
-// haveSet reports whether flows can be parked in the set.
-func haveSet() bool {
-	only.once.Do(func() { only.set = newSet() })
-	return only.set != nil && useSet.Load()
+// fewestSets lets tests have more than one on any machine.
+var fewestSets = 1
+
+// procsPerSet is how many of Go's processors share a set. One goroutine moves
+// all that is small in a set, and more of them gained nothing on two cores.
+const procsPerSet = 4
+
+// someSet returns a set for the flows of a tunnel; nil: they wait by themselves.
+func someSet() *set {
+	sets.once.Do(func() {
+		for range max(fewestSets, runtime.GOMAXPROCS(0)/procsPerSet) {
+			if s := newSet(); s != nil {
+				sets.all = append(sets.all, s)
+			}
+		}
+	})
+	if len(sets.all) == 0 || !useSet.Load() {
+		return nil
+	}
+	return sets.all[int(sets.next.Add(1))%len(sets.all)]
 }
 
 func newSet() *set {
@@ -105,8 +122,8 @@ func wait(fd int, events []unix.EpollEvent) int {
 // park puts a flow into the set. False: it has to wait by itself. The hand is
 // held.
 func (f *flow) park() bool {
-	src, s := f.source(), only.set
-	if !f.t.parks || src.fd < 0 || f.is(stopped) {
+	src, s := f.source(), f.t.set
+	if s == nil || src.fd < 0 || f.is(stopped) {
 		return false
 	}
 	s.mu.Lock()
@@ -130,7 +147,7 @@ func (f *flow) park() bool {
 // unpark takes a flow out of the set. The hand is held; from here on nobody
 // touches its sockets for it.
 func (f *flow) unpark() {
-	s := only.set
+	s := f.t.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = unix.EpollCtl(s.fd, unix.EPOLL_CTL_DEL, int(f.source().fd), nil) // open until we close it

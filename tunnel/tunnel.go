@@ -55,7 +55,7 @@ type Tunnel struct {
 	up, down flow
 
 	cutting atomic.Bool // the connections are being closed
-	parks   bool        // quiet flows wait in the set, else each for itself. Set once by Start
+	set     *set        // where quiet flows wait; nil: each for itself. Set once by Start
 	started bool        // guarded by mu
 
 	mu    sync.Mutex // guards the fields below, and the sides' files
@@ -106,7 +106,7 @@ func New(o Options) *Tunnel {
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
 	t.opened = clock()
-	t.client, t.upstream, t.parks = newSide(client.Conn), newSide(upstream.Conn), haveSet()
+	t.client, t.upstream, t.set = newSide(client.Conn), newSide(upstream.Conn), someSet()
 	t.bare()
 	t.mu.Lock()
 	t.started = true

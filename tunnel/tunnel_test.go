@@ -386,7 +386,7 @@ func TestIdleForMeasuresFromTheLastMovement(t *testing.T) {
 
 func TestPromise9ParkedTunnelHasNoGoroutine(t *testing.T) {
 	r := newRig(t, true, tcpPair, tcpPair)
-	if !r.parks {
+	if r.set == nil {
 		t.Fatal("no set on this system")
 	}
 	r.write(r.client, text("hello", true))
@@ -460,25 +460,6 @@ func TestPromise5AnswerOfOnePeerIsNotTheCloseOfTheOther(t *testing.T) {
 		r.expectEnd(r.client)
 		r.expectEnd(r.upstream)
 	}
-}
-
-func TestPromise4SetWaitsForNoHand(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, true, tcpPair, tcpPair)
-	r.up.hand.Lock() // as a pump that writes to a peer that does not read
-	woken := make(chan struct{})
-	go func() {
-		r.up.wake(new(buffer))
-		close(woken)
-	}()
-	select {
-	case <-woken:
-	case <-time.After(limit):
-		t.Error("the set waits for a hand")
-	}
-	r.up.hand.Unlock()
-	r.write(r.client, text("still here", true))
-	r.expect(r.upstream, text("still here", true))
 }
 
 func TestStreamIsKeptForTheAnswerToItsClose(t *testing.T) {

@@ -1,0 +1,39 @@
+package tunnel
+
+import (
+	"testing"
+	"time"
+)
+
+// Tests have two sets on any machine, so that tunnels of both meet.
+func init() { fewestSets = 2 }
+
+func TestTunnelsAreSharedOutAmongTheSets(t *testing.T) {
+	t.Parallel()
+	used := map[*set]int{}
+	for range 8 {
+		used[newRig(t, true, tcpPair, tcpPair).set]++
+	}
+	if len(used) != 2 || len(sets.all) != 2 {
+		t.Errorf("tunnels in %d of %d sets", len(used), len(sets.all))
+	}
+}
+
+func TestPromise4SetWaitsForNoHand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	r.up.hand.Lock() // as a pump that writes to a peer that does not read
+	woken := make(chan struct{})
+	go func() {
+		r.up.wake(new(buffer))
+		close(woken)
+	}()
+	select {
+	case <-woken:
+	case <-time.After(limit):
+		t.Error("the set waits for a hand")
+	}
+	r.up.hand.Unlock()
+	r.write(r.client, text("still here", true))
+	r.expect(r.upstream, text("still here", true))
+}
