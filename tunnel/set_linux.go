@@ -87,13 +87,13 @@ func (s *set) serve(file *os.File) {
 	events := make([]unix.EpollEvent, wakeups)
 	woken := make([]*flow, 0, wakeups)
 	b := new(buffer)
+	n := 0
+	some := func(fd uintptr) bool {
+		n = wait(int(fd), events)
+		return n != 0
+	}
 	for {
-		n := 0
-		err := s.raw.Read(func(fd uintptr) bool {
-			n = wait(int(fd), events)
-			return n != 0
-		})
-		if err != nil || n < 0 {
+		if s.raw.Read(some) != nil || n < 0 {
 			continue
 		}
 		s.mu.Lock()
