@@ -171,6 +171,17 @@ func TestA8GuardAndProxyAreOne(t *testing.T) {
 	if got := b.asked(); len(got) != 0 {
 		t.Errorf("the backend was asked for %v", got)
 	}
+	s.Switch("guarded", `{"mode":"on"}`) // the same matcher lets through what it has kept
+	echoes(t, s.dial("/ws/x"), "through the guard")
+	for _, path := range []string{"/ws", "/wsx", "/x/ws/"} {
+		if c, resp, err := s.try(path); err == nil {
+			_ = c.CloseNow()
+			t.Errorf("%s passed beside the guard: %v", path, resp.Status)
+		}
+	}
+	if got := b.asked(); len(got) != 1 || got[0] != "/x" {
+		t.Errorf("the backend was asked for %v", got)
+	}
 }
 
 func TestA9OpenTunnelsAreCounted(t *testing.T) {
