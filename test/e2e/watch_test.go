@@ -174,9 +174,9 @@ func TestHugeMessagesPass(t *testing.T) {
 	s := chat(t, b, "")
 	c := s.dial("/ws/")
 	c.SetReadLimit(-1)
-	echoes(t, c, strings.Repeat("0123456789abcdef", 64<<20/16)) // 64 MiB there and back
+	echoes(t, c, strings.Repeat("0123456789abcdef", hugeMessage/16)) // there and back
 	s.Await("the counts", func() bool {
 		totals := s.Gate("chat")["totals"].(map[string]any)
-		return fmt.Sprint(totals["messages_up"]) == "1" && totals["bytes_down"].(float64) >= 64<<20
+		return fmt.Sprint(totals["messages_up"]) == "1" && totals["bytes_down"].(float64) >= hugeMessage
 	})
 }

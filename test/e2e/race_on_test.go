@@ -1,0 +1,11 @@
+//go:build race
+
+package e2e
+
+// The race detector makes everything slower and larger: what is big is smaller
+// then, and what memory may be taken is more.
+const (
+	hugeMessage    = 4 << 20
+	hugestMessage  = 64 << 20
+	memoryOverhead = 20
+)
