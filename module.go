@@ -35,7 +35,7 @@ const defaultHandshakeTimeout = 15 * time.Second
 // ------------|-------------
 // `{http.wsgate.gate}` | The gate's name
 // `{http.wsgate.state}` | `open` or `closed`
-// `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`
+// `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`; `shutdown` where the process is about to exit
 // `{http.wsgate.reason}` | Why, in words
 // `{http.wsgate.until}` | When the state can change next (RFC 3339), empty where unknown
 // `{http.wsgate.retry_after}` | The same in seconds from now, empty where unknown

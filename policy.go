@@ -49,8 +49,8 @@ type OpenWhen struct {
 
 // OnClose is what happens to open tunnels when their gate closes.
 type OnClose struct {
-	// `keep` leaves them open. `drain` tells each of them at once, by a close
-	// frame between two frames, to end. Default: `keep`.
+	// `keep` leaves them open. `drain` tells each of them, by a close frame
+	// between two frames, to end. Default: `keep`.
 	Policy string `json:"policy,omitempty"`
 
 	// How long a drained tunnel may take to end before its connections are
