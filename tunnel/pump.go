@@ -45,7 +45,11 @@ func (f *flow) run(b *buffer, err error) {
 	l := f.linger()
 	for {
 		if err == nil {
-			err = f.bulk()
+			var broke error
+			if broke, err = f.bulk(&l, b); broke != nil {
+				f.finish(broke)
+				return
+			}
 		}
 		f.release()
 		if err != nil {

@@ -155,6 +155,26 @@ func TestPromise6LostUpstreamIsTold(t *testing.T) {
 	})
 }
 
+func TestPromise6UpstreamLostAfterALargeFrameIsTold(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, r *rig) {
+		for range 3 { // the third time its pump waits for more of the kind
+			large := makeFrame(finBit|opBinary, make([]byte, 64<<10), false)
+			var all sync.WaitGroup
+			all.Go(func() { r.write(r.upstream, large) })
+			r.expect(r.client, large)
+			all.Wait()
+		}
+		reset(r.upstream)
+		r.expect(r.client, closeFrame(1014, "backend connection lost", false))
+		r.write(r.client, closeFrame(1014, "", true))
+		r.expectEnd(r.client)
+		if res := r.result(); res.Code != 1014 || res.By != ByError || res.Err == nil {
+			t.Errorf("result %+v", res)
+		}
+	})
+}
+
 func TestLostClientFreesTheUpstream(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, r *rig) {
@@ -393,6 +413,21 @@ func TestPromise9ParkedTunnelHasNoGoroutine(t *testing.T) {
 	r.expect(r.upstream, text("hello", true))
 	r.write(r.client, makeFrame(finBit|opBinary, make([]byte, 1<<20), true))
 	r.same(r.upstream, makeFrame(finBit|opBinary, make([]byte, 1<<20), true))
+	waitUntil(t, "both flows to be parked", func() bool { return r.isParked(&r.up) && r.isParked(&r.down) })
+}
+
+// Small messages between large ones make a pump read, then haul, then read.
+func TestPromise9TunnelIsParkedAfterMixedMessages(t *testing.T) {
+	r := newRig(t, true, tcpPair, tcpPair)
+	var mixed []byte
+	for range 20 {
+		mixed = append(mixed, text("small", true)...)
+		mixed = append(mixed, makeFrame(finBit|opBinary, make([]byte, 64<<10), true)...)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { r.write(r.client, mixed) })
+	r.same(r.upstream, mixed)
+	all.Wait()
 	waitUntil(t, "both flows to be parked", func() bool { return r.isParked(&r.up) && r.isParked(&r.down) })
 }
 
