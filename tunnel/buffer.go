@@ -2,15 +2,33 @@ package tunnel
 
 import "sync"
 
-// bufferSize is what a pump borrows while it has something to move: one read's
-// worth of a busy connection. A larger frame is left to the kernel where it
-// can be.
-const bufferSize = 32 << 10
+const (
+	// bufferSize is what a busy pump borrows: one read's worth. A larger frame
+	// is left to the kernel where it can be.
+	bufferSize = 32 << 10
+	// smallSize is what a pump begins with, until a read fills it: thousands of
+	// pumps may wait a little for more after one small message each.
+	smallSize = 4 << 10
+)
 
-type buffer [bufferSize]byte
+var (
+	buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+	smalls  = sync.Pool{New: func() any { return new([smallSize]byte) }}
+)
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+// borrow returns a buffer for at least n bytes, of which there are at most
+// bufferSize.
+func borrow(n int) []byte {
+	if n <= smallSize {
+		return smalls.Get().(*[smallSize]byte)[:]
+	}
+	return buffers.Get().(*[bufferSize]byte)[:]
+}
 
-func borrow() *buffer { return buffers.Get().(*buffer) }
-
-func (b *buffer) back() { buffers.Put(b) }
+func giveBack(b []byte) {
+	if len(b) == smallSize {
+		smalls.Put((*[smallSize]byte)(b))
+		return
+	}
+	buffers.Put((*[bufferSize]byte)(b))
+}

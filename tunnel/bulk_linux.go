@@ -36,7 +36,7 @@ type haul struct {
 // it. It returns when the next frame is small or nothing comes for a while.
 // broke is what reading failed with, err what writing did. b is of use for what
 // is not large. The hand is held, and let go between frames.
-func (f *flow) bulk(l *linger, b *buffer) (broke, err error) {
+func (f *flow) bulk(l *linger, b []byte) (broke, err error) {
 	src, dst := f.source(), f.sink()
 	if f.frames.left < spliceMin || src.kind != plain || dst.kind != plain || f.is(told) {
 		return nil, nil
@@ -56,7 +56,7 @@ func (f *flow) bulk(l *linger, b *buffer) (broke, err error) {
 	return h.broke, err
 }
 
-func (h *haul) run(b *buffer) error {
+func (h *haul) run(b []byte) error {
 	f := h.f
 	for {
 		if f.frames.boundary() {
@@ -214,7 +214,7 @@ func (h *haul) pour(fd uintptr) bool {
 }
 
 // unload forwards what is left in the pipe, which nobody has tracked.
-func (h *haul) unload(b *buffer) error {
+func (h *haul) unload(b []byte) error {
 	for h.full > 0 {
 		n := h.pipe.read(b[:min(len(b), h.full)])
 		if n == 0 {

@@ -13,18 +13,18 @@ import (
 // waits, or the source has something.
 func (f *flow) pump(first []byte) {
 	f.t.dress()
-	f.run(borrow(), f.forward(first))
+	f.run(borrow(0), f.forward(first))
 }
 
 // pumpFresh begins with bytes that were just read.
-func (f *flow) pumpFresh(b *buffer, n int) {
+func (f *flow) pumpFresh(b []byte, n int) {
 	f.t.dress()
 	f.run(b, f.forward(b[:n]))
 }
 
 // pumpTracked begins with bytes that have passed the tracker but were not
 // taken by the destination.
-func (f *flow) pumpTracked(b *buffer, n int) {
+func (f *flow) pumpTracked(b []byte, n int) {
 	f.t.dress()
 	f.run(b, f.write(b[:n]))
 }
@@ -40,8 +40,8 @@ func (f *flow) pumpOnce() {
 }
 
 // run is the pump's loop. err is what the first write said.
-func (f *flow) run(b *buffer, err error) {
-	defer func() { b.back() }()
+func (f *flow) run(b []byte, err error) {
+	defer func() { giveBack(b) }()
 	l := f.linger()
 	for {
 		if err == nil {
@@ -56,7 +56,7 @@ func (f *flow) run(b *buffer, err error) {
 			f.t.sinkFailed(f, err) // what still comes is tracked, not forwarded
 		}
 		var n int
-		n, err = f.read(b[:], &l)
+		n, err = f.read(b, &l)
 		f.hand.Lock()
 		switch {
 		case f.is(stopped):
@@ -71,9 +71,9 @@ func (f *flow) run(b *buffer, err error) {
 			}
 			f.t.dress()
 			f.release()
-			b.back()
+			giveBack(b)
 			err = f.await()
-			b = borrow()
+			b = borrow(0)
 			f.hand.Lock()
 			if err != nil {
 				f.finish(err)
@@ -84,6 +84,10 @@ func (f *flow) run(b *buffer, err error) {
 			return
 		default:
 			err = f.forward(b[:n])
+			if n == smallSize && len(b) == n { // there is more
+				giveBack(b)
+				b = borrow(bufferSize)
+			}
 		}
 	}
 }

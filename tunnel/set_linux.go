@@ -86,7 +86,7 @@ func (s *set) serve(file *os.File) {
 	defer file.Close()
 	events := make([]unix.EpollEvent, wakeups)
 	woken := make([]*flow, 0, wakeups)
-	b := new(buffer)
+	b := make([]byte, bufferSize)
 	n := 0
 	some := func(fd uintptr) bool {
 		n = wait(int(fd), events)
@@ -159,7 +159,7 @@ func (f *flow) unpark() {
 // wake is called by the set: the source has something, or has ended. Whoever
 // has the hand may be writing to a peer that does not read, and the set waits
 // for nobody: it will be told again if the flow is still parked.
-func (f *flow) wake(b *buffer) {
+func (f *flow) wake(b []byte) {
 	if !f.hand.TryLock() {
 		return
 	}
@@ -173,7 +173,7 @@ func (f *flow) wake(b *buffer) {
 		go f.pump(nil)
 		return
 	}
-	n, errno := tryRead(int(src.fd), b[:])
+	n, errno := tryRead(int(src.fd), b)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		f.release()
@@ -185,8 +185,8 @@ func (f *flow) wake(b *buffer) {
 		go f.finish(io.EOF)
 	case n == len(b) || dst.kind != plain || f.order.Load() != nil:
 		f.unpark()
-		own := borrow()
-		copy(own[:], b[:n])
+		own := borrow(n)
+		copy(own, b[:n])
 		go f.pumpFresh(own, n)
 	default:
 		f.relay(b, n)
@@ -194,7 +194,7 @@ func (f *flow) wake(b *buffer) {
 }
 
 // relay writes what was read, if it is taken at once. The hand is held.
-func (f *flow) relay(b *buffer, n int) {
+func (f *flow) relay(b []byte, n int) {
 	f.track(b[:n])
 	if f.is(told) {
 		f.release()
@@ -207,8 +207,8 @@ func (f *flow) relay(b *buffer, n int) {
 		return
 	}
 	f.unpark()
-	own := borrow()
-	copy(own[:], b[w:n])
+	own := borrow(n - w)
+	copy(own, b[w:n])
 	go f.pumpTracked(own, n-w)
 }
 

@@ -25,7 +25,7 @@ func TestPromise4SetWaitsForNoHand(t *testing.T) {
 	r.up.hand.Lock() // as a pump that writes to a peer that does not read
 	woken := make(chan struct{})
 	go func() {
-		r.up.wake(new(buffer))
+		r.up.wake(make([]byte, bufferSize))
 		close(woken)
 	}()
 	select {

@@ -19,7 +19,7 @@ func (*flow) unpark() {}
 func (*flow) tryWrite([]byte) int { return 0 }
 
 // bulk has no shortcut here.
-func (*flow) bulk(*linger, *buffer) (broke, err error) { return nil, nil }
+func (*flow) bulk(*linger, []byte) (broke, err error) { return nil, nil }
 
 // Sockets stay in their net.Conns here.
 func (*Tunnel) bare()         {}
