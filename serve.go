@@ -175,6 +175,9 @@ func (a *attempt) count(outcome string, status int, err error) {
 
 // note adds gate and tunnel to the access log.
 func (a *attempt) note() {
+	if s := a.h.server; s != nil && s.Logs == nil {
+		return // there is none
+	}
 	if extra, ok := a.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("wsgate", a.h.Gate))
 		extra.Set(zap.String("tunnel_id", a.tunnelID))

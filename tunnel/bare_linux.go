@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,22 +13,55 @@ import (
 // taken out of their net.Conns: the sides are bare. A pump needs somebody who
 // waits for its sockets, and has them dressed for as long as one is there.
 
-// bare takes both sockets out of their net.Conns, if it can.
-func (t *Tunnel) bare() {
-	if t.set == nil || t.client.kind != plain || t.upstream.kind != plain {
+// take readies the sides, and says in which set their flows are to wait; nil:
+// in none. What Dial has made comes with its set, and its place there.
+func (t *Tunnel) take(client, upstream net.Conn) {
+	dialled, is := upstream.(*socket)
+	if !is {
+		t.client, t.upstream, t.set = newSide(client), newSide(upstream), someSet()
+		t.bare()
 		return
 	}
-	client, upstream := duplicate(t.client.fd), duplicate(t.upstream.fd)
-	if client < 0 || upstream < 0 { // no descriptors left: as it is will do
-		closeDescriptor(client)
-		closeDescriptor(upstream)
-		return
-	}
-	for s, fd := range map[*side]int32{&t.client: client, &t.upstream: upstream} {
-		_ = s.conn.Close() // the socket lives on in its duplicate
-		s.conn, s.fd, s.bare = nil, fd, true
+	t.client, t.set = newSide(client), dialled.set
+	t.upstream = side{kind: plain}
+	t.upstream.fd, t.down.slot = dialled.leave()
+	if !t.bare() {
+		t.upstream.conn = t.upstream.file()
 	}
 }
+
+// bare takes both sockets out of their net.Conns, if it can.
+func (t *Tunnel) bare() bool {
+	if t.set == nil || t.client.kind != plain || t.upstream.kind != plain {
+		return false
+	}
+	both := []*side{&t.client, &t.upstream}
+	var bare [2]int32
+	for i, s := range both {
+		if bare[i] = s.fd; s.conn != nil {
+			bare[i] = duplicate(s.fd)
+		}
+	}
+	if bare[0] < 0 || bare[1] < 0 { // no descriptors left: as it is will do
+		for i, s := range both {
+			if s.conn != nil {
+				closeDescriptor(bare[i])
+			}
+		}
+		return false
+	}
+	for i, s := range both {
+		if s.conn != nil {
+			_ = s.conn.Close() // the socket lives on in its duplicate
+		}
+		s.conn, s.fd, s.bare = nil, bare[i], true
+	}
+	return true
+}
+
+// file is what a pump needs of a socket without a net.Conn. It is known to Go's
+// poller from here on.
+func (s *side) file() *os.File { return os.NewFile(uintptr(s.fd), "socket") }
 
 // dress readies bare sockets for a pump. The hand of one flow is held.
 func (t *Tunnel) dress() {
@@ -40,7 +74,7 @@ func (t *Tunnel) dress() {
 		return
 	}
 	for _, s := range []*side{&t.client, &t.upstream} {
-		s.conn = os.NewFile(uintptr(s.fd), "socket") // known to Go's poller from here on
+		s.conn = s.file()
 		if t.cutting.Load() {
 			s.abort(past)
 		}
@@ -66,6 +100,9 @@ func (t *Tunnel) undress(f *flow) {
 		return
 	}
 	o.unpark()
+	if f.slot >= 0 { // its source was dialled, and has never been quiet since
+		f.unpark()
+	}
 	t.mu.Lock()
 	t.client.strip(client)
 	t.upstream.strip(upstream)

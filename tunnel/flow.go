@@ -38,7 +38,7 @@ type flow struct {
 	text   *bytes.Buffer // of a close frame that is passing, else nil
 
 	met  atomic.Uint32 // safe for concurrent use
-	slot int32         // in the set
+	slot int32         // in the set; -1: the set does not have the source
 
 	parkedAt uint32 // by the clock, in milliseconds, when a pump left; zero: none has
 	parked   bool
@@ -285,7 +285,7 @@ func (f *flow) stop() {
 	defer f.hand.Unlock()
 	f.met.Or(stopped)
 	f.order.Store(nil)
-	if f.parked {
+	if f.slot >= 0 {
 		f.unpark()
 	}
 }

@@ -134,6 +134,32 @@ func streamingPair(t testing.TB) (near, far net.Conn) {
 	return streaming{n}, f
 }
 
+// dialledPair is made by Dial, and has waited in the set for a byte.
+func dialledPair(t testing.TB) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	noSet.RLock()
+	near, free, err := Dial(t.Context(), new(net.Dialer), "tcp", ln.Addr().String())
+	noSet.RUnlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if far, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = far.Close() })
+	_ = far.SetDeadline(time.Now().Add(3 * limit))
+	go func() { _, _ = far.Write([]byte("!")) }()
+	if n, err := near.Read(make([]byte, 9)); n != 1 || err != nil || !free() {
+		t.Fatalf("got %d bytes and %v", n, err)
+	}
+	return near, far
+}
+
 // ways are the combinations of connections and engines that all must agree.
 var ways = []struct {
 	name             string
@@ -144,6 +170,8 @@ var ways = []struct {
 	{"goroutines, TCP", false, tcpPair, tcpPair},
 	{"set, TLS client", true, tlsPair, tcpPair},
 	{"goroutines, TLS client", false, tlsPair, tcpPair},
+	{"set, dialled upstream", true, tcpPair, dialledPair},
+	{"set, TLS client, dialled upstream", true, tlsPair, dialledPair},
 	{"set, TLS both", true, tlsPair, tlsPair},
 	{"set, PROXY client", true, announcedPair, tcpPair},
 	{"goroutines, PROXY client", false, announcedPair, tcpPair},

@@ -28,9 +28,13 @@ type set struct {
 	raw syscall.RawConn
 
 	mu    sync.Mutex // guards the fields below
-	flows []*flow
-	free  []int32
+	slots []waiter   // nil: nobody's, or nobody waits
+	spare []int32
 }
+
+// waiter is who waits in a set. It is told of each event, and must not block;
+// b is of use until it returns.
+type waiter interface{ wake(b []byte) }
 
 // sets are the process's own. They live as long as the process.
 var sets struct {
@@ -85,7 +89,7 @@ func newSet() *set {
 func (s *set) serve(file *os.File) {
 	defer file.Close()
 	events := make([]unix.EpollEvent, wakeups)
-	woken := make([]*flow, 0, wakeups)
+	woken := make([]waiter, 0, wakeups)
 	b := make([]byte, bufferSize)
 	n := 0
 	some := func(fd uintptr) bool {
@@ -99,13 +103,13 @@ func (s *set) serve(file *os.File) {
 		s.mu.Lock()
 		woken = woken[:0]
 		for _, e := range events[:n] {
-			if f := s.flows[e.Fd]; f != nil {
-				woken = append(woken, f)
+			if w := s.slots[e.Fd]; w != nil {
+				woken = append(woken, w)
 			}
 		}
 		s.mu.Unlock()
-		for _, f := range woken {
-			f.wake(b)
+		for _, w := range woken {
+			w.wake(b)
 		}
 	}
 }
@@ -119,6 +123,47 @@ func wait(fd int, events []unix.EpollEvent) int {
 	return int(n)
 }
 
+// put has a waiter told of events of a descriptor; slot is where the descriptor
+// is in the set already, -1: it is not. It returns where it is now.
+func (s *set) put(w waiter, fd, slot int32, events uint32) (int32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	op := unix.EPOLL_CTL_MOD
+	if slot < 0 {
+		op = unix.EPOLL_CTL_ADD
+		if n := len(s.spare); n > 0 {
+			slot, s.spare = s.spare[n-1], s.spare[:n-1]
+		} else {
+			slot = int32(len(s.slots))
+			s.slots = append(s.slots, nil)
+		}
+	}
+	if err := unix.EpollCtl(s.fd, op, int(fd), &unix.EpollEvent{Events: events, Fd: slot}); err != nil {
+		if op == unix.EPOLL_CTL_ADD {
+			s.spare = append(s.spare, slot)
+			slot = -1
+		}
+		return slot, err
+	}
+	s.slots[slot] = w
+	return slot, nil
+}
+
+// leave has nobody told of events any more. The descriptor keeps its place.
+func (s *set) leave(slot int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slots[slot] = nil
+}
+
+// free gives a place back.
+func (s *set) free(slot int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slots[slot] = nil
+	s.spare = append(s.spare, slot)
+}
+
 // park puts a flow into the set. False: it has to wait by itself. The hand is
 // held.
 func (f *flow) park() bool {
@@ -126,33 +171,17 @@ func (f *flow) park() bool {
 	if s == nil || src.fd < 0 || f.is(stopped) {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := len(s.free); n > 0 {
-		f.slot, s.free = s.free[n-1], s.free[:n-1]
-	} else {
-		f.slot = int32(len(s.flows))
-		s.flows = append(s.flows, nil)
-	}
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: f.slot}
-	if err := unix.EpollCtl(s.fd, unix.EPOLL_CTL_ADD, int(src.fd), &e); err != nil {
-		s.free = append(s.free, f.slot)
-		return false
-	}
-	s.flows[f.slot] = f
-	f.parked = true
-	return true
+	var err error
+	f.slot, err = s.put(f, src.fd, f.slot, unix.EPOLLIN|unix.EPOLLRDHUP)
+	f.parked = err == nil
+	return f.parked
 }
 
 // unpark takes a flow out of the set. The hand is held; from here on nobody
 // touches its sockets for it.
 func (f *flow) unpark() {
-	s := f.t.set
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = unix.EpollCtl(s.fd, unix.EPOLL_CTL_DEL, int(f.source().fd), nil) // open until we close it
-	s.flows[f.slot] = nil
-	s.free = append(s.free, f.slot)
+	_ = unix.EpollCtl(f.t.set.fd, unix.EPOLL_CTL_DEL, int(f.source().fd), nil) // open until we close it
+	f.t.set.free(f.slot)
 	f.slot, f.parked = -1, false
 }
 
@@ -173,7 +202,7 @@ func (f *flow) wake(b []byte) {
 		go f.pump(nil)
 		return
 	}
-	n, errno := tryRead(int(src.fd), b)
+	n, errno := tryRead(src.fd, b)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		f.release()
@@ -215,15 +244,24 @@ func (f *flow) relay(b []byte, n int) {
 // tryWrite writes what the destination takes at once. An error shows again
 // when the rest is written. The hand is held, and the destination is plain.
 func (f *flow) tryWrite(p []byte) int {
-	n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(f.sink().fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	n, _ := tryWrite(f.sink().fd, p)
+	return n
+}
+
+// tryWrite writes what is taken at once.
+func tryWrite(fd int32, p []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 	if errno != 0 {
-		return 0
+		return 0, errno
 	}
-	return int(n)
+	return int(n), 0
 }
 
 // tryRead reads what is there.
-func tryRead(fd int, p []byte) (int, syscall.Errno) {
+func tryRead(fd int32, p []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-	return int(n), errno
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
 }

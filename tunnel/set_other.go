@@ -2,15 +2,16 @@
 
 package tunnel
 
-import "sync/atomic"
+import (
+	"net"
+	"sync/atomic"
+)
 
 // useSet is of no effect here: there is no set.
 var useSet atomic.Bool
 
 // set is what there is none of here.
 type set struct{}
-
-func someSet() *set { return nil }
 
 func (*flow) park() bool { return false }
 
@@ -21,8 +22,12 @@ func (*flow) tryWrite([]byte) int { return 0 }
 // bulk has no shortcut here.
 func (*flow) bulk(*linger, []byte) (broke, err error) { return nil, nil }
 
+// take readies the sides.
+func (t *Tunnel) take(client, upstream net.Conn) {
+	t.client, t.upstream = newSide(client), newSide(upstream)
+}
+
 // Sockets stay in their net.Conns here.
-func (*Tunnel) bare()         {}
 func (*Tunnel) dress()        {}
 func (*Tunnel) undress(*flow) {}
 func closeDescriptor(int32)   {}

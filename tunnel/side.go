@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -93,7 +94,7 @@ func (s *side) raw() (syscall.RawConn, error) {
 // closeWrite ends what is written. False: the connection cannot end one
 // direction alone.
 func (s *side) closeWrite() bool {
-	if s.bare {
+	if _, file := s.conn.(*os.File); s.bare || file {
 		shutdown(s.fd)
 		return true
 	}

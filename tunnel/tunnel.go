@@ -106,8 +106,7 @@ func New(o Options) *Tunnel {
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
 	t.opened = clock()
-	t.client, t.upstream, t.set = newSide(client.Conn), newSide(upstream.Conn), someSet()
-	t.bare()
+	t.take(client.Conn, upstream.Conn)
 	t.mu.Lock()
 	t.started = true
 	var closing *Closing

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/wsgate/wsgate/tunnel"
 )
 
 const (
@@ -68,29 +70,27 @@ type hint func(code int, header http.Header) error
 func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hint) (*http.Response, net.Conn, []byte, error) {
 	dialer := d.dialer
 	dialer.Deadline = deadline
-	conn, err := dialer.DialContext(ctx, at.Network, at.Address)
+	conn, free, err := tunnel.Dial(ctx, &dialer, at.Network, at.Address)
 	if err != nil {
 		return nil, nil, nil, dialError(ctx, deadline, err)
 	}
 	_ = conn.SetDeadline(deadline)
-	interrupt := func() { _ = conn.SetDeadline(past) }
-	stop := context.AfterFunc(ctx, interrupt)
 	limited := &io.LimitedReader{R: conn, N: maxAnswer}
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(limited)
 	res, err := exchange(req, conn, r, early)
-	if !stop() && err == nil { // the client has left, or the time is over
+	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+		limited.N = math.MaxInt64
+		res.Body = &body{ReadCloser: res.Body, conn: conn, r: r, free: free}
+		return res, nil, nil, nil
+	}
+	if !free() && err == nil { // the client has left, or the time is over
 		err = ctx.Err()
 	}
 	if err != nil {
 		giveBack(r)
 		_ = conn.Close() // what went wrong has been said
 		return nil, nil, nil, reason(ctx, err)
-	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		limited.N = math.MaxInt64
-		res.Body = &body{ReadCloser: res.Body, conn: conn, r: r, leave: context.AfterFunc(ctx, interrupt)}
-		return res, nil, nil, nil
 	}
 	var behind []byte
 	if n := r.Buffered(); n > 0 {
@@ -180,17 +180,17 @@ func giveBack(r *bufio.Reader) {
 // body is that of an answer that is no 101. Its connection ends with it.
 type body struct {
 	io.ReadCloser
-	conn  net.Conn
-	r     *bufio.Reader
-	leave func() bool
-	once  sync.Once
+	conn net.Conn
+	r    *bufio.Reader
+	free func() bool
+	once sync.Once
 }
 
 // Close ends the connection.
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	b.once.Do(func() {
-		b.leave()
+		b.free()
 		err = errors.Join(err, b.conn.Close())
 		giveBack(b.r)
 	})

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -76,6 +77,7 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.repl.Map(a.placeholder)
 	out := forward(r)
 	if ops := s.proxy.Headers; ops != nil && ops.Request != nil {
+		out.Header = out.Header.Clone()    // what is replaced is replaced in place
 		out = out.WithContext(r.Context()) // for placeholders
 		ops.Request.ApplyToRequest(out)
 	}
@@ -94,6 +96,9 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.outcome = &outcome{upstream: u, res: res, err: err}
 }
 
+// What each request gets. Nobody changes values that are in place.
+var upgrade, websocket = []string{"Upgrade"}, []string{"websocket"}
+
 // hopByHop are the fields that end here (RFC 9110 §7.6.1), as reverse_proxy
 // has them.
 var hopByHop = []string{
@@ -101,9 +106,11 @@ var hopByHop = []string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// forward returns the request as reverse_proxy would send it.
+// forward returns the request as reverse_proxy would send it. Values that stay
+// as they are are shared with r.
 func forward(r *http.Request) *http.Request {
-	h := r.Header.Clone()
+	h := make(http.Header, len(r.Header)+6) // about as many as are added
+	maps.Copy(h, r.Header)
 	for name := range connectionTokens(h) {
 		h.Del(name)
 	}
@@ -114,12 +121,12 @@ func forward(r *http.Request) *http.Request {
 	if trailers {
 		h["Te"] = []string{"trailers"}
 	}
-	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	h["Connection"], h["Upgrade"] = upgrade, websocket
 	if _, named := h["User-Agent"]; !named {
 		h["User-Agent"] = []string{""} // else net/http would add its own
 	}
 	addForwarded(h, r)
-	h["Via"] = append(h["Via"], strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)+" Caddy")
+	h["Via"] = append(slices.Clip(h["Via"]), strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)+" Caddy")
 	u := *r.URL
 	u.Scheme, u.Host = "", ""
 	return &http.Request{

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -174,7 +175,8 @@ var dropped = []string{
 
 // forClient returns the header of the 101 as the client gets it.
 func (a *attempt) forClient(res *http.Response) http.Header {
-	h := res.Header.Clone()
+	h := make(http.Header, len(res.Header)+1)
+	maps.Copy(h, res.Header)
 	for name := range connectionTokens(h) {
 		h.Del(name)
 	}
@@ -190,6 +192,7 @@ func (a *attempt) forClient(res *http.Response) http.Header {
 	h.Add("Via", fmt.Sprintf("%d.%d Caddy", res.ProtoMajor, res.ProtoMinor))
 	if a.response != nil && a.response.Response != nil {
 		if require := a.response.Response.Require; require == nil || require.Match(res.StatusCode, res.Header) {
+			h = h.Clone() // what is replaced is replaced in place
 			a.response.Response.ApplyTo(h, a.repl)
 		}
 	}

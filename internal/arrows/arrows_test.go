@@ -24,7 +24,7 @@ var rooms = map[string]struct {
 	"internal/handshake":    {caddy: true},
 	"internal/registry":     {may: []string{"gate", "tunnel"}, caddy: true},
 	"matchers":              {may: []string{"gate", "window", "internal/registry", "internal/handshake"}, caddy: true},
-	"upstream":              {may: []string{"internal/handshake"}, caddy: true},
+	"upstream":              {may: []string{"internal/handshake", "tunnel"}, caddy: true},
 	"admin":                 {may: []string{"gate", "tunnel", "internal/registry"}, caddy: true},
 	"":                      {may: []string{"gate", "tunnel", "upstream", "matchers", "admin", "internal/registry", "internal/handshake"}, caddy: true},
 	"examples/chat/backend": {caddy: true},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -27,7 +28,10 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
 	for name, values := range header {
-		h[name] = append(h[name], values...)
+		if set, before := h[name]; before {
+			values = append(slices.Clip(set), values...)
+		}
+		h[name] = values
 	}
 	if !Detached(r) {
 		conn, err = takeStream(w, r)
