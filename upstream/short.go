@@ -96,6 +96,14 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.outcome = &outcome{upstream: u, res: res, err: err}
 }
 
+// via is what this server adds to Via (RFC 9110 §7.6.3).
+func via(major, minor int) string {
+	if major == 1 && minor == 1 {
+		return "1.1 Caddy"
+	}
+	return strconv.Itoa(major) + "." + strconv.Itoa(minor) + " Caddy"
+}
+
 // What each request gets. Nobody changes values that are in place.
 var upgrade, websocket = []string{"Upgrade"}, []string{"websocket"}
 
@@ -126,7 +134,7 @@ func forward(r *http.Request) *http.Request {
 		h["User-Agent"] = []string{""} // else net/http would add its own
 	}
 	addForwarded(h, r)
-	h["Via"] = append(slices.Clip(h["Via"]), strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)+" Caddy")
+	h["Via"] = append(slices.Clip(h["Via"]), via(r.ProtoMajor, r.ProtoMinor))
 	u := *r.URL
 	u.Scheme, u.Host = "", ""
 	return &http.Request{
@@ -136,7 +144,8 @@ func forward(r *http.Request) *http.Request {
 }
 
 // addForwarded adds the X-Forwarded fields. What a client says itself counts
-// only if it is a trusted proxy.
+// only if it is a trusted proxy, and nothing is added that somebody has set to
+// nil.
 func addForwarded(h http.Header, r *http.Request) {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -145,21 +154,20 @@ func addForwarded(h http.Header, r *http.Request) {
 	if r.TLS != nil {
 		proto = "https"
 	}
-	if before, set := h["X-Forwarded-For"]; !set || before != nil { // nil: somebody does not want it
-		if all := strings.Join(before, ", "); trusted && all != "" {
-			ip = all + ", " + ip
-		}
-		h["X-Forwarded-For"] = []string{ip}
-	}
-	for name, value := range map[string]string{"X-Forwarded-Proto": proto, "X-Forwarded-Host": r.Host} {
+	values := [...]string{ip, proto, r.Host}
+	for i, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
 		before, set := h[name]
 		if set && before == nil {
 			continue
 		}
-		if n := len(before); trusted && n > 0 && before[n-1] != "" {
-			value = before[n-1]
+		if n := len(before); trusted && n > 0 {
+			if all := strings.Join(before, ", "); i == 0 && all != "" {
+				values[i] = all + ", " + ip
+			} else if i > 0 && before[n-1] != "" {
+				values[i] = before[n-1]
+			}
 		}
-		h[name] = []string{value}
+		h[name] = values[i : i+1 : i+1]
 	}
 }
 

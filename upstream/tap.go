@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,7 +190,7 @@ func (a *attempt) forClient(res *http.Response) http.Header {
 			h["Sec-WebSocket-"+name] = v
 		}
 	}
-	h.Add("Via", fmt.Sprintf("%d.%d Caddy", res.ProtoMajor, res.ProtoMinor))
+	h["Via"] = append(slices.Clip(h["Via"]), via(res.ProtoMajor, res.ProtoMinor))
 	if a.response != nil && a.response.Response != nil {
 		if require := a.response.Response.Require; require == nil || require.Match(res.StatusCode, res.Header) {
 			h = h.Clone() // what is replaced is replaced in place
