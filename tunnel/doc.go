@@ -16,8 +16,13 @@
 // flow. What fits one buffer and is taken at once by the destination is moved
 // by the set's own goroutine with two system calls; anything else (a slow
 // reader, a large message, TLS, a close to be put in) goes to a goroutine of
-// the flow, the pump, which lives until the source is quiet again. Inside a
-// large frame the pump lets the kernel move the payload (splice).
+// the flow, the pump, which lives until the source is quiet again. Large frames
+// the pump lets the kernel move (splice), and reads only their headers, in a copy
+// of the pipe that shares its pages.
+//
+// An upstream that [Dial] has connected waits in the set from its handshake on;
+// a client's connection, and one that somebody else has made, comes out of
+// Go's poller when its tunnel starts.
 //
 // # How it ends
 //
