@@ -33,12 +33,13 @@ func handshakeText(t *testing.T, s *site, text string) (*http.Response, string) 
 }
 
 // everyHandshake runs a test over the ways that a handshake can take to an
-// upstream: the short one, through reverse_proxy, and through http.Transport,
-// which any option of the transport asks for.
+// upstream: the short one, to an address or a name, through reverse_proxy, and
+// through http.Transport, which any option of the transport asks for.
 func everyHandshake(t *testing.T, f func(t *testing.T, words string)) {
 	t.Helper()
 	for name, words := range map[string]string{
 		"short":         "",
+		"short by name": byName + "\n\t\t",
 		"reverse_proxy": "trusted_proxies 192.0.2.1\n\t\t",
 		"transport":     "transport http {\n\t\t\tkeepalive 30s\n\t\t}\n\t\t",
 	} {

@@ -147,7 +147,7 @@ func TestPromise7OneTimeoutForAllAttempts(t *testing.T) {
 				t.Errorf("answered after %s", took)
 			}
 			line := s.refusal()
-			if line["outcome"] != "upstream_timeout" || line["upstream"] != "localhost:"+hangs.port() {
+			if line["outcome"] != "upstream_timeout" || line["upstream"] != upstream(hangs, words) {
 				t.Errorf("logged %v", line)
 			}
 			// The one that hangs is out of the running now, and the other is not.
@@ -229,7 +229,7 @@ func TestRefusalByTheBackendIsLoggedWithItsStatus(t *testing.T) {
 		})
 		s := chat(t, b, words)
 		s.refused("/ws/", http.StatusForbidden)
-		if line := s.refusal(); line["status"] != 403.0 || line["outcome"] != "upstream_refused" || line["upstream"] != "localhost:"+b.port() {
+		if line := s.refusal(); line["status"] != 403.0 || line["outcome"] != "upstream_refused" || line["upstream"] != upstream(b, words) {
 			t.Errorf("logged %v", line)
 		}
 	})

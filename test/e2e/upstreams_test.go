@@ -164,7 +164,7 @@ func TestPromise2RefusedLoadIsAnErrorAndNoPanic(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "no-such-ca.pem")
 	refused("a missing CA", "transport http {\n\t\t\ttls_trust_pool file "+missing+"\n\t\t\ttls\n\t\t}", "want wss://")
 	o := s.options
-	o.Sites = strings.Replace(o.Sites, "ws://localhost", "wss://localhost", 1)
+	o.Sites = strings.Replace(o.Sites, "ws://127.0.0.1", "wss://127.0.0.1", 1)
 	o.Sites = strings.Replace(o.Sites, "gate chat", "gate chat\n\t\ttransport http {\n\t\t\ttls_trust_pool file "+missing+"\n\t\t}", 1)
 	if status, body := s.Load(o); status != http.StatusBadRequest || !strings.Contains(body, "no-such-ca.pem") {
 		t.Errorf("a missing CA: %d %s", status, body)

@@ -31,11 +31,11 @@ func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
 	s := chat(t, b, "on_close drain 5s")
 	c := s.dial("/ws/")
 	echoes(t, c, "hello")
-	upstream := "localhost:" + b.port()
+	address := upstream(b, "")
 	want := map[string]string{
 		`caddy_wsgate_gate_open{gate="chat"}`:                           "1",
 		`caddy_wsgate_handshakes_total{gate="chat",outcome="accepted"}`: "1",
-		`caddy_wsgate_tunnels{gate="chat",upstream="` + upstream + `"}`: "1",
+		`caddy_wsgate_tunnels{gate="chat",upstream="` + address + `"}`:  "1",
 		`caddy_wsgate_messages_total{direction="up",gate="chat"}`:       "1",
 		`caddy_wsgate_bytes_total{direction="up",gate="chat"}`:          "11", // 6 of header, 5 of payload
 		`caddy_wsgate_bytes_total{direction="down",gate="chat"}`:        "7",
@@ -64,7 +64,7 @@ func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
 	closedWith(t, c, 1013, "switched off", limit)
 	s.refused("/ws/", http.StatusServiceUnavailable)
 	want[`caddy_wsgate_gate_open{gate="chat"}`] = "0"
-	want[`caddy_wsgate_tunnels{gate="chat",upstream="`+upstream+`"}`] = "0"
+	want[`caddy_wsgate_tunnels{gate="chat",upstream="`+address+`"}`] = "0"
 	want[`caddy_wsgate_gate_changes_total{cause="override",gate="chat",to="closed"}`] = "1"
 	want[`caddy_wsgate_handshakes_total{gate="chat",outcome="closed"}`] = "1"
 	want[`caddy_wsgate_tunnels_closed_total{closed_by="operator",code="1013",gate="chat"}`] = "1"
@@ -85,7 +85,7 @@ func TestLogsSayWhatHappened(t *testing.T) {
 	s.Await("the tunnel's end", func() bool { return len(s.Lines("tunnel closed")) == 1 })
 	line := s.Lines("tunnel closed")[0]
 	for field, want := range map[string]any{
-		"logger": "http.handlers.wsgate", "level": "info", "gate": "chat", "client_ip": "127.0.0.1", "upstream": "localhost:" + b.port(),
+		"logger": "http.handlers.wsgate", "level": "info", "gate": "chat", "client_ip": "127.0.0.1", "upstream": upstream(b, ""),
 		"messages_up": 1.0, "messages_down": 1.0, "closed_by": "client", "close_code": 1000.0, "close_reason": "done here",
 	} {
 		if line[field] != want && (field != "client_ip" || line[field] != "::1") {
