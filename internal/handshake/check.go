@@ -64,11 +64,7 @@ func checkUpgrade(r *http.Request) error {
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return bad("a handshake has no body")
 	}
-	protocols := 0
-	for range tokens(r.Header["Upgrade"]) {
-		protocols++
-	}
-	if protocols != 1 {
+	if !websocketAlone(r.Header["Upgrade"]) {
 		return bad("Upgrade must name websocket and nothing else")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
@@ -82,6 +78,16 @@ func checkUpgrade(r *http.Request) error {
 		return bad("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	return nil
+}
+
+// websocketAlone reports whether an Upgrade header names websocket and nothing
+// else, once.
+func websocketAlone(lines []string) bool {
+	names := 0
+	for range tokens(lines) {
+		names++
+	}
+	return names == 1 && namesWebsocket(lines)
 }
 
 // checkProtocols refuses a list of subprotocols that is none (RFC 6455 §4.1).
@@ -108,14 +114,8 @@ func AcceptKey(key string) string {
 // Claims checks a backend's 101 against what it was asked (RFC 6455 §4.1): the
 // error says which claim is false.
 func Claims(asked, answered http.Header, key string) error {
-	names := 0
-	for name := range tokens(answered["Upgrade"]) {
-		if names++; !strings.EqualFold(name, "websocket") {
-			return &Lie{"Upgrade names another protocol"}
-		}
-	}
-	if names != 1 {
-		return &Lie{"Upgrade does not name websocket once"}
+	if !websocketAlone(answered["Upgrade"]) {
+		return &Lie{"Upgrade does not name websocket alone"}
 	}
 	if !httpguts.HeaderValuesContainsToken(answered["Connection"], "upgrade") {
 		return &Lie{"Connection does not name upgrade"}

@@ -41,6 +41,8 @@ func TestHandshakesAreRecognised(t *testing.T) {
 		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c, websocket": true,
 		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c":            false,
 		"GET / HTTP/1.1\nHost: x\nUpgrade: websockets":     false,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: websoc\u212aet": false, // the Kelvin sign, whose small letter is k
+		"GET / HTTP/1.1\nHost: x\nUpgrade: web\u017focket": false, // a long s
 		"GET / HTTP/1.1\nHost: x":                          false,
 	} {
 		if Is(parse(t, text)) != want {
@@ -108,7 +110,7 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		"wrong accept": set("Sec-Websocket-Accept", "x"), "no accept": set("Sec-Websocket-Accept"), "two accepts": set("Sec-Websocket-Accept", accept, accept),
 		"another subprotocol": set("Sec-Websocket-Protocol", "v3"), "two subprotocols": set("Sec-Websocket-Protocol", "v1", "v2"),
 		"a list of subprotocols": set("Sec-Websocket-Protocol", "v1, v2"), "another extension": set("Sec-Websocket-Extensions", "permessage-bzip2"),
-		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"), "no connection": set("Connection"),
+		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"), "a Kelvin sign": set("Upgrade", "websoc\u212aet"), "no connection": set("Connection"),
 	} {
 		var lie *Lie
 		if err := Claims(asked, h, key); !errors.As(err, &lie) {

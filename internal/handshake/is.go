@@ -3,6 +3,8 @@ package handshake
 import (
 	"net/http"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Is reports whether r asks for a WebSocket: on HTTP/1.1 its Upgrade header
@@ -16,11 +18,14 @@ func Is(r *http.Request) bool {
 	case 3:
 		return r.Method == http.MethodConnect && r.Proto == "websocket"
 	}
-	names := false
-	for name := range tokens(r.Header["Upgrade"]) {
-		names = names || strings.EqualFold(name, "websocket")
-	}
-	return names
+	return namesWebsocket(r.Header["Upgrade"])
+}
+
+// namesWebsocket reports whether an Upgrade header names websocket. Letters are
+// the same in either case as in ASCII (RFC 6455 §2.1): strings.EqualFold would
+// also take ſ for s, and the Kelvin sign for k.
+func namesWebsocket(lines []string) bool {
+	return httpguts.HeaderValuesContainsToken(lines, "websocket")
 }
 
 // Detached reports whether the connection of r can leave its handler: on
