@@ -124,13 +124,15 @@ func Claims(asked, answered http.Header, key string) error {
 		return &Lie{"Sec-WebSocket-Accept is wrong or missing"}
 	}
 	if protocol := answered["Sec-Websocket-Protocol"]; len(protocol) > 0 {
-		if len(protocol) > 1 || !named(asked, "Sec-WebSocket-Protocol", protocol[0]) {
+		same := func(offer string) bool { return offer == protocol[0] }
+		if len(protocol) > 1 || !offered(asked, "Sec-WebSocket-Protocol", same) {
 			return &Lie{"the subprotocol was not asked for"}
 		}
 	}
-	for extension := range tokens(answered["Sec-Websocket-Extensions"]) {
-		name, _, _ := strings.Cut(extension, ";")
-		if !named(asked, "Sec-WebSocket-Extensions", strings.TrimSpace(name)) {
+	for chosen := range tokens(answered["Sec-Websocket-Extensions"]) {
+		name := extension(chosen)
+		same := func(offer string) bool { return extension(offer) == name }
+		if name == "" || !offered(asked, "Sec-WebSocket-Extensions", same) {
 			return &Lie{"an extension was not asked for"}
 		}
 	}
@@ -147,17 +149,22 @@ type Lie struct {
 // Error says that the 101 is invalid, and why.
 func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
 
-// named reports whether a list header of the request names an element, apart
-// from its parameters. Caddy spells these headers as RFC 6455 does, net/http
-// in its own way: both are looked at.
-func named(asked http.Header, header, element string) bool {
+// offered reports whether a list header of the request has such an element.
+// Caddy spells these headers as RFC 6455 does, net/http in its own way: both
+// are looked at.
+func offered(asked http.Header, header string, such func(offer string) bool) bool {
 	for _, key := range []string{header, http.CanonicalHeaderKey(header)} {
-		for part := range tokens(asked[key]) {
-			name, _, _ := strings.Cut(part, ";")
-			if strings.TrimSpace(name) == element {
+		for offer := range tokens(asked[key]) {
+			if such(offer) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// extension is an extension's name, apart from its parameters (RFC 6455 §9.1).
+func extension(element string) string {
+	name, _, _ := strings.Cut(element, ";")
+	return strings.Trim(name, " \t")
 }

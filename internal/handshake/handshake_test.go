@@ -89,7 +89,7 @@ func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
 }
 
 func TestFalseClaimsAreFound(t *testing.T) {
-	asked := http.Header{"Sec-WebSocket-Protocol": {"v1, v2"}, "Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits, x-other"}}
+	asked := http.Header{"Sec-WebSocket-Protocol": {"v1, v2, odd;q=1, ;"}, "Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits, x-other, ; b"}}
 	honest := func() http.Header {
 		return http.Header{"Upgrade": {"WebSocket"}, "Connection": {"upgrade"}, "Sec-Websocket-Accept": {accept}}
 	}
@@ -110,7 +110,10 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		"wrong accept": set("Sec-Websocket-Accept", "x"), "no accept": set("Sec-Websocket-Accept"), "two accepts": set("Sec-Websocket-Accept", accept, accept),
 		"another subprotocol": set("Sec-Websocket-Protocol", "v3"), "two subprotocols": set("Sec-Websocket-Protocol", "v1", "v2"),
 		"a list of subprotocols": set("Sec-Websocket-Protocol", "v1, v2"), "another extension": set("Sec-Websocket-Extensions", "permessage-bzip2"),
-		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"), "a Kelvin sign": set("Upgrade", "websoc\u212aet"), "no connection": set("Connection"),
+		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"),
+		"a Kelvin sign": set("Upgrade", "websoc\u212aet"), "no connection": set("Connection"),
+		"a subprotocol without its parameter": set("Sec-Websocket-Protocol", "odd"), "an empty subprotocol": set("Sec-Websocket-Protocol", ""),
+		"an extension without a name": set("Sec-Websocket-Extensions", "; a"), "a no-break space": set("Sec-Websocket-Extensions", "x-other\u00a0"),
 	} {
 		var lie *Lie
 		if err := Claims(asked, h, key); !errors.As(err, &lie) {
