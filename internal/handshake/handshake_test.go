@@ -169,17 +169,3 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 type outer struct{ http.ResponseWriter }
 
 func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
-
-func FuzzCheck(f *testing.F) {
-	f.Add(good)
-	f.Add(strings.Replace(good, "websocket", "websocket, h2c", 1))
-	f.Fuzz(func(t *testing.T, text string) {
-		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))
-		if err != nil || !Is(r) || Check(r) != nil {
-			return
-		}
-		if len(r.Header["Sec-Websocket-Key"]) != 1 || r.Method != http.MethodGet || len(r.Header["Upgrade"]) == 0 || r.ContentLength != 0 {
-			t.Errorf("passed: %q", text)
-		}
-	})
-}
