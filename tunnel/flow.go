@@ -20,6 +20,9 @@ const (
 	// unsaid: the source has nothing more, and the destination cannot be told
 	// without ending both directions.
 	unsaid
+	// shut: the destination has been told the end of the source, and takes
+	// nothing more.
+	shut
 )
 
 // flow is one direction. Reading is the right of whoever runs it: the set
@@ -71,12 +74,13 @@ func (f *flow) other() *flow {
 
 func (f *flow) is(bits uint32) bool { return f.met.Load()&bits != 0 }
 
-// settled reports whether nothing more is to come from or through the flow.
+// settled reports whether nothing more is to come from or through the flow. A
+// source that could not be told to close owes no answer.
 func (f *flow) settled(closing bool) bool {
 	if !closing {
 		return f.is(ended)
 	}
-	return f.is(ended) || f.is(sawClose) && f.order.Load() == nil
+	return f.is(ended) || f.order.Load() == nil && (f.is(sawClose) || f.is(told) && f.other().is(shut))
 }
 
 // start begins to relay, with what came early.
@@ -181,7 +185,7 @@ func (f *flow) obey() {
 	order := f.order.Load()
 	switch {
 	case order == nil || f.is(stopped):
-	case f.is(told|sawClose) || f.is(ended) && !f.frames.boundary():
+	case f.is(told|sawClose|shut) || f.is(ended) && !f.frames.boundary():
 		f.met.Or(told) // too late
 		f.order.Store(nil)
 	case !f.frames.boundary(): // whoever brings the rest of the frame obeys
@@ -218,7 +222,7 @@ func (f *flow) putIn() error {
 		return nil
 	}
 	var err error
-	if !f.is(told | sawClose) {
+	if !f.is(told | sawClose | shut) {
 		f.t.dress()
 		_, err = f.sink().conn.Write(*order)
 	}
@@ -276,7 +280,14 @@ func (f *flow) deaf() {
 func (f *flow) halfClosed() bool {
 	f.hand.Lock()
 	defer f.release()
-	return f.is(stopped) || f.sink().closeWrite()
+	if f.is(stopped) {
+		return true
+	}
+	if !f.sink().closeWrite() {
+		return false
+	}
+	f.met.Or(shut)
+	return true
 }
 
 // stop ends the flow: nothing is read or written after it.

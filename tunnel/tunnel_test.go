@@ -261,6 +261,31 @@ func TestPromise5CloseWaitsForTheEndOfAFrame(t *testing.T) {
 	})
 }
 
+func TestPromise5CloseOfAHalfOpenTunnelWaitsForTheEndOfAFrame(t *testing.T) {
+	t.Parallel()
+	for _, up := range []bool{false, true} { // the direction that has ended
+		everyWay(t, func(t *testing.T, r *rig) {
+			gone, there := r.upstream, r.client
+			if up {
+				gone, there = there, gone
+			}
+			closeWrite(gone)
+			r.expectEnd(there)
+			frame := text("a frame in two parts", !up)
+			r.write(there, frame[:8])
+			r.expect(gone, frame[:8])
+			r.Close(soon(1013, "now"))
+			r.write(there, frame[8:])
+			r.expect(gone, frame[8:])
+			r.expectClose(gone, 1013, "now")
+			r.expectEnd(gone) // nobody is left to answer
+			if res := r.result(); res.Err != nil || res.Duration > limit/2 {
+				t.Errorf("result %+v", res)
+			}
+		})
+	}
+}
+
 func TestPromise5UnfinishedFrameIsCutAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, r *rig) {
