@@ -162,11 +162,7 @@ func (f *flow) closed() {
 	f.met.Or(sawClose)
 	t := f.t
 	t.mu.Lock()
-	e := t.ends()
-	e.judge(v)
-	if e.verdict.code == 0 && e.verdict.err == nil {
-		e.verdict.code, e.verdict.reason = v.code, v.reason
-	}
+	t.ends().judge(v)
 	t.mu.Unlock()
 	go t.review() // which may want our hand
 }

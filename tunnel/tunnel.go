@@ -180,12 +180,17 @@ func (t *Tunnel) carryOut(c Closing) {
 	}
 }
 
-// judge keeps the first word on how the tunnel ended.
+// judge keeps the first word on how the tunnel ended, and what the first close
+// frame says: it may come later, after a FIN.
 func (e *ending) judge(v verdict) {
-	if e.verdict.by == "" {
+	switch {
+	case e.verdict.by == "":
 		e.verdict = v
-	} else if e.verdict.err == nil {
+	case e.verdict.err == nil:
 		e.verdict.err = v.err
+		if e.verdict.code == 0 {
+			e.verdict.code, e.verdict.reason = v.code, v.reason
+		}
 	}
 }
 
