@@ -48,7 +48,7 @@ func compare(o *options) (report, error) {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	if o.binary == "" {
-		o.binary = filepath.Join(work, "caddy")
+		o.binary = filepath.Join(work, "built")                             // work/caddy is where Caddy keeps its data
 		build := exec.Command("go", "build", "-o", o.binary, "./cmd/caddy") //nolint:gosec // ours
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {

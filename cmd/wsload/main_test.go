@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -269,5 +270,16 @@ func TestCompareRunsBothSides(t *testing.T) {
 	picture, err := os.ReadFile(o.svg)
 	if err != nil || xml.Unmarshal(picture, new(struct{})) != nil || !bytes.Contains(picture, []byte("echo 1 KiB")) {
 		t.Errorf("the chart is %.200s, %v", picture, err)
+	}
+}
+
+func TestCompareRunsTheCaddyThatItBuilds(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil || testing.Short() {
+		t.Skip("building takes a while, and Go")
+	}
+	t.Chdir("../..")
+	o := &options{rounds: 1, sides: "wsgate", only: "echo 1 KiB", duration: 100 * time.Millisecond, json: true}
+	if _, err := compare(o); err != nil {
+		t.Error(err)
 	}
 }
