@@ -120,7 +120,7 @@ func parse(verb string, args []string) (*options, error) {
 	o := new(options)
 	f := flag.NewFlagSet("wsload "+verb, flag.ContinueOnError)
 	f.StringVar(&o.url, "url", "", "what to measure: ws:// or wss://, on a loopback address")
-	f.IntVar(&o.pid, "pid", 0, "the process that serves it (0: its cost is not measured)")
+	f.IntVar(&o.pid, "pid", 0, "the process that serves it, with its descendants (0: its cost is not measured)")
 	f.BoolVar(&o.insecure, "insecure", false, "do not verify certificates")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.IntVar(&o.tunnels, "tunnels", 64, "how many tunnels")

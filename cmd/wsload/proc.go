@@ -1,28 +1,61 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 // tick is what Linux counts processor time in (USER_HZ).
 const tick = 10 * time.Millisecond
 
-// processUse is what a process has taken so far.
+// processUse is what a process and its descendants have taken so far.
 type processUse struct {
 	CPU time.Duration
-	PSS int64 // bytes
+	PSS int64 // bytes; a page that several of them share counts once
 	FDs int
 }
 
-// look reads /proc. A process of 0 is not looked at.
+// look reads /proc for a process and everything beneath it: servers with
+// workers do their work there. A process of 0 is not looked at.
 func look(pid int) (processUse, error) {
 	if pid == 0 {
 		return processUse{}, nil
 	}
+	u, err := lookOne(pid)
+	if err != nil && gone(err) {
+		return u, fmt.Errorf("there is no process %d: %w", pid, err)
+	}
+	if err != nil {
+		return u, fmt.Errorf("looking at process %d: %w", pid, err)
+	}
+	below, err := descendants(pid)
+	if err != nil {
+		return u, fmt.Errorf("looking below process %d: %w", pid, err)
+	}
+	for _, child := range below {
+		its, err := lookOne(child)
+		if err != nil && !gone(err) {
+			return u, fmt.Errorf("looking at process %d, a descendant of %d: %w", child, pid, err)
+		}
+		u.CPU, u.PSS, u.FDs = u.CPU+its.CPU, u.PSS+its.PSS, u.FDs+its.FDs
+	}
+	return u, nil
+}
+
+// gone says that a process ended before it was looked at; whoever waited for
+// it has its processor time.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+}
+
+func lookOne(pid int) (processUse, error) {
 	var u processUse
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -39,6 +72,42 @@ func look(pid int) (processUse, error) {
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	u.FDs = len(fds)
 	return u, err
+}
+
+// descendants lists the children of a process, their children, and so on.
+func descendants(pid int) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue // not a process
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err != nil {
+			continue // gone
+		}
+		parent := parseParent(string(stat))
+		children[parent] = append(children[parent], child)
+	}
+	found := slices.Clone(children[pid])
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i]]...)
+	}
+	return found, nil
+}
+
+// parseParent takes the parent out of /proc/pid/stat; 0 has none.
+func parseParent(s string) int {
+	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
 }
 
 // parseStat takes user and system time, of the process and of its children
