@@ -55,7 +55,7 @@ func compare(o *options) (report, error) {
 			return nil, fmt.Errorf("building caddy: %w", err)
 		}
 	}
-	back, err := startBackend()
+	back, err := startBackend(o.listen)
 	if err != nil {
 		return nil, err
 	}
@@ -158,12 +158,12 @@ func (s *server) stop() {
 	late.Stop()
 }
 
-func startBackend() (*server, error) {
+func startBackend(listen string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "backend") //nolint:gosec // ourselves
+	cmd := exec.Command(self, "backend", "--listen", listen) //nolint:gosec // ourselves
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -176,8 +176,14 @@ func startBackend() (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	s := &server{cmd: cmd, in: in}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	return &server{cmd: cmd, address: strings.TrimSpace(line), in: in}, err
+	if err != nil { // it said why
+		s.stop()
+		return nil, fmt.Errorf("the backend does not listen on %q", listen)
+	}
+	s.address = strings.TrimSpace(line)
+	return s, nil
 }
 
 // start runs Caddy with one side's configuration.

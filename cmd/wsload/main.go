@@ -134,7 +134,7 @@ func parse(verb string, args []string) (*options, error) {
 	f.StringVar(&o.admin, "admin", "", "Caddy's admin endpoint, host:port")
 	f.StringVar(&o.gate, "gate", "default", "the gate to shut")
 	f.StringVar(&o.config, "config", "", "JSON configuration to load")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens; in a comparison on a loopback address")
 	f.StringVar(&o.binary, "binary", "", "a Caddy with wsgate (default: build ./cmd/caddy)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of a comparison")
 	f.StringVar(&o.sides, "sides", "stock,wsgate", "what to compare; the first is 1")
@@ -160,10 +160,12 @@ func parse(verb string, args []string) (*options, error) {
 			return nil, err
 		}
 	}
-	if o.url != "" {
-		return o, nil
+	if verb == "compare" {
+		if err := loopback("ws://" + o.listen); err != nil {
+			return nil, fmt.Errorf("--listen: %w", err)
+		}
 	}
-	if verb != "compare" && verb != "backend" {
+	if o.url == "" && verb != "compare" && verb != "backend" {
 		return nil, errors.New("--url is missing")
 	}
 	return o, nil

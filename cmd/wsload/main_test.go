@@ -102,6 +102,7 @@ func TestProcIsRead(t *testing.T) {
 
 func TestBadFlagsAreRefused(t *testing.T) {
 	t.Parallel()
+	taken := strings.TrimSuffix(strings.TrimPrefix(served(t), "ws://"), "/")
 	for want, args := range map[string][]string{
 		"unknown verb":     {"shout"},
 		"--url is missing": {"echo"},
@@ -112,6 +113,9 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		"192.0.2.2":        {"drain", "--url", "ws://localhost/", "--beside", "ws://192.0.2.2/"},
 		"--admin":          {"reload", "--url", served(t), "--config", os.DevNull, "--tunnels", "1"},
 		"unknown side":     {"compare", "--binary", os.Args[0], "--sides", "nobody", "--rounds", "1", "--only", "paced"},
+		"--listen":         {"compare", "--listen", ":7900"},
+		"192.0.2.4":        {"compare", "--listen", "192.0.2.4:7900"},
+		"not listen on":    {"compare", "--binary", os.Args[0], "--listen", taken, "--sides", "nobody"},
 	} {
 		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", args, err, want)
@@ -252,7 +256,7 @@ func TestCompareRunsBothSides(t *testing.T) {
 		t.Skip("costs are read from /proc")
 	}
 	o := &options{
-		binary: os.Args[0], rounds: 1, sides: "stock,wsgate", only: "echo 1 KiB", duration: 300 * time.Millisecond,
+		binary: os.Args[0], listen: "127.0.0.1:0", rounds: 1, sides: "stock,wsgate", only: "echo 1 KiB", duration: 300 * time.Millisecond,
 		json: true, svg: filepath.Join(t.TempDir(), "chart.svg"),
 	}
 	r, err := compare(o)
@@ -278,7 +282,7 @@ func TestCompareRunsTheCaddyThatItBuilds(t *testing.T) {
 		t.Skip("building takes a while, and Go")
 	}
 	t.Chdir("../..")
-	o := &options{rounds: 1, sides: "wsgate", only: "echo 1 KiB", duration: 100 * time.Millisecond, json: true}
+	o := &options{listen: "127.0.0.1:0", rounds: 1, sides: "wsgate", only: "echo 1 KiB", duration: 100 * time.Millisecond, json: true}
 	if _, err := compare(o); err != nil {
 		t.Error(err)
 	}
