@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +27,12 @@ type row struct {
 	tlsGoal      float64
 }
 
+// aboutMemory says that a row needs a process that has not been loaded before.
+func (r row) aboutMemory() bool { return strings.Contains(r.figure, "PSS") }
+
+// aboutProcess says that a row needs a process to look at.
+func (r row) aboutProcess() bool { return r.aboutMemory() || strings.Contains(r.figure, "CPU") }
+
 // rows are what is compared.
 var rows = []row{
 	{name: "handshake, CPU", figure: "CPU per handshake", run: handshakes, set: func(o *options) { o.count = 3000 }, goal: 0.5, tlsGoal: 0.8},
@@ -39,6 +46,9 @@ var rows = []row{
 	{name: "idle 1 000 tunnels, PSS each", figure: "PSS per tunnel", run: idle, set: func(o *options) { o.tunnels, o.duration = 1000, 2*time.Second }},
 	{name: "idle 9 000 tunnels, PSS each", figure: "PSS per tunnel", run: idle, set: func(o *options) { o.tunnels, o.duration = 9000, 3*time.Second }, plainOnly: true},
 }
+
+// directives are the sides there are, each with what its Caddyfile says.
+var directives = map[string]string{"stock": "reverse_proxy ", "wsgate": "wsgate ws://"}
 
 // compare runs every side in turn, round after round.
 func compare(o *options) (report, error) {
@@ -60,19 +70,15 @@ func compare(o *options) (report, error) {
 		return nil, err
 	}
 	defer back.stop()
-	c := &comparison{o: o, work: work, backend: back.address, found: map[string]map[string][]float64{}}
+	c := &comparison{o: o, work: work, backend: back.address, peers: o.peers}
 	c.sides = strings.Split(o.sides, ",")
-	for round := range o.rounds {
-		for _, r := range rows {
-			if o.tls && r.plainOnly || !strings.Contains(r.name, o.only) {
-				continue
-			}
-			if err := c.round(round, r); err != nil {
-				return nil, err
-			}
-		}
+	wanted := slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
+		return o.tls && r.plainOnly || !strings.Contains(r.name, o.only)
+	})
+	if err := c.run(wanted); err != nil {
+		return nil, err
 	}
-	found, bars := c.report()
+	found, bars := c.report(os.Stdout)
 	if o.svg != "" {
 		var picture bytes.Buffer
 		if err := chart(&picture, c.title(), bars); err != nil {
@@ -94,36 +100,66 @@ func (c *comparison) title() string {
 	return fmt.Sprintf("%s over %s, median of %d rounds", c.sides[len(c.sides)-1], over, c.o.rounds)
 }
 
-// comparison collects the figures of all sides.
+// comparison collects the figures of all sides and peers.
 type comparison struct {
 	o             *options
 	work, backend string
 	sides         []string
-	found         map[string]map[string][]float64 // row, side
+	peers         []peer
+	found         map[string]map[string][]float64 // row, side or peer
+}
+
+func (c *comparison) run(wanted []row) error {
+	for i := range c.peers {
+		if err := c.meet(&c.peers[i]); err != nil {
+			return err
+		}
+	}
+	c.memory(wanted)
+	for round := range c.o.rounds {
+		for _, r := range wanted {
+			if err := c.round(round, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *comparison) round(round int, r row) error {
-	if c.found[r.name] == nil {
-		c.found[r.name] = map[string][]float64{}
-	}
 	for _, side := range c.sides {
 		fmt.Fprintf(os.Stderr, "round %d: %s, %s\n", round+1, r.name, side)
 		v, err := c.measure(side, r)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", r.name, side, err)
 		}
-		c.found[r.name][side] = append(c.found[r.name][side], v)
+		c.add(r, side, v)
 	}
-	for _, also := range c.o.also {
-		name, url, _ := strings.Cut(also, "=")
-		o := *c.o
-		r.set(&o)
-		o.url, o.insecure = url, true
-		if rep, err := r.run(&o); err == nil && !strings.Contains(r.figure, "CPU") && !strings.Contains(r.figure, "PSS") {
-			c.found[r.name][name] = append(c.found[r.name][name], rep.value(r.figure))
+	for i := range c.peers {
+		if p := &c.peers[i]; !r.aboutMemory() && (p.pid != 0 || !r.aboutProcess()) {
+			fmt.Fprintf(os.Stderr, "round %d: %s, %s\n", round+1, r.name, p.name)
+			c.load(p, r)
 		}
 	}
 	return nil
+}
+
+func (c *comparison) add(r row, name string, v float64) {
+	if c.found == nil {
+		c.found = map[string]map[string][]float64{}
+	}
+	if c.found[r.name] == nil {
+		c.found[r.name] = map[string][]float64{}
+	}
+	c.found[r.name][name] = append(c.found[r.name][name], v)
+}
+
+// options are those of a row, the same for all.
+func (c *comparison) options(r row) options {
+	o := *c.o
+	o.duration = min(o.duration, 3*time.Second)
+	r.set(&o)
+	return o
 }
 
 // measure runs one row against a fresh process.
@@ -133,9 +169,7 @@ func (c *comparison) measure(side string, r row) (float64, error) {
 		return 0, err
 	}
 	defer s.stop()
-	o := *c.o
-	o.duration = min(o.duration, 3*time.Second)
-	r.set(&o)
+	o := c.options(r)
 	o.url, o.pid, o.insecure = s.address, s.cmd.Process.Pid, true
 	rep, err := r.run(&o)
 	return rep.value(r.figure), err
@@ -188,8 +222,8 @@ func startBackend(listen string) (*server, error) {
 
 // start runs Caddy with one side's configuration.
 func (c *comparison) start(side string) (*server, error) {
-	words := map[string]string{"stock": "reverse_proxy " + c.backend, "wsgate": "wsgate ws://" + c.backend}[side]
-	if words == "" {
+	directive, ok := directives[side]
+	if !ok {
 		return nil, fmt.Errorf("unknown side %q: want stock or wsgate", side)
 	}
 	port, admin := freePort(), freePort()
@@ -197,7 +231,7 @@ func (c *comparison) start(side string) (*server, error) {
 	if c.o.tls {
 		scheme, url = "https", fmt.Sprintf("wss://localhost:%d/", port)
 	}
-	text := fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n\tservers {\n\t\tprotocols h1 h2\n\t}\n\tlog {\n\t\tlevel WARN\n\t}\n}\n%s://localhost:%d {\n\t%s\n}\n", admin, scheme, port, words)
+	text := fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tpersist_config off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects\n\tservers {\n\t\tprotocols h1 h2\n\t}\n\tlog {\n\t\tlevel WARN\n\t}\n}\n%s://localhost:%d {\n\t%s\n}\n", admin, scheme, port, directive+c.backend)
 	file := filepath.Join(c.work, "Caddyfile")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -231,31 +265,29 @@ func freePort() int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// report prints the table, and returns its figures and ratios.
-func (c *comparison) report() (report, []bar) {
-	names := append([]string(nil), c.sides...)
-	for _, also := range c.o.also {
-		name, _, _ := strings.Cut(also, "=")
-		names = append(names, name)
+// report prints the table, or returns its figures; the ratios are for a chart.
+func (c *comparison) report(w io.Writer) (report, []bar) {
+	head := append(append([]string{"what"}, c.sides...), "ratio", "goal", "")
+	for _, p := range c.peers {
+		head = append(head, p.name, "ratio")
 	}
-	head := append([]string{"what"}, names...)
-	lines := [][]string{append(head, "ratio", "goal", "")}
+	lines := [][]string{head}
 	var out report
 	var bars []bar
 	for _, r := range rows {
-		sides := c.found[r.name]
-		if len(sides) == 0 {
+		found := c.found[r.name]
+		if len(found) == 0 {
 			continue
 		}
 		line := []string{r.name}
-		for _, n := range names {
-			m := median(sides[n])
-			out = append(out, figure{r.name + ", " + n, m, r.figure})
+		for _, side := range c.sides {
+			m := median(found[side])
+			out = append(out, figure{r.name + ", " + side, m, r.figure})
 			line = append(line, number(m))
 		}
-		ratio := 0.0
+		first, ratio := median(found[c.sides[0]]), 0.0
 		if len(c.sides) > 1 {
-			ratio = median(sides[c.sides[1]]) / median(sides[c.sides[0]])
+			ratio = median(found[c.sides[1]]) / first
 		}
 		goal := r.goal
 		if c.o.tls {
@@ -263,13 +295,32 @@ func (c *comparison) report() (report, []bar) {
 		}
 		out = append(out, figure{r.name + ", ratio", ratio, ""})
 		bars = append(bars, bar{r.name, ratio, goal})
-		lines = append(lines, append(line, fmt.Sprintf("%.2f", ratio), goalText(goal), met(ratio, goal)))
+		line = append(line, fmt.Sprintf("%.2f", ratio), goalText(goal), met(ratio, goal))
+		cells, more := c.besides(r, first)
+		out = append(out, more...)
+		lines = append(lines, append(line, cells...))
 	}
 	if !c.o.json {
-		table(os.Stdout, lines)
+		table(w, lines)
 		return nil, bars
 	}
 	return out, bars
+}
+
+// besides returns what a row has for the peers: figure and ratio of each, or a
+// gap where it was not measured.
+func (c *comparison) besides(r row, first float64) (cells []string, out report) {
+	for _, p := range c.peers {
+		found := c.found[r.name][p.name]
+		if len(found) == 0 {
+			cells = append(cells, "–", "–")
+			continue
+		}
+		m := median(found)
+		out = append(out, figure{r.name + ", " + p.name, m, r.figure}, figure{r.name + ", " + p.name + ", ratio", m / first, ""})
+		cells = append(cells, number(m), fmt.Sprintf("%.2f", m/first))
+	}
+	return cells, out
 }
 
 func goalText(goal float64) string {

@@ -170,6 +170,9 @@ func idle(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.start != nil {
+		before = *o.start
+	}
 	all, err := openAll(o, o.tunnels, 128)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -48,13 +47,10 @@ type options struct {
 	tls    bool
 	svg    string
 	also   alsoFlag
+	peers  []peer // what also says
+
+	start *processUse // memory is the growth over this; nil: over what is held just before
 }
-
-// alsoFlag collects name=url.
-type alsoFlag []string
-
-func (a *alsoFlag) String() string     { return strings.Join(*a, " ") }
-func (a *alsoFlag) Set(s string) error { *a = append(*a, s); return nil }
 
 // verbs in the order of the help.
 var verbs = []struct {
@@ -134,14 +130,17 @@ func parse(verb string, args []string) (*options, error) {
 	f.StringVar(&o.admin, "admin", "", "Caddy's admin endpoint, host:port")
 	f.StringVar(&o.gate, "gate", "default", "the gate to shut")
 	f.StringVar(&o.config, "config", "", "JSON configuration to load")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens; in a comparison on a loopback address")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens, for servers that forward to it; in a comparison on a loopback address")
 	f.StringVar(&o.binary, "binary", "", "a Caddy with wsgate (default: build ./cmd/caddy)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of a comparison")
 	f.StringVar(&o.sides, "sides", "stock,wsgate", "what to compare; the first is 1")
 	f.StringVar(&o.only, "only", "", "only rows whose name contains this")
 	f.BoolVar(&o.tls, "tls", false, "TLS towards the client in a comparison")
 	f.StringVar(&o.svg, "svg", "", "draw the ratios of a comparison into this file")
-	f.Var(&o.also, "also", "name=ws://…: another server to compare, running elsewhere")
+	f.Var(&o.also, "also", "`name=url[,pid]` of another server to compare, which forwards every path to the backend (--listen);\n"+
+		"with a process id CPU and memory count too, those of its descendants included. It is not started\n"+
+		"afresh for each row: its memory is the growth since the comparison began, measured once, before\n"+
+		"the rounds. What it reserved when it started, or kept from an earlier run, is not in it: start it anew")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -164,6 +163,10 @@ func parse(verb string, args []string) (*options, error) {
 		if err := loopback("ws://" + o.listen); err != nil {
 			return nil, fmt.Errorf("--listen: %w", err)
 		}
+	}
+	var err error
+	if o.peers, err = parsePeers(o.also); err != nil {
+		return nil, err
 	}
 	if o.url == "" && verb != "compare" && verb != "backend" {
 		return nil, errors.New("--url is missing")

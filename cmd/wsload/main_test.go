@@ -113,9 +113,22 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		"192.0.2.2":        {"drain", "--url", "ws://localhost/", "--beside", "ws://192.0.2.2/"},
 		"--admin":          {"reload", "--url", served(t), "--config", os.DevNull, "--tunnels", "1"},
 		"unknown side":     {"compare", "--binary", os.Args[0], "--sides", "nobody", "--rounds", "1", "--only", "paced"},
-		"--listen":         {"compare", "--listen", ":7900"},
-		"192.0.2.4":        {"compare", "--listen", "192.0.2.4:7900"},
-		"not listen on":    {"compare", "--binary", os.Args[0], "--listen", taken, "--sides", "nobody"},
+
+		"want name=ws://":              {"compare", "--also", "nginx"},
+		`"=ws://localhost/": want nam`: {"compare", "--also", "=ws://localhost/"},
+		`"nginx=": "": want ws://`:     {"compare", "--also", "nginx="},
+		"192.0.2.3":                    {"compare", "--also", "nginx=ws://192.0.2.3/"},
+		`"master" is not a process`:    {"compare", "--also", "nginx=ws://localhost/,master"},
+		`"" is not a process`:          {"compare", "--also", "nginx=ws://localhost/,"},
+		`"0" is not a process`:         {"compare", "--also", "nginx=ws://localhost/,0"},
+		"no process 2147483647":        {"compare", "--also", "nginx=ws://localhost/,2147483647"},
+		"two of the name":              {"compare", "--also", "nginx=ws://localhost/", "--also", "nginx=ws://localhost/two"},
+		`"wsgate" is a column`:         {"compare", "--also", "wsgate=ws://localhost/"},
+		`"ratio" is a column`:          {"compare", "--also", "ratio=ws://localhost/"},
+		"--listen":                     {"compare", "--listen", ":7900"},
+		"192.0.2.4":                    {"compare", "--listen", "192.0.2.4:7900"},
+		"no echo through":              {"compare", "--binary", os.Args[0], "--also", "nginx=ws://localhost:1/", "--sides", "nobody"},
+		"does not listen on":           {"compare", "--binary", os.Args[0], "--listen", taken, "--sides", "nobody"},
 	} {
 		if err := run(args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", args, err, want)

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// peer is another server to compare, which runs before and after.
+type peer struct {
+	name, url string
+	pid       int // 0: its cost is not measured
+
+	start processUse // when the comparison began; set by meet
+}
+
+// alsoFlag collects what --also is given.
+type alsoFlag []string
+
+func (a *alsoFlag) String() string     { return strings.Join(*a, " ") }
+func (a *alsoFlag) Set(s string) error { *a = append(*a, s); return nil }
+
+// parsePeers reads name=url or name=url,pid.
+func parsePeers(also []string) ([]peer, error) {
+	var all []peer
+	for _, s := range also {
+		p, err := parsePeer(s)
+		if err != nil {
+			return nil, fmt.Errorf("--also %q: %w", s, err)
+		}
+		if slices.ContainsFunc(all, func(other peer) bool { return other.name == p.name }) {
+			return nil, fmt.Errorf("--also %q: there are two of the name %q", s, p.name)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func parsePeer(s string) (peer, error) {
+	name, rest, ok := strings.Cut(s, "=")
+	url, id, withID := strings.Cut(rest, ",")
+	p := peer{name: name, url: url}
+	if !ok || name == "" {
+		return p, errors.New("want name=ws://… or name=ws://…,pid")
+	}
+	if _, ok := directives[name]; ok || name == "ratio" {
+		return p, fmt.Errorf("%q is a column of the comparison already", name)
+	}
+	if err := loopback(url); err != nil {
+		return p, err
+	}
+	if withID {
+		n, err := strconv.Atoi(id)
+		if err != nil || n < 1 {
+			return p, fmt.Errorf("%q is not a process id", id)
+		}
+		p.pid = n
+		return p, watchable(n)
+	}
+	return p, nil
+}
+
+// watchable says whether a process can be looked at, and stands for a server.
+func watchable(pid int) error {
+	if _, err := look(pid); err != nil {
+		return err
+	}
+	below, err := descendants(pid)
+	if self := os.Getpid(); pid == self || slices.Contains(below, self) {
+		return fmt.Errorf("process %d is this one or above it, so what measures would be measured too", pid)
+	}
+	return err
+}
+
+// meet makes sure that a peer carries tunnels to the backend, and keeps what
+// it holds before it is loaded.
+func (c *comparison) meet(p *peer) error {
+	o := &options{url: p.url, insecure: true}
+	warm, err := openAll(o, 8, 128)
+	if err == nil {
+		_ = warm[0].SetDeadline(time.Now().Add(step))
+		err = warm[0].echo(frame(2, make([]byte, 64), true), 64)
+		closeAll(warm)
+	}
+	if err != nil {
+		return fmt.Errorf("--also %s: no echo through %s, which is to forward to %s: %w", p.name, p.url, c.backend, err)
+	}
+	p.start, err = p.settle()
+	return err
+}
+
+// memory measures the rows about memory for peers that can be looked at. A
+// peer is not fresh for each row as a side is, and many keep what they once
+// took, so a later growth says little: this comes before all other load, once,
+// over what the peer held at the start, fewer tunnels first.
+func (c *comparison) memory(wanted []row) {
+	for _, r := range wanted {
+		for i := range c.peers {
+			if p := &c.peers[i]; p.pid != 0 && r.aboutMemory() {
+				fmt.Fprintf(os.Stderr, "before the rounds: %s, %s\n", r.name, p.name)
+				c.load(p, r)
+				_, _ = p.settle() // the next row says what is wrong
+			}
+		}
+	}
+}
+
+// load measures one row of a peer. A failure leaves a gap in the table: a peer
+// may have limits of its own, and the rest was not measured in vain.
+func (c *comparison) load(p *peer, r row) {
+	o := c.options(r)
+	o.url, o.pid, o.insecure = p.url, p.pid, true
+	if r.aboutMemory() {
+		o.start = &p.start
+	}
+	rep, err := r.run(&o)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s, %s: not measured: %v\n", r.name, p.name, err)
+		return
+	}
+	c.add(r, p.name, rep.value(r.figure))
+}
+
+// settle waits until a peer is at rest, be it that it has just been started or
+// that it closes what a row has opened, and returns what it holds then.
+func (p *peer) settle() (processUse, error) {
+	u, err := look(p.pid)
+	for end := time.Now().Add(step); p.pid != 0 && err == nil && time.Now().Before(end); {
+		before := u
+		time.Sleep(300 * time.Millisecond)
+		u, err = look(p.pid)
+		if u.FDs == before.FDs && u.CPU-before.CPU <= tick {
+			break
+		}
+	}
+	return u, err
+}
