@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -113,4 +116,85 @@ func TestTableShowsPeersBesideTheSides(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("the table is\n%s\nwant\n%s", &out, want)
 	}
+}
+
+// TestPeersOfTheDocumentationCarryTunnels starts those of testdata/peers that
+// are installed, on ports of their own and with fewer threads.
+func TestPeersOfTheDocumentationCarryTunnels(t *testing.T) {
+	t.Parallel()
+	for _, p := range []struct {
+		program, file, address string
+		args                   func(dir, file string) []string
+	}{
+		{"nginx", "nginx.conf", "127.0.0.1:9001", func(dir, file string) []string { return []string{"-e", "stderr", "-p", dir + "/", "-c", file} }},
+		{"haproxy", "haproxy.cfg", "127.0.0.1:9002", func(_, file string) []string { return []string{"-db", "-f", file} }},
+		{"apache2", "apache.conf", "127.0.0.1:9003", func(dir, file string) []string { return []string{"-DFOREGROUND", "-d", dir, "-f", file} }},
+	} {
+		t.Run(p.program, func(t *testing.T) {
+			t.Parallel()
+			program := installed(t, p.program)
+			text, err := os.ReadFile(filepath.Join("../../testdata/peers", p.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := strings.TrimSuffix(strings.TrimPrefix(served(t), "ws://"), "/")
+			address := fmt.Sprintf("127.0.0.1:%d", freePort())
+			text = []byte(strings.NewReplacer(p.address, address, "127.0.0.1:7900", back, "4600", "16", "9200", "32").Replace(string(text)))
+			dir := t.TempDir()
+			file := filepath.Join(dir, p.file)
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(program, p.args(dir, file)...)
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+				_ = cmd.Wait()
+				if t.Failed() {
+					t.Logf("%s said: %s", p.program, &said)
+				}
+			}()
+			o := &options{url: "ws://" + address + "/a/b", pid: cmd.Process.Pid, tunnels: 4, size: 1024, duration: 300 * time.Millisecond}
+			up := func() bool {
+				c, err := dial(o, "", 64)
+				if err == nil {
+					_ = c.Close()
+				}
+				return err == nil
+			}
+			for end := time.Now().Add(step); !up(); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("it does not serve")
+				}
+			}
+			r, err := echoes(o)
+			if err != nil || r.value("messages") <= 0 || r.value("CPU per message") <= 0 {
+				t.Errorf("echoes: %v, %v", r, err)
+			}
+			c, err := dial(o, "/source?size=1000", 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, n, err := c.next(); err != nil || n != 1000 {
+				t.Errorf("a message of the stream has %d bytes, %v", n, err)
+			}
+		})
+	}
+}
+
+// installed finds a server where Debian puts it also for those who are not root.
+func installed(t *testing.T, program string) string {
+	t.Helper()
+	for _, name := range []string{program, "/usr/sbin/" + program} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skipf("%s is not installed", program)
+	return ""
 }
