@@ -74,13 +74,12 @@ func (f *flow) other() *flow {
 
 func (f *flow) is(bits uint32) bool { return f.met.Load()&bits != 0 }
 
-// settled reports whether nothing more is to come from or through the flow. A
-// source that could not be told to close owes no answer.
+// settled reports whether nothing more is to come from or through the flow.
 func (f *flow) settled(closing bool) bool {
 	if !closing {
 		return f.is(ended)
 	}
-	return f.is(ended) || f.order.Load() == nil && (f.is(sawClose) || f.is(told) && f.other().is(shut))
+	return f.is(ended) || f.is(sawClose) && f.order.Load() == nil
 }
 
 // start begins to relay, with what came early.

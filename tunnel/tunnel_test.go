@@ -278,7 +278,8 @@ func TestPromise5CloseOfAHalfOpenTunnelWaitsForTheEndOfAFrame(t *testing.T) {
 			r.write(there, frame[8:])
 			r.expect(gone, frame[8:])
 			r.expectClose(gone, 1013, "now")
-			r.expectEnd(gone) // nobody is left to answer
+			closeWrite(there)
+			r.expectEnd(gone)
 			if res := r.result(); res.Code != 1013 || res.Reason != "now" || res.Err != nil || res.Duration > limit/2 {
 				t.Errorf("result %+v", res)
 			}
