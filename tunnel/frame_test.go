@@ -151,41 +151,154 @@ func TestCloseWithoutCode(t *testing.T) {
 	}
 }
 
-func FuzzTracker(f *testing.F) {
-	f.Add(append(text("hello", true), closeFrame(1000, "bye", false)...), uint8(3))
-	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 9, 9, 9, 9, 42}, uint8(1))
-	f.Fuzz(func(t *testing.T, stream []byte, size uint8) {
-		var whole, pieces tracker
-		for p := stream; len(p) > 0; {
-			n, _, _ := whole.step(p)
-			if n == 0 {
-				t.Fatal("no progress")
+// frame is a frame of a stream as RFC 6455 §5.2 draws it.
+type frame struct {
+	end     int // where it ends in the stream, or would
+	whole   bool
+	head    []byte // what there is of it
+	payload []byte // likewise, as it is on the wire
+	claims  uint64 // the length, once the header is whole
+	key     []byte // nil: not masked
+}
+
+// framesOf reads a stream in one go and in other words than the tracker, for
+// tests to compare with.
+func framesOf(stream []byte) (all []frame) {
+	for at := 0; at < len(stream); {
+		p, f, size := stream[at:], frame{}, 2
+		if len(p) > 1 {
+			extended := map[byte]int{126: 2, 127: 8}[p[1]%128]
+			size += extended
+			f.claims = uint64(p[1] % 128)
+			if extended > 0 && len(p) >= size {
+				f.claims = 0
+				for _, b := range p[2:size] {
+					f.claims = f.claims*256 + uint64(b)
+				}
 			}
-			p = p[n:]
+			if p[1] >= 128 {
+				if size += 4; len(p) >= size {
+					f.key = p[size-4 : size]
+				}
+			}
 		}
+		if f.head = p[:min(size, len(p))]; len(p) >= size {
+			rest := p[size:]
+			f.whole = uint64(len(rest)) >= f.claims
+			f.payload = rest[:min(uint64(len(rest)), f.claims)]
+		}
+		at += len(f.head) + len(f.payload)
+		f.end = at
+		all = append(all, f)
+	}
+	return all
+}
+
+// event is what the tracker is to say at the frame's end.
+func (f frame) event() event {
+	fin, op := f.head[0] >= 128, f.head[0]%16
+	switch {
+	case op == 8:
+		return closeEnd
+	case fin && op < 3: // text, binary, or the rest of one
+		return messageEnd
+	}
+	return frameEnd
+}
+
+// FuzzTracker takes any bytes in any pieces, with payloads looked at or skipped.
+// Every frame ends where it does when the stream is read in one go, and is what
+// it is there.
+func FuzzTracker(f *testing.F) {
+	f.Add(append(text("hello", true), closeFrame(1000, "bye", false)...), uint8(3), false)
+	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 9, 9, 9, 9, 42}, uint8(1), true)
+	f.Fuzz(func(t *testing.T, stream []byte, size uint8, skips bool) {
+		want := framesOf(stream)
+		var tr tracker
+		var payload []byte
+		at := 0
 		split(stream, int(size)+1, func(p []byte) {
 			for len(p) > 0 {
-				n, _, _ := pieces.step(p)
-				p = p[n:]
+				n, part, e := 1, []byte(nil), noEvent
+				switch {
+				case !skips:
+					n, part, e = tr.step(p)
+				case tr.left > 0:
+					n = int(min(tr.left, uint64(len(p))))
+					part, e = p[:n], tr.skip(n)
+				default:
+					n, part, e = tr.step(p[:1])
+				}
+				if n == 0 {
+					t.Fatalf("no progress at %d", at)
+				}
+				p, at, payload = p[n:], at+n, append(payload, part...)
+				if tr.boundary() != (e != noEvent) {
+					t.Fatalf("event %d at %d, at a boundary: %v", e, at, tr.boundary())
+				}
+				if e == noEvent {
+					continue
+				}
+				key, masked := tr.key()
+				if w := want[0]; !w.whole || at != w.end || e != w.event() || tr.header[0] != w.head[0] || !bytes.Equal(payload, w.payload) ||
+					masked != (w.key != nil) || masked && !bytes.Equal(key[:], w.key) {
+					t.Fatalf("at %d event %d, first byte %x, key %x %v, payload %x; want %+v", at, e, tr.header[0], key, masked, payload, w)
+				}
+				want, payload = want[1:], nil
 			}
 		})
-		if whole.left != pieces.left || whole.have != pieces.have || whole.boundary() != pieces.boundary() {
-			t.Errorf("whole %+v, in pieces %+v", whole, pieces)
+		if len(want) == 0 {
+			return
+		}
+		w, left := want[0], uint64(0) // a frame that is not all there
+		if w.payload != nil {
+			left = w.claims - uint64(len(w.payload))
+		}
+		if len(want) > 1 || w.whole || int(tr.have) != len(w.head) || tr.left != left || !bytes.Equal(payload, w.payload) {
+			t.Errorf("in the end %+v, payload %x; want %+v", tr, payload, want)
 		}
 	})
 }
 
+// FuzzClosePayload reads any payload of a close frame, and writes a close frame
+// of any code and reason.
 func FuzzClosePayload(f *testing.F) {
-	f.Add([]byte{0x03, 0xe8, 'b', 'y', 'e'}, "reason")
-	f.Fuzz(func(t *testing.T, payload []byte, reason string) {
-		if _, text := parseClose(payload); !utf8.ValidString(text) {
-			t.Errorf("%q", text)
+	f.Add([]byte{0x03, 0xe8, 'b', 'y', 'e'}, uint16(1000), "reason")
+	f.Fuzz(func(t *testing.T, payload []byte, code uint16, reason string) {
+		wantCode, wantText := 1005, "" // RFC 6455 §7.1.5
+		if len(payload) > 1 {
+			wantCode = int(payload[0])*256 + int(payload[1])
+			wantText = string(payload[2:])
 		}
-		if out := TrimReason(reason); len(out) > maxReason || !utf8.ValidString(out) {
-			t.Errorf("%q becomes %q", reason, out)
+		if !utf8.ValidString(wantText) {
+			wantText = ""
 		}
-		if fr := closeFrame(1000, reason, true); len(fr) > 2+maskKeySize+maxControl {
-			t.Errorf("%d bytes", len(fr))
+		if got, text := parseClose(payload); int(got) != wantCode || text != wantText {
+			t.Errorf("%x: got %d %q, want %d %q", payload, got, text, wantCode, wantText)
+		}
+
+		kept, whole := TrimReason(reason), strings.ToValidUTF8(reason, "\uFFFD")
+		rest, begins := strings.CutPrefix(whole, kept)
+		_, next := utf8.DecodeRuneInString(rest)
+		if !begins || len(kept) > 123 || !utf8.ValidString(kept) || rest != "" && len(kept)+next <= 123 {
+			t.Errorf("%q becomes %q", reason, kept)
+		}
+
+		for _, masked := range []bool{false, true} {
+			all := framesOf(closeFrame(code, reason, masked))
+			if len(all) != 1 || !all[0].whole || all[0].head[0] != 0x88 || all[0].claims > 125 || masked != (all[0].key != nil) {
+				t.Fatalf("masked %v: %+v", masked, all)
+			}
+			body := []byte{byte(code >> 8), byte(code)}
+			body = append(body, kept...)
+			for i := range body {
+				if masked {
+					body[i] ^= all[0].key[i%4] // RFC 6455 §5.3
+				}
+			}
+			if !bytes.Equal(all[0].payload, body) {
+				t.Errorf("masked %v: payload %x, want %x", masked, all[0].payload, body)
+			}
 		}
 	})
 }
