@@ -38,7 +38,6 @@ type flow struct {
 	hand sync.Mutex // guards the fields below, and the right to write
 
 	frames tracker
-	text   *bytes.Buffer // of a close frame that is passing, else nil
 
 	met  atomic.Uint32 // safe for concurrent use
 	slot int32         // in the set; -1: the set does not have the source
@@ -114,15 +113,19 @@ func (f *flow) track(p []byte) {
 func (f *flow) step(p []byte) int {
 	n, payload, e := f.frames.step(p)
 	if len(payload) > 0 && f.frames.header[0]&opcodeBits == opClose {
-		if f.text == nil {
-			f.text = new(bytes.Buffer)
-		}
-		if f.text.Len()+len(payload) <= maxControl {
-			f.text.Write(payload)
-		}
+		f.keep(payload)
 	}
 	f.note(e)
 	return n
+}
+
+// keep keeps payload of a close frame that is passing. The hand is held.
+func (f *flow) keep(payload []byte) {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	if text := f.t.ends().text(f.up); text.Len()+len(payload) <= maxControl {
+		text.Write(payload)
+	}
 }
 
 // note takes notice of what the tracker met. The hand is held.
@@ -145,11 +148,10 @@ func (f *flow) note(e event) {
 
 // closed takes notice of the source's close frame. The hand is held.
 func (f *flow) closed() {
-	var text []byte
-	if f.text != nil {
-		text = f.text.Bytes()
-		f.text = nil
-	}
+	f.t.mu.Lock()
+	text := bytes.Clone(f.t.ends().text(f.up).Bytes())
+	f.t.ends().text(f.up).Reset()
+	f.t.mu.Unlock()
 	if key, masked := f.frames.key(); masked {
 		mask(text, key)
 	}

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,15 @@ type ending struct {
 	halfBytes int64 // seen when a half-open tunnel was last looked at
 	done      chan struct{}
 	result    *Result
+	texts     [2]bytes.Buffer // of close frames that are passing
+}
+
+// text is what has passed of a close frame.
+func (e *ending) text(up bool) *bytes.Buffer {
+	if up {
+		return &e.texts[0]
+	}
+	return &e.texts[1]
 }
 
 // ends returns what is known of the tunnel's end. t.mu is held.
