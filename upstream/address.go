@@ -131,11 +131,11 @@ func checkPort(s string) error {
 }
 
 func portNumber(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > 65535 {
+	n, err := strconv.ParseUint(s, 10, 16) // no sign
+	if err != nil || n < 1 {
 		return 0, fmt.Errorf("port %q: want 1 to 65535", s)
 	}
-	return n, nil
+	return int(n), nil
 }
 
 // plainAddress takes what reverse_proxy takes without a scheme.

@@ -38,7 +38,7 @@ func TestAddresses(t *testing.T) {
 func TestImpossibleAddressesAreRefused(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "empty", "http://h": "want ws://", "https://h": "want wss://", "ftp://h": "unknown scheme", "ws://": "no host", "ws://h:0": "1 to 65535",
-		"ws://h:99999": "1 to 65535", "ws://h:x": "1 to 65535", "ws://h:9-8": "ends before it begins", "ws://h:1-9999": "more than 1000",
+		"ws://h:99999": "1 to 65535", "ws://h:x": "1 to 65535", "ws://h:+80": "1 to 65535", "ws://h:9-8": "ends before it begins", "ws://h:1-9999": "more than 1000",
 		"ws://h/?a=b": "a query", "ws://h/#f": "a fragment", "ws://u:p@h": "no user or password", "ws://{host}": "must be constant", "ws://a:b:c": "",
 		"ws://h//x": "double slash", "ws://[::zz]": "no IPv6", "/ws": "no host", "h/path": "needs its scheme", "tcphost:80/ws": "needs its scheme",
 		"unix/": "no socket", "unix+h2c//s": "h2c", "localhost:0": "1 to 65535", "ws://h/%zz": "path",
