@@ -66,7 +66,7 @@ func (s *socket) connect(d *net.Dialer) error {
 		return os.NewSyscallError("socket", err)
 	}
 	for waits := false; ; {
-		switch err := unix.Connect(fd, to); err { //nolint:errorlint // as the system says it
+		switch err := unix.Connect(fd, to); err {
 		case nil, unix.EISCONN:
 			return s.keepAlive(d.KeepAliveConfig)
 		case unix.EINPROGRESS, unix.EINTR:

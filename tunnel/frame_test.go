@@ -219,7 +219,9 @@ func FuzzTracker(f *testing.F) {
 		at := 0
 		split(stream, int(size)+1, func(p []byte) {
 			for len(p) > 0 {
-				n, part, e := 1, []byte(nil), noEvent
+				var n int
+				var part []byte
+				var e event
 				switch {
 				case !skips:
 					n, part, e = tr.step(p)

@@ -61,7 +61,7 @@ func (p pipe) close() {
 func splice(from, to, most int) (int, error) {
 	for {
 		n, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
-		if err == unix.EINTR { //nolint:errorlint // as the system says it
+		if err == unix.EINTR {
 			continue
 		}
 		return int(max(n, 0)), err
