@@ -94,7 +94,11 @@ func (s *side) raw() (syscall.RawConn, error) {
 // closeWrite ends what is written. False: the connection cannot end one
 // direction alone.
 func (s *side) closeWrite() bool {
-	if _, file := s.conn.(*os.File); s.bare || file {
+	if s.bare {
+		shutdown(s.fd)
+		return true
+	}
+	if _, file := s.conn.(*os.File); file {
 		shutdown(s.fd)
 		return true
 	}
