@@ -279,7 +279,6 @@ func (s *socket) Close() error {
 // end gives the descriptor back. mu is held.
 func (s *socket) end() {
 	if s.slot >= 0 {
-		s.set.leave(s.slot)
 		s.set.free(s.slot)
 	}
 	closeDescriptor(s.fd)
