@@ -57,19 +57,22 @@ func (p pipe) close() {
 	_ = unix.Close(p.w)
 }
 
-// splice moves up to most bytes between a socket and a pipe. Neither end waits.
+// None of the calls below waits, so Go's scheduler is not told of them: it would
+// take a long one for one that does, and give its processor away.
+
+// splice moves up to most bytes between a pipe and something else.
 func splice(from, to, most int) (int, error) {
 	for {
-		n, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
-		if err == unix.EINTR {
-			continue
+		n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
 		}
-		return int(max(n, 0)), err
 	}
 }
-
-// The calls below move no payload and never wait, so Go's scheduler need not
-// hear of them.
 
 // nowhere is where a copy's payload goes.
 var nowhere = sync.OnceValue(func() int {
@@ -97,11 +100,11 @@ func (p pipe) copy(n int) (pipe, bool) {
 // skip drops n bytes.
 func (p pipe) skip(n int) bool {
 	for n > 0 {
-		m, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(p.r), 0, uintptr(nowhere()), 0, uintptr(n), unix.SPLICE_F_NONBLOCK)
-		if errno != 0 || m == 0 {
+		m, err := splice(p.r, nowhere(), n)
+		if err != nil || m == 0 {
 			return false
 		}
-		n -= int(m)
+		n -= m
 	}
 	return true
 }
