@@ -165,7 +165,7 @@ func (f *flow) closed() {
 	t.mu.Lock()
 	t.ends().judge(v)
 	t.mu.Unlock()
-	go t.review() // which may want our hand
+	t.look()
 }
 
 // command has a close frame written when the flow next stands between two
@@ -190,7 +190,7 @@ func (f *flow) obey() {
 		if f.sink().kind == plain && f.tryWrite(*order) == len(*order) {
 			f.met.Or(told)
 			f.order.Store(nil)
-			go f.t.review()
+			f.t.look()
 			break
 		}
 		f.unpark()
@@ -225,7 +225,7 @@ func (f *flow) putIn() error {
 	}
 	f.met.Or(told)
 	f.order.Store(nil)
-	go f.t.review()
+	f.t.look()
 	return err
 }
 
@@ -287,13 +287,15 @@ func (f *flow) halfClosed() bool {
 	return true
 }
 
-// stop ends the flow: nothing is read or written after it.
+// stop ends the flow: nothing is read or written after it. Its source is about
+// to be closed.
 func (f *flow) stop() {
 	f.hand.Lock()
 	defer f.hand.Unlock()
 	f.met.Or(stopped)
 	f.order.Store(nil)
-	if f.slot >= 0 {
-		f.unpark()
+	if f.parked && !f.source().bare {
+		f.unpark() // closing may take a while
 	}
+	f.parked = false
 }

@@ -185,6 +185,14 @@ func (f *flow) unpark() {
 	f.slot, f.parked = -1, false
 }
 
+// leave gives a closed source's place back: closing has taken it out.
+func (f *flow) leave() {
+	if f.slot >= 0 {
+		f.t.set.free(f.slot)
+		f.slot = -1
+	}
+}
+
 // wake is called by the set: the source has something, or has ended. Whoever
 // has the hand may be writing to a peer that does not read, and the set waits
 // for nobody: it will be told again if the flow is still parked.

@@ -17,6 +17,8 @@ func (*flow) park() bool { return false }
 
 func (*flow) unpark() {}
 
+func (*flow) leave() {}
+
 func (*flow) tryWrite([]byte) int { return 0 }
 
 // bulk has no shortcut here.

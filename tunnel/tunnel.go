@@ -185,9 +185,7 @@ func (t *Tunnel) carryOut(c Closing) {
 	t.mu.Lock()
 	t.after(time.Until(t.end.closing.Deadline))
 	t.mu.Unlock()
-	if t.settled() {
-		go t.cut(true) // whoever closes does not wait for it
-	}
+	t.look()
 }
 
 // judge keeps the first word on how the tunnel ended, and what the first close
@@ -237,6 +235,13 @@ func (t *Tunnel) expire() {
 		return
 	}
 	t.cut(false)
+}
+
+// look is review for a caller that has a hand, or does not wait.
+func (t *Tunnel) look() {
+	if t.settled() {
+		go t.cut(true)
+	}
 }
 
 // review ends the tunnel if nothing more is to come. The caller has no hand.
@@ -291,6 +296,8 @@ func (t *Tunnel) cut(gently bool) {
 	t.down.stop()
 	t.client.close(gently)
 	t.upstream.close(gently)
+	t.up.leave()
+	t.down.leave()
 
 	t.mu.Lock()
 	e := t.ends()
