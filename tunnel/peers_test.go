@@ -22,18 +22,23 @@ import (
 // limit bounds every step of a test.
 const limit = 20 * time.Second
 
-// TestMain fails when a test leaves a goroutine behind; the sets' own stay.
+// leaks say what tests have left behind, if anything.
+var leaks = []func() string{leftOver}
+
+// TestMain fails when a test leaves something behind.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if left := leftOver(); left != "" && code == 0 {
-		fmt.Println("goroutines left over:\n" + left)
-		code = 1
+	for _, leak := range leaks {
+		if left := leak(); left != "" && code == 0 {
+			fmt.Println("left over:\n" + left)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }
 
 // leftOver waits for goroutines of this package to end and returns those that
-// do not.
+// do not; the sets' own stay.
 func leftOver() string {
 	var left []string
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); runtime.Gosched() {

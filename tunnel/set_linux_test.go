@@ -1,12 +1,29 @@
 package tunnel
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
 
 // Tests have two sets on any machine, so that tunnels of both meet.
-func init() { fewestSets = 2 }
+func init() {
+	fewestSets = 2
+	leaks = append(leaks, heldPlaces)
+}
+
+// heldPlaces counts the places in the sets that nobody gave back.
+func heldPlaces() string {
+	for i, s := range sets.all {
+		s.mu.Lock()
+		all, free := len(s.slots), len(s.spare)
+		s.mu.Unlock()
+		if free != all {
+			return fmt.Sprintf("%d of %d places in set %d", all-free, all, i)
+		}
+	}
+	return ""
+}
 
 func TestTunnelsAreSharedOutAmongTheSets(t *testing.T) {
 	t.Parallel()
