@@ -165,7 +165,7 @@ func (f *flow) closed() {
 	t.mu.Lock()
 	t.ends().judge(v)
 	t.mu.Unlock()
-	t.look()
+	t.review()
 }
 
 // command has a close frame written when the flow next stands between two
@@ -184,13 +184,12 @@ func (f *flow) obey() {
 	case order == nil || f.is(stopped):
 	case f.is(told|sawClose|shut) || f.is(ended) && !f.frames.boundary():
 		f.met.Or(told) // too late
-		f.order.Store(nil)
+		f.discharge()
 	case !f.frames.boundary(): // whoever brings the rest of the frame obeys
 	case f.parked:
 		if f.sink().kind == plain && f.tryWrite(*order) == len(*order) {
 			f.met.Or(told)
-			f.order.Store(nil)
-			f.t.look()
+			f.discharge()
 			break
 		}
 		f.unpark()
@@ -201,6 +200,13 @@ func (f *flow) obey() {
 		return
 	}
 	f.hand.Unlock()
+}
+
+// discharge takes an order off the flow: it is carried out, or too late. Nothing
+// else may be left to wait for. The hand is held.
+func (f *flow) discharge() {
+	f.order.Store(nil)
+	f.t.review()
 }
 
 // release lets go of the hand, and obeys what came meanwhile.
@@ -224,8 +230,7 @@ func (f *flow) putIn() error {
 		_, err = f.sink().conn.Write(*order)
 	}
 	f.met.Or(told)
-	f.order.Store(nil)
-	f.t.look()
+	f.discharge()
 	return err
 }
 
@@ -239,7 +244,7 @@ func (f *flow) forward(p []byte) error {
 		if f.order.Load() != nil {
 			n = f.step(p) // at most to the end of this frame
 			if f.is(sawClose) {
-				f.order.Store(nil)
+				f.discharge()
 				defer f.met.Or(told) // once this frame has gone
 			}
 		} else {

@@ -57,10 +57,9 @@ func (p pipe) close() {
 	_ = unix.Close(p.w)
 }
 
-// None of the calls below waits, so Go's scheduler is not told of them: it would
-// take a long one for one that does, and give its processor away.
-
-// splice moves up to most bytes between a pipe and something else.
+// splice moves up to most bytes between a pipe and something else. Neither end
+// waits, so Go's scheduler is not told of the call: it would take a long one for
+// one that waits, and give its processor away.
 func splice(from, to, most int) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)

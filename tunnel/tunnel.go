@@ -185,7 +185,7 @@ func (t *Tunnel) carryOut(c Closing) {
 	t.mu.Lock()
 	t.after(time.Until(t.end.closing.Deadline))
 	t.mu.Unlock()
-	t.look()
+	t.review()
 }
 
 // judge keeps the first word on how the tunnel ended, and what the first close
@@ -237,17 +237,11 @@ func (t *Tunnel) expire() {
 	t.cut(false)
 }
 
-// look is review for a caller that has a hand, or does not wait.
-func (t *Tunnel) look() {
-	if t.settled() {
-		go t.cut(true)
-	}
-}
-
-// review ends the tunnel if nothing more is to come. The caller has no hand.
+// review ends the tunnel if nothing more is to come. It does not wait for the
+// end, which may want the caller's hand.
 func (t *Tunnel) review() {
 	if t.settled() {
-		t.cut(true)
+		go t.cut(true)
 	}
 }
 

@@ -243,10 +243,9 @@ func TestPromise5CloseWaitsForTheEndOfAFrame(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, r *rig) {
 		frame := text("a frame in two parts", false)
-		for _, cut := range []int{1, 2, 5} {
+		for range 3 {
 			r.write(r.upstream, frame)
 			r.expect(r.client, frame)
-			_ = cut
 		}
 		r.write(r.upstream, frame[:5])
 		r.expect(r.client, frame[:5])
@@ -521,6 +520,40 @@ func TestPromise5AnswerOfOnePeerIsNotTheCloseOfTheOther(t *testing.T) {
 		r.expectEnd(r.client)
 		r.expectEnd(r.upstream)
 	}
+}
+
+// late is a close that only its deadline would end, after the test.
+func late() Closing {
+	return Closing{By: ByGate, Code: 1013, Reason: "now", Deadline: time.Now().Add(3 * limit)}
+}
+
+func TestPromise5CloseInsideACloseFrameEndsWithIt(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, r *rig) {
+		bye := closeFrame(1001, "going away", true)
+		r.write(r.upstream, closeFrame(1001, "going away", false))
+		r.expectClose(r.client, 1001, "going away")
+		r.write(r.client, bye[:9])
+		r.expect(r.upstream, bye[:9])
+		r.Close(late())
+		r.write(r.client, bye[9:])
+		r.expect(r.upstream, bye[9:])
+		r.expectEnd(r.client)
+		r.expectEnd(r.upstream)
+		r.result()
+	})
+}
+
+func TestPromise5CloseBesideACloseFrameEndsWithIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	r.write(r.upstream, closeFrame(1001, "going away", false))
+	r.expectClose(r.client, 1001, "going away")
+	r.up.hand.Lock() // as whoever moves the client's close frame
+	r.Close(late())
+	r.up.track(closeFrame(1001, "going away", true))
+	r.up.release()
+	r.result()
 }
 
 func TestStreamIsKeptForTheAnswerToItsClose(t *testing.T) {

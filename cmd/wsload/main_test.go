@@ -292,7 +292,7 @@ func TestCompareRunsBothSides(t *testing.T) {
 
 func TestCompareRunsTheCaddyThatItBuilds(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil || testing.Short() {
-		t.Skip("building takes a while, and Go")
+		t.Skip("building takes a while and needs Go")
 	}
 	t.Chdir("../..")
 	o := &options{listen: "127.0.0.1:0", rounds: 1, sides: "wsgate", only: "echo 1 KiB", duration: 100 * time.Millisecond, json: true}
