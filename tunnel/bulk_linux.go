@@ -48,10 +48,7 @@ func (f *flow) bulk(l *linger, b []byte) (broke, err error) {
 	if h.out, err = dst.raw(); err != nil {
 		return nil, nil //nolint:nilerr // as above
 	}
-	if l.armed { // inside a frame nobody hurries
-		l.armed = false
-		src.deadline(f.t, time.Time{})
-	}
+	l.rest(f.t, src) // inside a frame nobody hurries
 	err = h.run(b)
 	return h.broke, err
 }

@@ -263,7 +263,7 @@ func (f *flow) write(p []byte) error {
 	if f.is(told) {
 		return nil
 	}
-	n, err := f.sink().conn.Write(p)
+	n, err := f.sink().write(p)
 	f.count(n)
 	if err != nil {
 		f.met.Or(told) // a frame may be cut now: nothing more may follow

@@ -8,10 +8,12 @@ import (
 
 // linger is how a pump waits for more before it lets its source be parked:
 // being parked and woken costs more than a goroutine that stays, if more comes
-// soon. The deadline is set once for many reads.
+// soon. A deadline serves many reads, and is moved on before it is over while
+// something comes: one that is over wakes a goroutine which has nothing to do.
 type linger struct {
-	patience     time.Duration
-	armed, moved bool
+	patience time.Duration // at least as long, at most twice as long
+	most     time.Duration // what patience grows to while more comes
+	again    int64         // by the clock, when the deadline is to be moved on; zero: there is none
 }
 
 const (
@@ -31,11 +33,11 @@ const (
 func (f *flow) linger() linger {
 	switch {
 	case f.source().kind == plain && f.sink().kind == plain:
-		return linger{patience: bulkPatience}
+		return linger{patience: bulkPatience, most: bulkPatience}
 	case f.parkedAt != 0 && millis()-f.parkedAt < uint32(brisk.Milliseconds()):
-		return linger{patience: briskPatience}
+		return linger{patience: briskPatience, most: briskPatience}
 	}
-	return linger{patience: patience}
+	return linger{patience: patience, most: briskPatience}
 }
 
 // began is when this process began to count.
@@ -51,22 +53,42 @@ func millis() uint32 { return uint32(clock()/int64(time.Millisecond)) + 1 }
 // read reads, and waits. errQuiet: nothing came for a while, and no layer
 // holds anything back, since a read has just asked them all.
 func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
-	for {
-		if !l.armed {
-			s.deadline(t, time.Now().Add(l.patience))
-			l.armed, l.moved = true, false
+	if now := clock(); now >= l.again {
+		if l.again != 0 {
+			l.patience = min(8*l.patience, l.most)
 		}
-		n, err := s.conn.Read(p)
-		if n > 0 {
-			l.moved = true
-			return n, nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || t.cutting.Load() {
-			return 0, err
-		}
-		if l.armed = false; !l.moved {
-			s.deadline(t, time.Time{})
-			return 0, errQuiet
-		}
+		l.again = now + int64(l.patience)
+		s.deadline(t, time.Now().Add(2*l.patience))
 	}
+	n, err := s.conn.Read(p)
+	if n > 0 {
+		return n, nil
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || t.cutting.Load() {
+		return 0, err
+	}
+	l.rest(t, s)
+	return 0, errQuiet
+}
+
+// rest takes the deadline off.
+func (l *linger) rest(t *Tunnel, s *side) {
+	if l.again != 0 {
+		l.again = 0
+		s.deadline(t, time.Time{})
+	}
+}
+
+// readOn reads what lies behind a large piece, of a source whose layers give a
+// record at a time: as many as are there. Of one that says it is longer than it
+// is, it waits for the rest as read does.
+func (l *linger) readOn(t *Tunnel, s *side, p []byte) (n int) {
+	for len(p)-n >= recordSize && s.waiting() >= recordSize+recordMore {
+		m, err := l.read(t, s, p[n:])
+		if err != nil {
+			break // the next read says so again
+		}
+		n += m
+	}
+	return n
 }

@@ -84,12 +84,20 @@ func (f *flow) run(b []byte, err error) {
 			return
 		default:
 			err = f.forward(b[:n])
-			if n == smallSize && len(b) == n { // there is more
+			if n == len(b) && n < f.most() { // there is more
 				giveBack(b)
-				b = borrow(bufferSize)
+				b = borrow(n + 1)
 			}
 		}
 	}
+}
+
+// most is how large the pump's buffer gets.
+func (f *flow) most() int {
+	if f.source().kind == layered || f.sink().kind == layered {
+		return recordsSize
+	}
+	return bufferSize
 }
 
 // read reads from the source. errQuiet: there is nothing just now.
@@ -98,7 +106,11 @@ func (f *flow) read(p []byte, l *linger) (int, error) {
 	if s.kind == opaque {
 		return s.conn.Read(p)
 	}
-	return l.read(f.t, s, p)
+	n, err := l.read(f.t, s, p)
+	if s.kind == layered && n >= smallSize {
+		n += l.readOn(f.t, s, p[n:])
+	}
+	return n, err
 }
 
 // finish ends the flow: the source has nothing more. The hand is held, and

@@ -91,6 +91,17 @@ func (s *side) raw() (syscall.RawConn, error) {
 	return c.SyscallConn()
 }
 
+// write writes all, in segments as large as they can be: without a word each
+// record would make some of its own.
+func (s *side) write(p []byte) (int, error) {
+	if s.kind != layered || len(p) <= recordSize {
+		return s.conn.Write(p)
+	}
+	s.cork(true)
+	defer s.cork(false)
+	return s.conn.Write(p)
+}
+
 // closeWrite ends what is written. False: the connection cannot end one
 // direction alone.
 func (s *side) closeWrite() bool {

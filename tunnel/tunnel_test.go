@@ -2,9 +2,11 @@ package tunnel
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -501,6 +503,50 @@ func TestPumpsStayWithBriskSources(t *testing.T) {
 	f.parkedAt = millis() - uint32(brisk.Milliseconds())
 	if got := f.linger().patience; got != patience {
 		t.Errorf("one that was parked long ago is waited for %s", got)
+	}
+}
+
+// reads is a stream that has a byte for each read until it is quiet, and is
+// told of deadlines.
+type reads struct {
+	stream
+	left, deadlines int
+}
+
+func (r *reads) Read([]byte) (int, error) {
+	if r.left--; r.left < 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 1, nil
+}
+
+func (r *reads) SetReadDeadline(time.Time) error {
+	r.deadlines++
+	return nil
+}
+
+func TestPatienceGrowsWhileMoreComes(t *testing.T) {
+	t.Parallel()
+	tu := New(Options{}) // never started: nobody else touches it
+	s := &reads{left: 5}
+	src := &side{conn: s, kind: layered}
+	l := linger{patience: time.Hour, most: 20 * time.Hour}
+	for _, want := range []struct {
+		patience  time.Duration
+		deadlines int
+		late      bool // the read begins when the deadline is to be moved on
+	}{
+		{time.Hour, 1, false}, {time.Hour, 1, false}, {8 * time.Hour, 2, true}, {8 * time.Hour, 2, false}, {20 * time.Hour, 3, true},
+	} {
+		if want.late {
+			l.again = 1
+		}
+		if n, err := l.read(tu, src, nil); n != 1 || err != nil || l.patience != want.patience || s.deadlines != want.deadlines {
+			t.Fatalf("got %d, %v, patience %s, %d deadlines; want 1, nil and %+v", n, err, l.patience, s.deadlines, want)
+		}
+	}
+	if _, err := l.read(tu, src, nil); !errors.Is(err, errQuiet) || s.deadlines != 4 || l.again != 0 {
+		t.Errorf("got %v, %d deadlines, the next %d", err, s.deadlines, l.again)
 	}
 }
 
