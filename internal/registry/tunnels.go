@@ -80,6 +80,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t.limits = e.limitsOf(a.Limits)
 	t.limits.tunnels++
 	e.count.Add(1)
+	tidiness.opened()
 	e.armSweep()
 	return t, nil
 }
@@ -124,6 +125,7 @@ func (t *Tunnel) leave() {
 	t.limits.tunnels--
 	e.forgetLimits(t.limits)
 	e.mu.Unlock()
+	tidiness.closed()
 	if t.release != nil {
 		t.release()
 	}

@@ -211,6 +211,22 @@ func TestPromise9ReaderThatStopsCostsOneBuffer(t *testing.T) {
 	}
 }
 
+func TestPromise9MemoryOfHandshakesIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := chat(t, plainBackend(t), "")
+	o := s.options
+	o.Global = "debug"
+	s.MustLoad(o)
+	const n = 300
+	open := many(s, n)
+	const message = "memory of handshakes given back to the system"
+	s.Await("the log line", func() bool { return len(s.Lines(message)) == 1 })
+	if line := s.Lines(message)[0]; line["tunnels"] != float64(n) || line["logger"] != "http.handlers.wsgate" {
+		t.Errorf("got %v", line)
+	}
+	allEcho(t, open, "afterwards")
+}
+
 func TestPromise9HugeMessagePassesInConstantMemory(t *testing.T) {
 	t.Parallel()
 	const size = hugestMessage
