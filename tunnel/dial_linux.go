@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,17 +59,17 @@ type socket struct {
 
 // connect makes the connection.
 func (s *socket) connect(d *net.Dialer) error {
-	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(s.to.Port()), Addr: s.to.Addr().As16()})
-	if ip := s.to.Addr(); ip.Is4() {
-		family, to = unix.AF_INET, &unix.SockaddrInet4{Port: int(s.to.Port()), Addr: ip.As4()}
+	family := unix.AF_INET6
+	if s.to.Addr().Is4() {
+		family = unix.AF_INET
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if s.fd = int32(fd); err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	for waits := false; ; {
-		switch err := unix.Connect(fd, to); err {
-		case nil, unix.EISCONN:
+		switch err := connect(fd, s.to); err {
+		case 0, unix.EISCONN:
 			return s.keepAlive(d.KeepAliveConfig)
 		case unix.EINPROGRESS, unix.EINTR:
 			continue // on the same machine it is there by now
@@ -88,6 +90,27 @@ func (s *socket) connect(d *net.Dialer) error {
 			return err
 		}
 	}
+}
+
+// connect begins to connect, or says how it went. On a socket that does not
+// wait it is short, and Go's scheduler is not told of it: after some
+// microseconds it would take it for one that waits, and give its processor away.
+func connect(fd int, to netip.AddrPort) syscall.Errno {
+	var errno syscall.Errno
+	if ip := to.Addr(); ip.Is4() {
+		a := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: ip.As4()}
+		inNetworkOrder(&a.Port, to.Port())
+		_, _, errno = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&a)), unix.SizeofSockaddrInet4)
+	} else {
+		a := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: ip.As16()}
+		inNetworkOrder(&a.Port, to.Port())
+		_, _, errno = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&a)), unix.SizeofSockaddrInet6)
+	}
+	return errno
+}
+
+func inNetworkOrder(to *uint16, port uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(to))[:], port)
 }
 
 // keepAlive sets what net.Dialer sets.
