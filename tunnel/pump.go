@@ -107,7 +107,7 @@ func (f *flow) read(p []byte, l *linger) (int, error) {
 		return s.conn.Read(p)
 	}
 	n, err := l.read(f.t, s, p)
-	if s.kind == layered && n >= smallSize {
+	if s.kind == layered && n >= recordSize/2 {
 		n += l.readOn(f.t, s, p[n:])
 	}
 	return n, err
