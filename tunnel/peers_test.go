@@ -95,9 +95,16 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 
 func tlsPair(t testing.TB) (near, far net.Conn) {
 	t.Helper()
+	return secured(t, false)
+}
+
+// secured makes TLS connections; whole: whose first records are not smaller
+// than the rest.
+func secured(t testing.TB, whole bool) (near, far net.Conn) {
+	t.Helper()
 	n, f := tcpPair(t)
-	server := tls.Server(n, &tls.Config{Certificates: []tls.Certificate{certificate()}})
-	client := tls.Client(f, &tls.Config{InsecureSkipVerify: true, ServerName: "test"})
+	server := tls.Server(n, &tls.Config{Certificates: []tls.Certificate{certificate()}, DynamicRecordSizingDisabled: whole})
+	client := tls.Client(f, &tls.Config{InsecureSkipVerify: true, ServerName: "test", DynamicRecordSizingDisabled: whole})
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
 	if err := client.Handshake(); err != nil {

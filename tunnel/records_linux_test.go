@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"crypto/tls"
 	"io"
 	"net"
 	"sync/atomic"
@@ -32,18 +31,7 @@ func (c counted) Write(p []byte) (int, error) {
 // from the first.
 func wholeRecords(t testing.TB) (near, far net.Conn) {
 	t.Helper()
-	n, f := tcpPair(t)
-	server := tls.Server(n, &tls.Config{Certificates: []tls.Certificate{certificate()}, DynamicRecordSizingDisabled: true})
-	client := tls.Client(f, &tls.Config{InsecureSkipVerify: true, ServerName: "test", DynamicRecordSizingDisabled: true})
-	done := make(chan error, 1)
-	go func() { done <- server.Handshake() }()
-	if err := client.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	return server, client
+	return secured(t, true)
 }
 
 func TestRecordsThatAreThereGoOnTogether(t *testing.T) {
