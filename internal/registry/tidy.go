@@ -37,8 +37,11 @@ type tidier struct {
 // tidiness is the process's own.
 var tidiness = &tidier{after: tidyAfter, tidy: giveBack}
 
-func (d *tidier) opened() {
-	if n := d.live.Add(1); d.worth(n) && d.waiting.CompareAndSwap(false, true) {
+func (d *tidier) opened() { d.consider(d.live.Add(1)) }
+
+// consider has it looked at later whether n tunnels are worth a run.
+func (d *tidier) consider(n int64) {
+	if d.worth(n) && d.waiting.CompareAndSwap(false, true) {
 		time.AfterFunc(d.after, func() { d.look(n) })
 	}
 }
@@ -67,6 +70,7 @@ func (d *tidier) look(before int64) {
 		d.tidy(n)
 	}
 	d.waiting.Store(false)
+	d.consider(d.live.Load()) // of those that were opened meanwhile, none may be the last to ask
 }
 
 // giveBack collects garbage and returns free memory to the system.

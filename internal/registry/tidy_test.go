@@ -53,6 +53,17 @@ func TestTidyWhenARushIsOver(t *testing.T) {
 		}, []int64{5000}},
 		{"one that is gone", func(d *tidied) { d.change(1000, tidyAfter/2); d.change(-1000, long) }, nil},
 		{"one after another that is gone", func(d *tidied) { d.change(1000, long); d.change(-1000, long); d.change(300, long) }, []int64{1000, 300}},
+		{"a rush during a run", func(d *tidied) {
+			note := d.tidy
+			d.tidy = func(n int64) {
+				d.tidy = note
+				note(n)
+				for range 1000 {
+					d.opened()
+				}
+			}
+			d.change(1000, long)
+		}, []int64{1000, 2000}},
 		{"comings and goings", func(d *tidied) {
 			d.change(1000, long)
 			for range 20 {
