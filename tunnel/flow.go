@@ -92,14 +92,7 @@ func (f *flow) start(early []byte) {
 }
 
 // count counts bytes that were written.
-func (f *flow) count(n int) {
-	f.bytes.Add(int64(n))
-	if f.up {
-		f.t.totals.BytesUp.Add(int64(n))
-	} else {
-		f.t.totals.BytesDown.Add(int64(n))
-	}
-}
+func (f *flow) count(n int) { f.bytes.Add(int64(n)) }
 
 // track runs bytes past the tracker. The hand is held.
 func (f *flow) track(p []byte) {
@@ -136,11 +129,6 @@ func (f *flow) note(e event) {
 			return // discarded
 		}
 		f.messages.Add(1)
-		if f.up {
-			f.t.totals.MessagesUp.Add(1)
-		} else {
-			f.t.totals.MessagesDown.Add(1)
-		}
 	case closeEnd:
 		f.closed()
 	}

@@ -196,7 +196,6 @@ type rig struct {
 	*Tunnel
 	t                testing.TB
 	client, upstream net.Conn // the far ends
-	totals           Totals
 	ended            chan Result
 }
 
@@ -211,7 +210,7 @@ var noSet sync.RWMutex
 func newRig(t testing.TB, set bool, client, upstream pair) *rig {
 	t.Helper()
 	r := &rig{t: t, ended: make(chan Result, 1)}
-	r.Tunnel = New(Options{Totals: &r.totals, Owner: owner(r.ended)})
+	r.Tunnel = New(Options{Owner: owner(r.ended)})
 	var c, u net.Conn
 	c, r.client = client(t)
 	u, r.upstream = upstream(t)

@@ -38,7 +38,7 @@ func TestRecordsThatAreThereGoOnTogether(t *testing.T) {
 	t.Parallel()
 	var writes atomic.Int32
 	r := &rig{t: t, ended: make(chan Result, 1)}
-	r.Tunnel = New(Options{Totals: &r.totals, Owner: owner(r.ended)})
+	r.Tunnel = New(Options{Owner: owner(r.ended)})
 	var c, u net.Conn
 	c, r.client = wholeRecords(t)
 	u, r.upstream = countedPair(&writes)(t)

@@ -1,19 +1,22 @@
 package tunnel
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
-// Totals are counters that several tunnels share. They move while the tunnels
-// are open.
-type Totals struct{ BytesUp, BytesDown, MessagesUp, MessagesDown atomic.Int64 }
+// Counts are what was forwarded after the handshake. Up is towards the
+// upstream. What a tunnel itself puts in is not counted.
+type Counts struct{ BytesUp, BytesDown, MessagesUp, MessagesDown int64 }
 
-// Stats count what a tunnel has forwarded after the handshake. Up is towards
-// the upstream. What the tunnel itself puts in is not counted.
+// Add adds what another tunnel has forwarded.
+func (c *Counts) Add(o Counts) {
+	c.BytesUp += o.BytesUp
+	c.BytesDown += o.BytesDown
+	c.MessagesUp += o.MessagesUp
+	c.MessagesDown += o.MessagesDown
+}
+
+// Stats is how a tunnel goes.
 type Stats struct {
-	BytesUp, BytesDown       int64
-	MessagesUp, MessagesDown int64
+	Counts
 	// Opened is when the tunnel was started.
 	Opened time.Time
 }
@@ -35,10 +38,15 @@ type Result struct {
 
 // Stats returns the counts so far.
 func (t *Tunnel) Stats() Stats {
-	return Stats{
+	return Stats{Counts: t.Counts(), Opened: began.Add(time.Duration(t.opened))}
+}
+
+// Counts returns what the tunnel has forwarded so far. They move while it is
+// open, and are final when its owner is told of the end.
+func (t *Tunnel) Counts() Counts {
+	return Counts{
 		BytesUp: t.up.bytes.Load(), BytesDown: t.down.bytes.Load(),
 		MessagesUp: t.up.messages.Load(), MessagesDown: t.down.messages.Load(),
-		Opened: began.Add(time.Duration(t.opened)),
 	}
 }
 

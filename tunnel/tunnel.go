@@ -29,8 +29,6 @@ type Peer struct {
 
 // Options of a tunnel.
 type Options struct {
-	// Totals count what this and other tunnels forward. Nil: nobody asks.
-	Totals *Totals
 	// Owner is told of the end. Nil: nobody asks.
 	Owner Owner
 }
@@ -46,8 +44,7 @@ type Owner interface {
 // methods are safe for concurrent use.
 type Tunnel struct {
 	// Set once by New.
-	totals *Totals
-	owner  Owner
+	owner Owner
 
 	// Set once by Start.
 	opened           int64 // by the clock
@@ -103,10 +100,7 @@ type verdict struct {
 
 // New returns a tunnel that is still to be started.
 func New(o Options) *Tunnel {
-	t := &Tunnel{totals: o.Totals, owner: o.Owner}
-	if t.totals == nil {
-		t.totals = new(Totals)
-	}
+	t := &Tunnel{owner: o.Owner}
 	t.up.init(t, true)
 	t.down.init(t, false)
 	return t

@@ -28,7 +28,6 @@ type Entry struct {
 	gate *gate.Gate
 
 	// Safe for concurrent use.
-	totals            tunnel.Totals
 	accepted, refused atomic.Int64
 	count             atomic.Int64 // open tunnels
 	follow            follower
@@ -41,6 +40,7 @@ type Entry struct {
 
 	mu          sync.Mutex // guards the fields below
 	tunnels     []*Tunnel
+	gone        tunnel.Counts // of tunnels that have ended
 	upstreams   map[string]*upstreamCount
 	limits      map[string]*Limits
 	sweep       *time.Timer

@@ -434,6 +434,30 @@ func TestDrainOfManyTunnelsTakesItsTime(t *testing.T) {
 	}
 }
 
+func TestTotalsAreOfTunnelsThatAreOpenAndOfThoseThatHaveEnded(t *testing.T) {
+	m := lonely(t)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	e := Acquire("g", gate.Policy{}, m)
+	message := []byte{0x82, 3, 1, 2, 3}
+	var many []*Tunnel
+	for range 2 {
+		tun, client := open(t, e)
+		if _, err := client.Write(message); err != nil {
+			t.Fatal(err)
+		}
+		many = append(many, tun)
+	}
+	both := TotalsStatus{BytesUp: 10, MessagesUp: 2}
+	await(t, "the messages to pass", func() bool { return state(t, "g").Totals == both })
+	for left := len(many); left > 0; left-- {
+		many[left-1].Close(tunnel.Closing{By: tunnel.ByError, Code: 1001})
+		many[left-1].Wait()
+		if s := state(t, "g"); s.Tunnels != left-1 || s.Totals != both {
+			t.Errorf("got %+v of %d tunnels", s.Totals, s.Tunnels)
+		}
+	}
+}
+
 func TestTimeoutsEndTunnels(t *testing.T) {
 	for name, v := range map[string]LimitValues{"idle": {Idle: 100 * time.Millisecond}, "lifetime": {Lifetime: 100 * time.Millisecond}} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
 )
 
 // Status is all there is to know about a gate at a moment.
@@ -96,14 +97,15 @@ func (e *Entry) status(now time.Time) Status {
 		e.refresh()
 		s = e.gate.Snapshot()
 	}
+	moved := e.counts()
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since, Until: s.Until, Override: s.Override, OnClose: s.OnClose,
 		Stored: e.reg.store.stored(overrideKey(e.name)),
 		Totals: TotalsStatus{
 			Accepted: e.accepted.Load(), Refused: e.refused.Load(),
-			BytesUp: e.totals.BytesUp.Load(), BytesDown: e.totals.BytesDown.Load(),
-			MessagesUp: e.totals.MessagesUp.Load(), MessagesDown: e.totals.MessagesDown.Load(),
+			BytesUp: moved.BytesUp, BytesDown: moved.BytesDown,
+			MessagesUp: moved.MessagesUp, MessagesDown: moved.MessagesDown,
 		},
 		Upstreams: make(map[string]int),
 	}
@@ -156,6 +158,19 @@ func (e *Entry) told() (n int) {
 		}
 	}
 	return n
+}
+
+// counts adds up what the gate's tunnels have forwarded, those that have ended
+// included. The tunnels count for themselves: a counter that they shared would
+// go from core to core with every message.
+func (e *Entry) counts() tunnel.Counts {
+	e.mu.Lock()
+	all, open := e.gone, append([]*Tunnel(nil), e.tunnels...)
+	e.mu.Unlock()
+	for _, t := range open {
+		all.Add(t.Counts())
+	}
+	return all
 }
 
 func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {

@@ -62,7 +62,7 @@ type Admission struct {
 // is treated by on_close like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release}
-	t.Tunnel = tunnel.New(tunnel.Options{Totals: &e.totals, Owner: t})
+	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if exiting.Load() {
@@ -121,6 +121,7 @@ func (t *Tunnel) leave() {
 	if cap(e.tunnels) > 64 && last < cap(e.tunnels)/4 {
 		e.tunnels = append(make([]*Tunnel, 0, cap(e.tunnels)/2), e.tunnels...)
 	}
+	e.gone.Add(t.Counts())
 	t.upstream.open--
 	t.limits.tunnels--
 	e.forgetLimits(t.limits)
