@@ -18,9 +18,9 @@ func (s *socket) connect(d *net.Dialer) error {
 	if s.to.Addr().Is4() {
 		family = unix.AF_INET
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-	if s.fd = int32(fd); err != nil {
-		return os.NewSyscallError("socket", err)
+	fd, errno := newSocket(family)
+	if s.fd = int32(fd); errno != 0 {
+		return os.NewSyscallError("socket", errno)
 	}
 	for waits := false; ; {
 		switch err := connect(fd, s.to); err {
@@ -47,9 +47,26 @@ func (s *socket) connect(d *net.Dialer) error {
 	}
 }
 
-// connect begins to connect, or says how it went. On a socket that does not
-// wait it is short, and Go's scheduler is not told of it: after some
-// microseconds it would take it for one that waits, and give its processor away.
+// None of the calls below waits, and Go's scheduler is not told of them: after
+// some microseconds it would take one for a call that does, and give its
+// processor away.
+
+// newSocket returns a TCP socket; -1 with an error.
+func newSocket(family int) (int, syscall.Errno) {
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), 0
+}
+
+// setOption sets an option of a socket whose value is a number.
+func setOption(fd, level, name int, value int32) syscall.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
+	return errno
+}
+
+// connect begins to connect, or says how it went.
 func connect(fd int, to netip.AddrPort) syscall.Errno {
 	var errno syscall.Errno
 	if ip := to.Addr(); ip.Is4() {
@@ -70,28 +87,31 @@ func inNetworkOrder(to *uint16, port uint16) {
 
 // keepAlive sets what net.Dialer sets.
 func (s *socket) keepAlive(c net.KeepAliveConfig) error {
-	type option struct{ level, name, value int }
-	options := []option{{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}}
-	if c.Enable {
-		options = append(options, option{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1})
-		for name, of := range map[int]time.Duration{unix.TCP_KEEPIDLE: c.Idle, unix.TCP_KEEPINTVL: c.Interval} {
-			if of == 0 {
-				of = keepAliveDefault
-			}
-			if of > 0 {
-				options = append(options, option{unix.IPPROTO_TCP, name, int((of + time.Second - 1) / time.Second)})
-			}
-		}
-		if c.Count > 0 {
-			options = append(options, option{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, c.Count})
-		}
+	options := [...]struct{ level, name, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveSeconds(c.Idle)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveSeconds(c.Interval)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, c.Count},
 	}
-	for _, o := range options {
-		if err := unix.SetsockoptInt(int(s.fd), o.level, o.name, o.value); err != nil {
-			return os.NewSyscallError("setsockopt", err)
+	for i, o := range options {
+		if i > 0 && (!c.Enable || o.value <= 0) { // as the system has it
+			continue
+		}
+		if errno := setOption(int(s.fd), o.level, o.name, int32(o.value)); errno != 0 {
+			return os.NewSyscallError("setsockopt", errno)
 		}
 	}
 	return nil
+}
+
+// keepAliveSeconds is a time as the system takes it, rounded up; zero stands for
+// net's own, negative for the system's.
+func keepAliveSeconds(d time.Duration) int {
+	if d == 0 {
+		d = keepAliveDefault
+	}
+	return int((d + time.Second - 1) / time.Second)
 }
 
 // keepAliveDefault is net's.

@@ -141,6 +141,11 @@ func (s *socket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if s.slot < 0 { // the first answer takes a moment
+		if err := s.wait(unix.EPOLLIN | unix.EPOLLRDHUP); err != nil {
+			return 0, s.failed("read", err)
+		}
+	}
 	for {
 		n, errno, err := s.call(tryRead, p)
 		switch {

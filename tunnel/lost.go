@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -11,23 +12,13 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 	if t.cutting.Load() {
 		return
 	}
-	t.mu.Lock()
-	e := t.ends()
-	lost := e.lost
-	by := ByUpstream
-	if f.up {
-		by = ByClient
+	var lost error
+	if err == nil {
+		lost = t.fin(f)
 	}
-	if err == nil && lost == nil {
-		e.judge(verdict{by: by})
-	}
-	t.mu.Unlock()
 	switch {
 	case !f.up && (err != nil || lost != nil):
-		if err == nil {
-			err = lost
-		}
-		t.upstreamLost(err)
+		t.upstreamLost(cmp.Or(err, lost))
 	case err != nil: // the client is gone, and what it sent has been forwarded
 		t.broke("client", err)
 		t.cut(false)
@@ -37,6 +28,21 @@ func (t *Tunnel) sourceEnded(f *flow, err error) {
 		f.met.Or(unsaid)
 		t.review()
 	}
+}
+
+// fin takes notice of a FIN, and returns what broke the upstream if that is lost.
+func (t *Tunnel) fin(f *flow) (lost error) {
+	by := ByUpstream
+	if f.up {
+		by = ByClient
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.ends()
+	if e.lost == nil {
+		e.judge(verdict{by: by})
+	}
+	return e.lost
 }
 
 // unsaid reports whether the end of the flow's source is to end the tunnel: its

@@ -219,7 +219,9 @@ func (f *flow) wake(b []byte) {
 		go f.finish(os.NewSyscallError("read", errno))
 	case n == 0:
 		f.unpark()
-		go f.finish(io.EOF)
+		if !f.finishNow() {
+			go f.finish(io.EOF)
+		}
 	case n == len(b) || dst.kind != plain || f.order.Load() != nil:
 		f.unpark()
 		own := borrow(n)
@@ -228,6 +230,23 @@ func (f *flow) wake(b []byte) {
 	default:
 		f.relay(b, n)
 	}
+}
+
+// finishNow does what finish does at a FIN, where none of it could block. False:
+// nothing was done, and the hand is still held.
+func (f *flow) finishNow() bool {
+	t, dst := f.t, f.sink()
+	if !dst.bare || f.order.Load() != nil || t.cutting.Load() || t.fin(f) != nil {
+		return false
+	}
+	f.met.Or(ended)
+	if !f.other().is(ended) {
+		shutdown(dst.fd)
+		f.met.Or(shut)
+	}
+	f.release()
+	t.review()
+	return true
 }
 
 // relay writes what was read, if it is taken at once. The hand is held.
