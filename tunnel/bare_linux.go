@@ -120,20 +120,22 @@ func (s *side) strip(fd int32) {
 	s.conn, s.fd = nil, fd
 }
 
+// None of the calls below waits (see newSocket).
+
 func duplicate(fd int32) int32 {
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
+	n, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
 		return -1
 	}
 	return int32(n)
 }
 
-// closeDescriptor closes a socket, which does not wait (see connect).
+// closeDescriptor closes a socket; what is still to be sent is left to the system.
 func closeDescriptor(fd int32) {
 	if fd >= 0 {
 		_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 	}
 }
 
-// shutdown sends a FIN, which does not wait either.
+// shutdown sends a FIN.
 func shutdown(fd int32) { _, _, _ = unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0) }
