@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -97,7 +98,7 @@ func (c *comparison) title() string {
 	if c.o.tls {
 		over = "TLS"
 	}
-	return fmt.Sprintf("%s over %s, median of %d rounds", c.sides[len(c.sides)-1], over, c.o.rounds)
+	return fmt.Sprintf("%s over %s, median of %d rounds, four turns each", c.sides[len(c.sides)-1], over, c.o.rounds)
 }
 
 // comparison collects the figures of all sides and peers.
@@ -126,24 +127,91 @@ func (c *comparison) run(wanted []row) error {
 	return nil
 }
 
+// turns is how often each takes its turn in a round. A machine that others share
+// is half as fast for a while, and then not: what comes close together is alike.
+const turns = 4
+
+// round runs a row over fresh processes.
 func (c *comparison) round(round int, r row) error {
-	for _, side := range c.sides {
-		fmt.Fprintf(os.Stderr, "round %d: %s, %s\n", round+1, r.name, side)
-		v, err := c.measure(side, r)
-		if err != nil {
-			return fmt.Errorf("%s, %s: %w", r.name, side, err)
+	fmt.Fprintf(os.Stderr, "round %d: %s\n", round+1, r.name)
+	if r.aboutMemory() {
+		for _, side := range c.sides {
+			if err := c.alone(side, r); err != nil {
+				return err
+			}
 		}
-		c.add(r, side, v)
+		return nil
 	}
-	for i := range c.peers {
-		if p := &c.peers[i]; !r.aboutMemory() && (p.pid != 0 || !r.aboutProcess()) {
-			fmt.Fprintf(os.Stderr, "round %d: %s, %s\n", round+1, r.name, p.name)
-			c.load(p, r)
+	var all []contender
+	for _, side := range c.sides {
+		s, err := c.start(side)
+		if err != nil {
+			return fmt.Errorf("%s: %w", side, err)
 		}
+		defer s.stop()
+		all = append(all, contender{name: side, url: s.address, pid: s.cmd.Process.Pid})
+	}
+	for _, p := range c.peers {
+		if p.pid != 0 || !r.aboutProcess() {
+			all = append(all, contender{name: p.name, url: p.url, pid: p.pid, peer: true})
+		}
+	}
+	for turn := range 1 + turns { // the first warms up
+		for _, x := range all {
+			v, err := c.measure(x, r, turns)
+			switch {
+			case err != nil && !x.peer:
+				return err
+			case err != nil:
+				fmt.Fprintf(os.Stderr, "not measured: %v\n", err)
+				v = math.NaN()
+			}
+			if turn > 0 {
+				c.add(r, x.name, v)
+			}
+		}
+		slices.Reverse(all)
 	}
 	return nil
 }
 
+// contender is a server that takes its turn.
+type contender struct {
+	name, url string
+	pid       int
+	peer      bool        // may fail: it may have limits of its own
+	start     *processUse // see options
+}
+
+// measure runs a row, or one of so many parts of it, and returns its figure.
+func (c *comparison) measure(x contender, r row, parts int) (float64, error) {
+	o := *c.o
+	o.duration = min(o.duration, 3*time.Second)
+	r.set(&o)
+	o.duration, o.count = o.duration/time.Duration(parts), o.count/parts
+	o.url, o.pid, o.start, o.insecure = x.url, x.pid, x.start, true
+	rep, err := r.run(&o)
+	if err != nil {
+		return 0, fmt.Errorf("%s, %s: %w", r.name, x.name, err)
+	}
+	return rep.value(r.figure), nil
+}
+
+// alone measures one row of a side that nothing has loaded before.
+func (c *comparison) alone(side string, r row) error {
+	s, err := c.start(side)
+	if err != nil {
+		return fmt.Errorf("%s: %w", side, err)
+	}
+	defer s.stop()
+	v, err := c.measure(contender{name: side, url: s.address, pid: s.cmd.Process.Pid}, r, 1)
+	if err == nil {
+		c.add(r, side, v)
+	}
+	return err
+}
+
+// add keeps a figure; NaN: there is none of this turn.
 func (c *comparison) add(r row, name string, v float64) {
 	if c.found == nil {
 		c.found = map[string]map[string][]float64{}
@@ -152,27 +220,6 @@ func (c *comparison) add(r row, name string, v float64) {
 		c.found[r.name] = map[string][]float64{}
 	}
 	c.found[r.name][name] = append(c.found[r.name][name], v)
-}
-
-// options are those of a row, the same for all.
-func (c *comparison) options(r row) options {
-	o := *c.o
-	o.duration = min(o.duration, 3*time.Second)
-	r.set(&o)
-	return o
-}
-
-// measure runs one row against a fresh process.
-func (c *comparison) measure(side string, r row) (float64, error) {
-	s, err := c.start(side)
-	if err != nil {
-		return 0, err
-	}
-	defer s.stop()
-	o := c.options(r)
-	o.url, o.pid, o.insecure = s.address, s.cmd.Process.Pid, true
-	rep, err := r.run(&o)
-	return rep.value(r.figure), err
 }
 
 // server is a process that was started here, and is ended here.
@@ -267,7 +314,7 @@ func freePort() int {
 
 // report prints the table, or returns its figures; the ratios are for a chart.
 func (c *comparison) report(w io.Writer) (report, []bar) {
-	head := append(append([]string{"what"}, c.sides...), "ratio", "goal", "")
+	head := append(append([]string{"what"}, c.sides...), "ratio", "quartiles", "goal", "")
 	for _, p := range c.peers {
 		head = append(head, p.name, "ratio")
 	}
@@ -285,18 +332,19 @@ func (c *comparison) report(w io.Writer) (report, []bar) {
 			out = append(out, figure{r.name + ", " + side, m, r.figure})
 			line = append(line, number(m))
 		}
-		first, ratio := median(found[c.sides[0]]), 0.0
+		var each []float64
 		if len(c.sides) > 1 {
-			ratio = median(found[c.sides[1]]) / first
+			each = ratios(found[c.sides[1]], found[c.sides[0]])
 		}
+		ratio := median(each)
 		goal := r.goal
 		if c.o.tls {
 			goal = r.tlsGoal
 		}
-		out = append(out, figure{r.name + ", ratio", ratio, ""})
+		out = append(out, figure{r.name + ", ratio", ratio, ""}, figure{r.name + ", first quartile", quartile(each, 1), ""}, figure{r.name + ", third quartile", quartile(each, 3), ""})
 		bars = append(bars, bar{r.name, ratio, goal})
-		line = append(line, fmt.Sprintf("%.2f", ratio), goalText(goal), met(ratio, goal))
-		cells, more := c.besides(r, first)
+		line = append(line, fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f–%.2f", quartile(each, 1), quartile(each, 3)), goalText(goal), met(ratio, goal))
+		cells, more := c.besides(r)
 		out = append(out, more...)
 		lines = append(lines, append(line, cells...))
 	}
@@ -309,16 +357,16 @@ func (c *comparison) report(w io.Writer) (report, []bar) {
 
 // besides returns what a row has for the peers: figure and ratio of each, or a
 // gap where it was not measured.
-func (c *comparison) besides(r row, first float64) (cells []string, out report) {
+func (c *comparison) besides(r row) (cells []string, out report) {
 	for _, p := range c.peers {
-		found := c.found[r.name][p.name]
+		found := known(c.found[r.name][p.name])
 		if len(found) == 0 {
 			cells = append(cells, "–", "–")
 			continue
 		}
-		m := median(found)
-		out = append(out, figure{r.name + ", " + p.name, m, r.figure}, figure{r.name + ", " + p.name + ", ratio", m / first, ""})
-		cells = append(cells, number(m), fmt.Sprintf("%.2f", m/first))
+		m, ratio := median(found), median(ratios(c.found[r.name][p.name], c.found[r.name][c.sides[0]]))
+		out = append(out, figure{r.name + ", " + p.name, m, r.figure}, figure{r.name + ", " + p.name + ", ratio", ratio, ""})
+		cells = append(cells, number(m), fmt.Sprintf("%.2f", ratio))
 	}
 	return cells, out
 }

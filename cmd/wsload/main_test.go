@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -74,18 +75,28 @@ func TestFiguresOfMany(t *testing.T) {
 	if a, b := quantile(ms, .5), quantile(ms, 1); a != 3 || b != 100 || quantile(nil, .5) != 0 {
 		t.Errorf("quantiles %d, %d", a, b)
 	}
-	if a, b := median([]float64{5, 1, 3}), median([]float64{4, 1, 2, 3}); a != 3 || b != 2.5 || median(nil) != 0 {
+	if a, b := median([]float64{5, 1, 3, math.NaN()}), median([]float64{4, 1, 2, 3}); a != 3 || b != 2.5 || median(nil) != 0 {
 		t.Errorf("medians %f, %f", a, b)
+	}
+	if a, b := quartile([]float64{5, 1, 3, 2, 4}, 1), quartile([]float64{4, 1, 2, 3}, 3); a != 2 || b != 3.25 || quartile([]float64{7}, 3) != 7 {
+		t.Errorf("quartiles %f, %f", a, b)
+	}
+	// The machine is half as fast for the second and third turn: three quarters all the same.
+	if got := median(ratios([]float64{3, 6, 6, 3}, []float64{4, 8, 8, 4})); got != 0.75 {
+		t.Errorf("the ratio is %f", got)
+	}
+	if got := median(ratios([]float64{3}, []float64{4, 8, 8})); got != 0.375 {
+		t.Errorf("the ratio of what took no turns is %f", got)
 	}
 }
 
 func TestProcIsRead(t *testing.T) {
 	t.Parallel()
-	cpu, err := parseStat("1 (a ) b) S 1 1 1 0 -1 0 0 0 0 0 7 3 2 1 20 0")
-	if err != nil || cpu != 130*time.Millisecond {
-		t.Errorf("processor time %s, %v", cpu, err)
+	own, ended, err := parseStat("1 (a ) b) S 1 1 1 0 -1 0 0 0 0 0 7 3 2 1 20 0")
+	if err != nil || own != 100*time.Millisecond || ended != 30*time.Millisecond {
+		t.Errorf("processor time %s and %s, %v", own, ended, err)
 	}
-	if _, err := parseStat("nonsense"); err == nil {
+	if _, _, err := parseStat("nonsense"); err == nil {
 		t.Error("nonsense is read")
 	}
 	if got := parsePSS("Rss: 8 kB\nPss:      12 kB\nPss_Dirty: 3 kB\n"); got != 12<<10 {
@@ -97,6 +108,20 @@ func TestProcIsRead(t *testing.T) {
 	u, err := look(os.Getpid())
 	if err != nil || u.PSS == 0 || u.FDs == 0 {
 		t.Errorf("this process: %+v, %v", u, err)
+	}
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, _, err = parseStat(string(stat)); err != nil {
+		t.Fatal(err)
+	}
+	// What other tests take meanwhile, and a tick or two of rounding, lie between.
+	if exact, ok := cpuClock(os.Getpid()); !ok || exact < own-2*tick || exact > own+time.Second {
+		t.Errorf("the clock says %s, %t, /proc %s", exact, ok, own)
+	}
+	if _, ok := cpuClock(1<<22 + 1); ok { // more than Linux ever gives
+		t.Error("a process that there is not has a clock")
 	}
 }
 

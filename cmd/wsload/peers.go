@@ -102,27 +102,16 @@ func (c *comparison) memory(wanted []row) {
 		for i := range c.peers {
 			if p := &c.peers[i]; p.pid != 0 && r.aboutMemory() {
 				fmt.Fprintf(os.Stderr, "before the rounds: %s, %s\n", r.name, p.name)
-				c.load(p, r)
+				v, err := c.measure(contender{name: p.name, url: p.url, pid: p.pid, start: &p.start}, r, 1)
+				if err == nil {
+					c.add(r, p.name, v)
+				} else { // a gap in the table: the rest is not measured in vain
+					fmt.Fprintf(os.Stderr, "not measured: %v\n", err)
+				}
 				_, _ = p.settle() // the next row says what is wrong
 			}
 		}
 	}
-}
-
-// load measures one row of a peer. A failure leaves a gap in the table: a peer
-// may have limits of its own, and the rest was not measured in vain.
-func (c *comparison) load(p *peer, r row) {
-	o := c.options(r)
-	o.url, o.pid, o.insecure = p.url, p.pid, true
-	if r.aboutMemory() {
-		o.start = &p.start
-	}
-	rep, err := r.run(&o)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s, %s: not measured: %v\n", r.name, p.name, err)
-		return
-	}
-	c.add(r, p.name, rep.value(r.figure))
 }
 
 // settle waits until a peer is at rest, be it that it has just been started or

@@ -61,9 +61,14 @@ func lookOne(pid int) (processUse, error) {
 	if err != nil {
 		return u, err
 	}
-	if u.CPU, err = parseStat(string(stat)); err != nil {
+	own, ended, err := parseStat(string(stat))
+	if err != nil {
 		return u, err
 	}
+	if exact, ok := cpuClock(pid); ok {
+		own = exact
+	}
+	u.CPU = own + ended
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return u, err
@@ -110,22 +115,20 @@ func parseParent(s string) int {
 	return parent
 }
 
-// parseStat takes user and system time, of the process and of its children
-// that have ended, out of /proc/pid/stat.
-func parseStat(s string) (time.Duration, error) {
+// parseStat takes user and system time, of the process itself and of its
+// children that have ended, out of /proc/pid/stat.
+func parseStat(s string) (own, ended time.Duration, err error) {
 	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:]) // a name may hold anything
 	if len(fields) < 15 {
-		return 0, fmt.Errorf("reading processor time: %q", s)
+		return 0, 0, fmt.Errorf("reading processor time: %q", s)
 	}
-	var sum int64
-	for _, f := range fields[11:15] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("reading processor time: %w", err)
+	var ticks [4]int64
+	for i, f := range fields[11:15] {
+		if ticks[i], err = strconv.ParseInt(f, 10, 64); err != nil {
+			return 0, 0, fmt.Errorf("reading processor time: %w", err)
 		}
-		sum += n
 	}
-	return time.Duration(sum) * tick, nil
+	return time.Duration(ticks[0]+ticks[1]) * tick, time.Duration(ticks[2]+ticks[3]) * tick, nil
 }
 
 // parsePSS takes the proportional set size out of smaps_rollup.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -53,16 +54,36 @@ func quantile(d []time.Duration, q float64) time.Duration {
 }
 
 // median returns the middle value.
-func median(v []float64) float64 {
-	if len(v) == 0 {
+func median(v []float64) float64 { return quartile(v, 2) }
+
+// quartile returns the value that q quarters of the others are below. Between
+// two of them it lies on the way from one to the other.
+func quartile(v []float64, q int) float64 {
+	if v = known(v); len(v) == 0 {
 		return 0
 	}
-	v = slices.Clone(v)
 	slices.Sort(v)
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
+	at := float64(q*(len(v)-1)) / 4
+	low := int(at)
+	high := min(low+1, len(v)-1)
+	return v[low] + (v[high]-v[low])*(at-float64(low))
+}
+
+// known returns the figures that there are.
+func known(v []float64) []float64 {
+	return slices.DeleteFunc(slices.Clone(v), math.IsNaN)
+}
+
+// ratios returns the ratio of each turn; one, where they did not take turns.
+func ratios(v, of []float64) []float64 {
+	if len(v) != len(of) {
+		return []float64{median(v) / median(of)}
 	}
-	return v[len(v)/2]
+	out := make([]float64, len(v))
+	for i := range v {
+		out[i] = v[i] / of[i]
+	}
+	return out
 }
 
 // table prints rows with aligned columns.
