@@ -28,21 +28,23 @@ const (
 // flow is one direction. Reading is the right of whoever runs it: the set
 // while it is parked, else its pump. Writing is the right of whoever has the
 // hand.
+//
+// What a message touches is together, and 64 bytes: a tunnel that has said
+// nothing for a while is in nobody's cache.
 type flow struct {
-	t *Tunnel // set once by New
-
 	// Safe for concurrent use.
 	bytes, messages atomic.Int64
 	order           atomic.Pointer[[]byte] // a close frame to be put in
+	met             atomic.Uint32
+
+	slot int32 // in the set; -1: the set does not have the source. Guarded by hand
 
 	hand sync.Mutex // guards the fields below, and the right to write
 
 	frames tracker
 
-	met  atomic.Uint32 // safe for concurrent use
-	slot int32         // in the set; -1: the set does not have the source
-
-	parkedAt uint32 // by the clock, in milliseconds, when a pump left; zero: none has
+	t        *Tunnel // set once by New
+	parkedAt uint32  // by the clock, in milliseconds, when a pump left; zero: none has
 	parked   bool
 	up       bool // set once by New
 }
@@ -224,26 +226,29 @@ func (f *flow) putIn() error {
 
 // forward passes bytes on, and an order between two frames. The hand is held.
 func (f *flow) forward(p []byte) error {
-	for len(p) > 0 {
-		if err := f.putIn(); err != nil {
+	for f.order.Load() != nil {
+		if err := f.putIn(); err != nil || len(p) == 0 {
 			return err
 		}
-		n := len(p)
-		if f.order.Load() != nil {
-			n = f.step(p) // at most to the end of this frame
-			if f.is(sawClose) {
-				f.discharge()
-				defer f.met.Or(told) // once this frame has gone
-			}
-		} else {
-			f.track(p)
+		n := f.step(p) // at most to the end of this frame
+		last := f.is(sawClose)
+		if last {
+			f.discharge()
 		}
-		if err := f.write(p[:n]); err != nil {
+		err := f.write(p[:n])
+		if last {
+			f.met.Or(told) // this frame has gone
+		}
+		if err != nil {
 			return err
 		}
 		p = p[n:]
 	}
-	return f.putIn()
+	if len(p) == 0 {
+		return nil
+	}
+	f.track(p)
+	return f.write(p)
 }
 
 // write writes bytes that have passed the tracker. The hand is held.

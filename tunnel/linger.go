@@ -11,7 +11,7 @@ import (
 // soon. A deadline serves many reads, and is moved on before it is over while
 // something comes: one that is over wakes a goroutine which has nothing to do.
 type linger struct {
-	patience time.Duration // at least as long, at most twice as long
+	patience time.Duration // at least as long, at most twice as long; zero: for ever
 	most     time.Duration // what patience grows to while more comes
 	again    int64         // by the clock, when the deadline is to be moved on; zero: there is none
 }
@@ -32,6 +32,8 @@ const (
 // linger returns how long the flow's pump is to wait.
 func (f *flow) linger() linger {
 	switch {
+	case f.source().kind == opaque:
+		return linger{} // nobody knows when it is worth asking again
 	case f.source().kind == plain && f.sink().kind == plain:
 		return linger{patience: bulkPatience, most: bulkPatience}
 	case f.parkedAt != 0 && millis()-f.parkedAt < uint32(brisk.Milliseconds()):
@@ -53,6 +55,18 @@ func millis() uint32 { return uint32(clock()/int64(time.Millisecond)) + 1 }
 // read reads, and waits. errQuiet: nothing came for a while, and no layer
 // holds anything back, since a read has just asked them all.
 func (l *linger) read(t *Tunnel, s *side, p []byte) (int, error) {
+	n, err := l.once(t, s, p)
+	if n >= recordSize/2 && s.kind == layered {
+		n += l.readOn(t, s, p[n:])
+	}
+	return n, err
+}
+
+// once reads once.
+func (l *linger) once(t *Tunnel, s *side, p []byte) (int, error) {
+	if l.patience == 0 {
+		return s.conn.Read(p)
+	}
 	if now := clock(); now >= l.again {
 		if l.again != 0 {
 			l.patience = min(8*l.patience, l.most)
@@ -84,7 +98,7 @@ func (l *linger) rest(t *Tunnel, s *side) {
 // is, it waits for the rest as read does.
 func (l *linger) readOn(t *Tunnel, s *side, p []byte) (n int) {
 	for len(p)-n >= recordSize && s.waiting() >= recordSize+recordMore {
-		m, err := l.read(t, s, p[n:])
+		m, err := l.once(t, s, p[n:])
 		if err != nil {
 			break // the next read says so again
 		}

@@ -43,6 +43,7 @@ func (f *flow) pumpOnce() {
 func (f *flow) run(b []byte, err error) {
 	defer func() { giveBack(b) }()
 	l := f.linger()
+	src := f.source()
 	for {
 		if err == nil {
 			var broke error
@@ -56,7 +57,7 @@ func (f *flow) run(b []byte, err error) {
 			f.t.sinkFailed(f, err) // what still comes is tracked, not forwarded
 		}
 		var n int
-		n, err = f.read(b, &l)
+		n, err = l.read(f.t, src, b)
 		f.hand.Lock()
 		switch {
 		case f.is(stopped):
@@ -98,19 +99,6 @@ func (f *flow) most() int {
 		return recordsSize
 	}
 	return bufferSize
-}
-
-// read reads from the source. errQuiet: there is nothing just now.
-func (f *flow) read(p []byte, l *linger) (int, error) {
-	s := f.source()
-	if s.kind == opaque {
-		return s.conn.Read(p)
-	}
-	n, err := l.read(f.t, s, p)
-	if s.kind == layered && n >= recordSize/2 {
-		n += l.readOn(f.t, s, p[n:])
-	}
-	return n, err
 }
 
 // finish ends the flow: the source has nothing more. The hand is held, and

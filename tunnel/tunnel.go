@@ -43,14 +43,12 @@ type Owner interface {
 // Tunnel is one accepted WebSocket connection, both sides together. Its
 // methods are safe for concurrent use.
 type Tunnel struct {
-	// Set once by New.
-	owner Owner
+	up               flow // first, so that it begins where a cache line does
+	client, upstream side // set once by Start
+	down             flow
 
-	// Set once by Start.
-	opened           int64 // by the clock
-	client, upstream side
-
-	up, down flow
+	owner  Owner // set once by New
+	opened int64 // by the clock. Set once by Start
 
 	cutting atomic.Bool // the connections are being closed
 	set     *set        // where quiet flows wait; nil: each for itself. Set once by Start
