@@ -579,7 +579,7 @@ func TestPromise5CloseInsideACloseFrameEndsWithIt(t *testing.T) {
 		r.write(r.client, bye[:9])
 		r.expect(r.upstream, bye[:9])
 		r.Close(late())
-		r.write(r.client, bye[9:])
+		r.write(r.client, append(bytes.Clone(bye[9:]), text("a word too many", true)...))
 		r.expect(r.upstream, bye[9:])
 		r.expectEnd(r.client)
 		r.expectEnd(r.upstream)
