@@ -42,14 +42,18 @@ func TestRecordsThatAreThereGoOnTogether(t *testing.T) {
 	var c, u net.Conn
 	c, r.client = wholeRecords(t)
 	u, r.upstream = countedPair(&writes)(t)
-	message := makeFrame(finBit|opBinary, make([]byte, 6*recordSize-maxHeader), true)
-	r.write(r.client, message) // one by one it would be seven writes
+	const many = 18
+	_ = beneath(c).(*net.TCPConn).SetReadBuffer(2 * many * recordSize)
+	message := makeFrame(finBit|opBinary, make([]byte, many*recordSize-maxHeader), true)
+	r.write(r.client, message)
 	side := newSide(c)
 	waitUntil(t, "all to be there", func() bool { return side.waiting() > len(message) })
 	r.startOn(true, Peer{Conn: c}, Peer{Conn: u})
 	r.expect(r.upstream, message)
-	if n := writes.Load(); n > 5 { // what TLS has read ahead cannot be seen
-		t.Errorf("%d writes of six records that were there", n)
+	// One by one it would be nineteen. TLS reads some ahead, which cannot be seen;
+	// a machine that stands still for as long as a pump waits costs one more.
+	if n := writes.Load(); n > 2*many/3 {
+		t.Errorf("%d writes of %d records that were there", n, many)
 	}
 	closeWrite(r.client)
 	closeWrite(r.upstream)

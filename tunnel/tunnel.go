@@ -43,7 +43,8 @@ type Owner interface {
 // Tunnel is one accepted WebSocket connection, both sides together. Its
 // methods are safe for concurrent use.
 type Tunnel struct {
-	up               flow // first, so that it begins where a cache line does
+	// A message touches one flow and both sides, which lie between them.
+	up               flow
 	client, upstream side // set once by Start
 	down             flow
 
