@@ -150,6 +150,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		"two of the name":              {"compare", "--also", "nginx=ws://localhost/", "--also", "nginx=ws://localhost/two"},
 		`"wsgate" is a column`:         {"compare", "--also", "wsgate=ws://localhost/"},
 		`"ratio" is a column`:          {"compare", "--also", "ratio=ws://localhost/"},
+		`"third quartile" is a column`: {"compare", "--also", "third quartile=ws://localhost/"},
 		"--listen":                     {"compare", "--listen", ":7900"},
 		"192.0.2.4":                    {"compare", "--listen", "192.0.2.4:7900"},
 		"no echo through":              {"compare", "--binary", os.Args[0], "--also", "nginx=ws://localhost:1/", "--sides", "nobody"},

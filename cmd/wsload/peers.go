@@ -47,7 +47,7 @@ func parsePeer(s string) (peer, error) {
 	if !ok || name == "" {
 		return p, errors.New("want name=ws://… or name=ws://…,pid")
 	}
-	if _, ok := directives[name]; ok || name == "ratio" {
+	if _, ok := directives[name]; ok || slices.Contains([]string{"ratio", "first quartile", "third quartile"}, name) {
 		return p, fmt.Errorf("%q is a column of the comparison already", name)
 	}
 	if err := loopback(url); err != nil {
