@@ -63,7 +63,7 @@ type Tunnel struct {
 // ending is what a tunnel needs only when it comes to its end. Guarded by the
 // tunnel's mu.
 type ending struct {
-	closing   *Closing
+	closing   *Closing // of its fields only Deadline changes
 	timer     *time.Timer
 	verdict   verdict
 	lost      error // the upstream takes nothing more
@@ -120,7 +120,7 @@ func (t *Tunnel) Start(client, upstream Peer) {
 	t.up.start(client.Early)
 	t.down.start(upstream.Early)
 	if closing != nil {
-		t.carryOut(*closing)
+		t.carryOut(closing.Code, closing.Reason)
 	}
 }
 
@@ -152,7 +152,7 @@ func (t *Tunnel) Close(c Closing) {
 		if e.closing != nil && c.Deadline.Before(e.closing.Deadline) {
 			e.closing.Deadline = c.Deadline
 			if e.timer != nil {
-				e.timer.Reset(time.Until(c.Deadline))
+				t.after(time.Until(c.Deadline))
 			}
 		}
 		t.mu.Unlock()
@@ -163,16 +163,16 @@ func (t *Tunnel) Close(c Closing) {
 	started := t.started
 	t.mu.Unlock()
 	if started {
-		t.carryOut(c)
+		t.carryOut(c.Code, c.Reason)
 	}
 }
 
 // carryOut puts the close frames in, and sees to it that the deadline is kept.
 // Both flows have their order before a peer is told, whose answer would else
 // pass for the close frame of the other.
-func (t *Tunnel) carryOut(c Closing) {
-	t.up.command(closeFrame(c.Code, c.Reason, true))
-	t.down.command(closeFrame(c.Code, c.Reason, false))
+func (t *Tunnel) carryOut(code uint16, reason string) {
+	t.up.command(closeFrame(code, reason, true))
+	t.down.command(closeFrame(code, reason, false))
 	t.up.obey()
 	t.down.obey()
 	t.mu.Lock()
@@ -195,11 +195,13 @@ func (e *ending) judge(v verdict) {
 	}
 }
 
-// after has the tunnel looked at again. t.mu is held.
+// after has the tunnel looked at again, unless it has ended. t.mu is held.
 func (t *Tunnel) after(d time.Duration) {
-	if e := t.ends(); e.timer == nil {
+	switch e := t.ends(); {
+	case e.result != nil:
+	case e.timer == nil:
 		e.timer = time.AfterFunc(d, t.expire)
-	} else {
+	default:
 		e.timer.Reset(d)
 	}
 }

@@ -392,6 +392,29 @@ func TestLaterCloseOnlyShortensTheDeadline(t *testing.T) {
 	}
 }
 
+func TestClosesStartAndEndAllAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		tu := New(Options{})
+		c, client := tcpPair(t)
+		u, upstream := tcpPair(t)
+		var all sync.WaitGroup
+		all.Go(func() { tu.Start(Peer{Conn: c}, Peer{Conn: u}) })
+		all.Go(func() { tu.Close(Closing{By: ByGate, Code: 1013, Deadline: time.Now().Add(time.Hour)}) })
+		all.Go(func() { tu.Close(Closing{By: ByShutdown, Code: 1001, Deadline: time.Now().Add(limit)}) })
+		all.Go(func() { _, _ = client.Close(), upstream.Close() })
+		all.Wait()
+		if res := tu.Wait(); res.By == "" {
+			t.Fatalf("result %+v", res)
+		}
+		tu.mu.Lock()
+		if timer := tu.end.timer; timer != nil && timer.Stop() {
+			t.Error("a tunnel that has ended is kept by a timer")
+		}
+		tu.mu.Unlock()
+	}
+}
+
 func TestCloseBeforeStartIsCarriedOut(t *testing.T) {
 	t.Parallel()
 	ended := make(chan Result, 1)
