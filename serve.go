@@ -147,19 +147,6 @@ func (a *attempt) failed(e *upstream.Error) error {
 	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))
 }
 
-// answer says no: through the error routes where there are any, else by
-// itself, so that Caddy does not log each refusal as an error.
-func (a *attempt) answer(status int, err error) error {
-	if s := a.h.server; s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
-		return caddyhttp.Error(status, err)
-	}
-	a.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	a.w.Header().Set("X-Content-Type-Options", "nosniff")
-	a.w.WriteHeader(status)
-	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
-	return nil
-}
-
 // count counts and logs a refusal.
 func (a *attempt) count(outcome string, status int, err error) {
 	a.h.entry.Refused()

@@ -136,6 +136,39 @@ func TestErrorRoutesAnswerForAClosedGate(t *testing.T) {
 	}
 }
 
+func TestReasonIsSaidWhereNoErrorRouteAnswers(t *testing.T) {
+	t.Parallel()
+	const own, theirs = "gate \"chat\" is closed: mode off\n", "an error route"
+	respond := " {\n\t\trespond \"" + theirs + "\" {err.status_code}\n\t}\n"
+	b := plainBackend(t)
+	for name, c := range map[string]struct {
+		errors string // in the site
+		beside string // in another site on the same listener
+		want   string
+	}{
+		"none":                      {want: own},
+		"another site":              {beside: "\thandle_errors" + respond, want: own},
+		"another status":            {errors: "\thandle_errors 404" + respond, want: own},
+		"another path":              {errors: "\t@other path /other/*\n\thandle_errors {\n\t\trespond @other \"" + theirs + "\"\n\t}\n", want: own},
+		"nothing in it":             {errors: "\thandle_errors {\n\t}\n", want: own},
+		"any status":                {errors: "\thandle_errors" + respond, want: theirs},
+		"one of several":            {errors: "\thandle_errors 404 503" + respond, beside: "\thandle_errors" + respond, want: theirs},
+		"the path before rewriting": {errors: "\t@ws path /api/ws/*\n\thandle_errors {\n\t\trespond @ws \"" + theirs + "\" {err.status_code}\n\t}\n", want: theirs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := testcaddy.Port(t)
+			o := testcaddy.Options{Sites: fmt.Sprintf("http://localhost:%d {\n\thandle_path /api/* {\n\t\twsgate /ws/* ws://localhost:%s/ {\n\t\t\tgate chat\n\t\t\tmode off\n\t\t}\n\t}\n%s}\nhttp://127.0.0.1:%d {\n\trespond beside\n%s}\n",
+				port, b.port(), c.errors, port, c.beside)}
+			s := &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("ws://localhost:%d", port)}
+			resp := s.refused("/api/ws/", http.StatusServiceUnavailable)
+			if body, _ := io.ReadAll(resp.Body); string(body) != c.want {
+				t.Errorf("got %q, want %q", body, c.want)
+			}
+		})
+	}
+}
+
 func TestPromise10SecretsStayOut(t *testing.T) {
 	t.Parallel()
 	everyHandshake(t, func(t *testing.T, words string) {

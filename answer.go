@@ -1,0 +1,52 @@
+package wsgate
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// answer says no: through the error routes where one of them answers, else by
+// itself, with the reason, so that Caddy does not log each refusal as an error.
+func (a *attempt) answer(status int, err error) error {
+	if s := a.h.server; s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+		refusal := caddyhttp.Error(status, err)
+		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
+			return refusal
+		}
+	}
+	a.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	a.w.Header().Set("X-Content-Type-Options", "nosniff")
+	a.w.WriteHeader(status)
+	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
+	return nil
+}
+
+// asError returns the request as error routes get it: with the error, and as
+// it was before any rewrite (modules/caddyhttp/server.go, ServeHTTP).
+func asError(c *caddyhttp.HTTPErrorConfig, r *http.Request, err error) *http.Request {
+	r = c.WithError(r, err)
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		r.Method, r.RemoteAddr, r.RequestURI, r.URL = o.Method, o.RemoteAddr, o.RequestURI, o.URL
+	}
+	return r
+}
+
+// answers reports whether one of the error routes has a handler for r. The
+// routes of all sites on a listener stand in one list, and handle_errors may
+// name other statuses; where none has, Caddy sends the bare status. Handlers
+// are not asked what they do: any but a subroute counts.
+func answers(routes caddyhttp.RouteList, r *http.Request) bool {
+	for _, route := range routes {
+		if match, err := route.MatcherSets.AnyMatchWithError(r); err == nil && !match {
+			continue
+		}
+		for _, h := range route.Handlers {
+			if sub, ok := h.(*caddyhttp.Subroute); !ok || answers(sub.Routes, r) {
+				return true
+			}
+		}
+	}
+	return false
+}
