@@ -97,10 +97,15 @@ func place(s Storage) string {
 	return fmt.Sprintf("%T", s)
 }
 
-// load reads one record. ok is false without one, or without a storage.
+// load reads one record, or what waits to be stored in its place. ok is false
+// without one, or without a storage.
 func (st *store) load(key string) (value []byte, ok bool, err error) {
 	st.mu.Lock()
 	s := st.storage
+	if w := st.pending[key]; w != nil {
+		defer st.mu.Unlock()
+		return w.value, w.value != nil, nil
+	}
 	st.mu.Unlock()
 	if s == nil {
 		return nil, false, nil
@@ -169,40 +174,50 @@ func (st *store) start() {
 	go st.run()
 }
 
-// run writes until nothing is left to write.
+// run writes until nothing is left to write, in rounds: a record that cannot
+// be written holds up no other.
 func (st *store) run() {
 	wait := retryFirst
+	failed := make(map[string]bool) // in this round
 	for {
-		key, w, value, turn, s := st.next()
-		if w == nil {
+		key, w, value, turn, s := st.next(failed)
+		switch {
+		case w != nil:
+			err := carryOut(s, key, value)
+			if err == nil {
+				st.wrote(key, w, turn)
+				wait = retryFirst
+				continue
+			}
+			failed[key] = true
+			Logger().Error("storing failed, trying again",
+				zap.String("key", key), zap.Duration("after", wait), zap.Error(err))
+		case len(failed) == 0:
 			return
+		default:
+			pause := time.NewTimer(wait)
+			select {
+			case <-pause.C:
+			case <-st.kick:
+				pause.Stop()
+			}
+			wait = min(2*wait, retryMost)
+			clear(failed)
 		}
-		err := carryOut(s, key, value)
-		if err == nil {
-			st.wrote(key, w, turn)
-			wait = retryFirst
-			continue
-		}
-		Logger().Error("storing failed, trying again",
-			zap.String("key", key), zap.Duration("after", wait), zap.Error(err))
-		pause := time.NewTimer(wait)
-		select {
-		case <-pause.C:
-		case <-st.kick:
-			pause.Stop()
-		}
-		wait = min(2*wait, retryMost)
 	}
 }
 
-// next picks a record to write; none: the writer is done.
-func (st *store) next() (key string, w *write, value []byte, turn int, s Storage) {
+// next picks a record to write that has not failed in this round. None: the
+// round is over; if nothing has failed in it, the writer is done.
+func (st *store) next(failed map[string]bool) (key string, w *write, value []byte, turn int, s Storage) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for key, w = range st.pending {
-		return key, w, w.value, w.turn, st.storage
+		if !failed[key] {
+			return key, w, w.value, w.turn, st.storage
+		}
 	}
-	st.running = false
+	st.running = len(failed) > 0
 	return "", nil, nil, 0, nil
 }
 
