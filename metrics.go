@@ -87,7 +87,9 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 		if s.State == gate.Open {
 			open = 1
 		}
-		gauge(openDesc, open, s.Name)
+		if !s.Removed { // nobody has to be called for a gate that is gone
+			gauge(openDesc, open, s.Name)
+		}
 		if !s.Until.IsZero() {
 			gauge(nextDesc, float64(s.Until.UnixMilli())/1e3, s.Name)
 		}

@@ -34,9 +34,14 @@ type Snapshot struct {
 	OnClose OnClose
 	// Rules has an entry for each open_when line.
 	Rules []RuleState
+	// Removed reports whether the gate has left the configuration.
+	Removed bool
 	// Next is when the gate has to be looked at again. Zero: nothing is due.
 	Next time.Time
 }
+
+// Due reports whether the gate has to be looked at again ([Gate.Refresh]).
+func (s *Snapshot) Due(now time.Time) bool { return !s.Next.IsZero() && !now.Before(s.Next) }
 
 // RuleState is what one open_when line says.
 type RuleState struct {
@@ -62,16 +67,6 @@ func New(p Policy, now time.Time) *Gate {
 // Snapshot returns the answer in force, without a lock and without looking at
 // the clock.
 func (g *Gate) Snapshot() *Snapshot { return g.current.Load() }
-
-// Verdict returns the answer at now. It is a pointer read unless a change was
-// due and nobody has called Refresh yet.
-func (g *Gate) Verdict(now time.Time) Verdict {
-	s := g.current.Load()
-	if !s.Next.IsZero() && !now.Before(s.Next) {
-		_, s = g.Refresh(now)
-	}
-	return s.Verdict
-}
 
 // Policy returns the policy in force.
 func (g *Gate) Policy() Policy {
@@ -126,7 +121,7 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 	if g.override != nil && g.override.Expired(now) {
 		g.override = nil
 	}
-	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, OnClose: g.policy.OnClose}
+	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, OnClose: g.policy.OnClose, Removed: g.policy.Removed}
 	after.Rules = g.ask(now)
 	if o := g.override; o != nil {
 		after.Mode = o.Mode
@@ -135,7 +130,10 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 		}
 		after.Next = o.Expires
 	}
-	after.Verdict = judge(after.Mode, g.override, after.Rules)
+	if after.Removed {
+		after.Mode = Off
+	}
+	after.Verdict = g.policy.judge(after.Mode, g.override, after.Rules)
 	for _, r := range after.Rules {
 		after.Next = sooner(after.Next, r.Next)
 	}
@@ -170,7 +168,10 @@ func (g *Gate) ask(now time.Time) []RuleState {
 }
 
 // judge turns mode and rules into a verdict without its times.
-func judge(mode Mode, o *Override, rules []RuleState) Verdict {
+func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
+	if p.Removed {
+		return Verdict{Cause: CauseConfig, Reason: RemovedReason}
+	}
 	if o != nil {
 		reason := o.Reason
 		if reason == "" {

@@ -55,7 +55,7 @@ func TestGateFollowsItsRules(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := New(tt.policy, tt.at).Verdict(tt.at)
+			v := New(tt.policy, tt.at).Snapshot().Verdict
 			if v.Open != tt.open || v.Cause != tt.cause || v.Reason != tt.reason || !v.Until.Equal(tt.until) {
 				t.Errorf("got %+v, want open %v, %s, %q, until %s", v, tt.open, tt.cause, tt.reason, tt.until)
 			}
@@ -66,15 +66,40 @@ func TestGateFollowsItsRules(t *testing.T) {
 	}
 }
 
-func TestVerdictIsAskedAgainWhenAChangeIsDue(t *testing.T) {
+// at is the verdict at a moment, for which the gate is looked at if it is due.
+func at(g *Gate, now time.Time) Verdict {
+	s := g.Snapshot()
+	if s.Due(now) {
+		_, s = g.Refresh(now)
+	}
+	return s.Verdict
+}
+
+func TestSnapshotIsDueWhenTheClockCanChangeIt(t *testing.T) {
 	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
-	if !g.Verdict(start.Add(8 * time.Hour)).Open {
+	if !at(g, start.Add(8*time.Hour)).Open {
 		t.Error("closed within the window")
 	}
 	end := start.Add(9 * time.Hour)
-	v := g.Verdict(end)
+	v := at(g, end)
 	if v.Open || !v.Since.Equal(end) || !v.Until.Equal(start.Add(24*time.Hour)) {
 		t.Errorf("after the window: %+v", v)
+	}
+}
+
+func TestRemovedGateIsClosedWhateverIsSaid(t *testing.T) {
+	g := New(Policy{}, start)
+	end := start.Add(time.Hour)
+	g.SetOverride(&Override{Mode: On, Reason: "stay", Expires: end}, start)
+	_, s := g.SetPolicy(Policy{Removed: true}, start)
+	if s.Open || s.Mode != Off || s.Cause != CauseConfig || s.Reason != RemovedReason || !s.Until.IsZero() || s.Override == nil {
+		t.Errorf("got %+v", s)
+	}
+	if v := at(g, end); v.Open {
+		t.Errorf("after the end of an override: %+v", v)
+	}
+	if _, s = g.SetPolicy(Policy{}, start); !s.Open {
+		t.Errorf("back again: %+v", s)
 	}
 }
 
@@ -85,7 +110,7 @@ func TestOverrideStandsAboveThePolicyUntilItEnds(t *testing.T) {
 	if !before.Open || after.Open || after.Cause != CauseOverride || after.Reason != "db migration" || !after.Until.Equal(end) || after.Mode != Off {
 		t.Errorf("switched off: %+v", after)
 	}
-	if v := g.Verdict(end); !v.Open || v.Cause != CauseRule || !v.Since.Equal(end) {
+	if v := at(g, end); !v.Open || v.Cause != CauseRule || !v.Since.Equal(end) {
 		t.Errorf("after its end: %+v", v)
 	}
 	if g.Snapshot().Override != nil {
@@ -133,7 +158,7 @@ func TestPromise8RuleThatCannotBeReadKeepsItsLastAnswer(t *testing.T) {
 }
 
 func TestRuleThatWasNeverReadKeepsTheGateShut(t *testing.T) {
-	v := New(Policy{OpenWhen: []Condition{{Name: "l", Not: true, Rule: &lever{err: errors.New("boom")}}}}, start).Verdict(start)
+	v := New(Policy{OpenWhen: []Condition{{Name: "l", Not: true, Rule: &lever{err: errors.New("boom")}}}}, start).Snapshot().Verdict
 	if v.Open || v.Reason != "not l cannot be read: boom" {
 		t.Errorf("got %+v", v)
 	}
@@ -198,23 +223,4 @@ func TestModes(t *testing.T) {
 	if _, err := ParseMode("open"); err == nil || !strings.Contains(err.Error(), "auto, on or off") {
 		t.Errorf("unknown word: %v", err)
 	}
-}
-
-func TestVerdictAllocatesNothing(t *testing.T) {
-	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
-	if n := testing.AllocsPerRun(100, func() { g.Verdict(start) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func BenchmarkVerdict(b *testing.B) {
-	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, start)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if !g.Verdict(start).Open {
-				b.Error("closed")
-			}
-		}
-	})
 }

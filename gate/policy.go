@@ -43,7 +43,13 @@ type Policy struct {
 	OpenWhen []Condition
 	// OnClose is what happens to open tunnels when the gate closes.
 	OnClose OnClose
+	// Removed means that the gate has left the configuration: it is closed,
+	// whatever mode, rules and override say.
+	Removed bool
 }
+
+// RemovedReason is the reason of a gate that has left the configuration.
+const RemovedReason = "gate was removed from the configuration"
 
 const (
 	// DefaultDeadline is how long a drain may take when nothing else is said.

@@ -19,7 +19,7 @@ const horizon = 366 * 24 * time.Hour
 func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 	at, override, rules := now, s.Override, s.Rules
 	limit := now.Add(horizon)
-	if override == nil && g.policy.Mode == Auto && hopeless(rules) {
+	if g.policy.Removed || override == nil && g.policy.Mode == Auto && hopeless(rules) {
 		return time.Time{}
 	}
 	for range maxSteps {
@@ -43,7 +43,7 @@ func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 		if override != nil {
 			mode = override.Mode
 		}
-		if judge(mode, override, rules).Open != s.Open {
+		if g.policy.judge(mode, override, rules).Open != s.Open {
 			return at
 		}
 	}

@@ -36,7 +36,9 @@ type Entry struct {
 	refs    int  // handlers that hold it
 	present bool // named by a configuration in force
 
-	switching sync.Mutex // one switch at a time
+	// changing is held from a change of the gate until what follows from it is
+	// under way: two at once would carry out theirs in any order.
+	changing sync.Mutex
 
 	mu          sync.Mutex // guards the fields below
 	tunnels     []*Tunnel
@@ -49,8 +51,10 @@ type Entry struct {
 	older       *gate.Snapshot // what was in force before a configuration that may be taken back
 	buried      bool           // forgotten: somebody holds it who was told too late
 	version     uint64         // of the switch
+	said        bool           // the switch was thrown, or came to its end, in this process's life
 	olderPolicy gate.Policy
 	loaded      bool   // the stored override was read, or replaced by a newer one
+	retrying    bool   // it will be read again
 	problem     string // why the stored override could not be read
 }
 
@@ -58,6 +62,7 @@ func newEntry(r *registry, name string) *Entry {
 	e := &Entry{
 		name:      name,
 		reg:       r,
+		version:   nextVersion(),
 		upstreams: make(map[string]*upstreamCount),
 		limits:    make(map[string]*Limits),
 	}
@@ -67,20 +72,23 @@ func newEntry(r *registry, name string) *Entry {
 }
 
 // Acquire returns the gate of a name for a handler that is being provisioned.
-// A gate that nobody knows yet takes the handler's policy, and what storage has
-// of it, so that the first handshake after a cold start is answered rightly.
+// A gate that nobody knows yet takes the handler's policy (of several handlers
+// the one that has any), and what storage has of it, so that the first
+// handshake after a cold start is answered rightly.
 // Each Acquire is given back by one [Entry.Release].
 func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	r := reg
 	r.mu.Lock()
 	e := r.entry(name)
-	fresh := !e.present && e.refs == 0 && e.Tunnels() == 0
+	fresh, first := !e.present && e.Tunnels() == 0, e.refs == 0
 	e.refs++
 	r.mu.Unlock()
-	if fresh {
+	if fresh && first {
 		r.store.bindFirst(s)
 		r.flags.load()
 		e.loadOverride()
+	}
+	if fresh && (first || p.Mode != "" || len(p.OpenWhen) > 0 || p.OnClose != gate.OnClose{}) {
 		e.setPolicy(p, time.Now())
 	}
 	return e
@@ -97,8 +105,19 @@ func (e *Entry) Release() {
 // Name returns the gate's name.
 func (e *Entry) Name() string { return e.name }
 
-// Verdict returns the gate's answer at now.
-func (e *Entry) Verdict(now time.Time) gate.Verdict { return e.gate.Verdict(now) }
+// Verdict returns the gate's answer at now. It is a pointer read unless a
+// change is due that nobody has seen yet: then it is carried out.
+func (e *Entry) Verdict(now time.Time) gate.Verdict { return e.snapshot(now).Verdict }
+
+// snapshot returns what is in force at now.
+func (e *Entry) snapshot(now time.Time) *gate.Snapshot {
+	s := e.gate.Snapshot()
+	if s.Due(now) {
+		e.refreshAt(now)
+		s = e.gate.Snapshot()
+	}
+	return s
+}
 
 // Refused counts a handshake that was told no.
 func (e *Entry) Refused() { e.refused.Add(1) }
@@ -106,15 +125,20 @@ func (e *Entry) Refused() { e.refused.Add(1) }
 // Tunnels returns how many tunnels are open.
 func (e *Entry) Tunnels() int { return int(e.count.Load()) }
 
-// setPolicy puts a policy in force and follows its rules.
+// setPolicy puts a policy in force and follows its rules, from before they are
+// asked: what changes in between is not missed.
 func (e *Entry) setPolicy(p gate.Policy, now time.Time) {
-	before, after := e.gate.SetPolicy(p, now)
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	e.follow.rules(p)
+	before, after := e.gate.SetPolicy(p, now)
 	e.changed(before, after, now)
 }
 
 // remember keeps what is in force, for a configuration that is taken back.
 func (e *Entry) remember() {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.older, e.olderPolicy = e.gate.Snapshot(), e.gate.Policy()
@@ -147,33 +171,35 @@ func (e *Entry) resume() {
 	}
 }
 
-// removedReason is what peers of a gate are told that left the configuration.
-const removedReason = "gate was removed from the configuration"
-
 // remove treats a gate that left the configuration: it admits nothing more,
 // and its tunnels are drained by its last on_close.
 func (e *Entry) remove(now time.Time) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	last := e.gate.Snapshot().OnClose
 	if last.Drain && last.Code == 0 {
 		last.Code = gate.CodeServiceRestart
 	}
 	e.follow.rules(gate.Policy{})
-	e.gate.SetPolicy(gate.Policy{Mode: gate.Off, OnClose: last}, now)
+	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, OnClose: last}, now)
+	e.follow.at(after.Next, now)
 	if last.Drain {
-		v := gate.Verdict{Reason: removedReason}
-		e.beginDrain(last.Plan(now, v, nil), tunnel.ByGate)
+		e.beginDrain(last.Plan(now, after.Verdict, nil), tunnel.ByGate)
 	}
 }
 
 // refresh looks at the gate again because the clock or a rule may have changed it.
-func (e *Entry) refresh() {
-	now := time.Now()
+func (e *Entry) refresh() { e.refreshAt(time.Now()) }
+
+func (e *Entry) refreshAt(now time.Time) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	before, after := e.gate.Refresh(now)
 	e.changed(before, after, now)
 }
 
 // changed stores what the switch says if that changed (it was thrown, or its
-// end has come), and carries out what follows.
+// end has come), and carries out what follows. e.changing is held.
 func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 	if before.Override != after.Override {
 		e.keepOverride(after.Override)
@@ -181,16 +207,16 @@ func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 	e.moved(before, after, now)
 }
 
-// moved carries out what follows from a change of the gate.
+// moved carries out what follows from a change of the gate: of its state, or
+// of what a closed gate does with its tunnels, as when a switch that kept them
+// hands back to a rule that ends them. e.changing is held.
 func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
-	if before.Open == after.Open {
-		return
-	}
-	if e.isPresent() {
+	turned := before.Open != after.Open
+	if turned && e.isPresent() {
 		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
 	}
-	if e.reg.settled() {
+	if (turned || before.OnClose != after.OnClose) && e.reg.settled() {
 		e.treat(now)
 	}
 }
@@ -204,17 +230,26 @@ func (e *Entry) isPresent() bool {
 
 // treat applies on_close to the open tunnels of a closed gate. While a
 // configuration is in force that may still be taken back, only an operator's
-// own word comes here; the rest waits for settle.
+// own word is carried out, by the on_close of before; the rest waits for settle.
 func (e *Entry) treat(now time.Time) {
 	s := e.gate.Snapshot()
-	if s.Open || !s.OnClose.Drain {
+	c := s.OnClose
+	if !e.reg.settled() {
+		switch {
+		case s.Override == nil:
+			return
+		case s.Override.OnClose == nil:
+			c = e.policyBefore().OnClose
+		}
+	}
+	if s.Open || !c.Drain {
 		return
 	}
 	by := tunnel.ByGate
 	if s.Override != nil {
 		by = tunnel.ByOperator
 	}
-	e.beginDrain(s.OnClose.Plan(now, s.Verdict, s.Override), by)
+	e.beginDrain(c.Plan(now, s.Verdict, s.Override), by)
 }
 
 // beginDrain has every open tunnel told to end by the deadline. A tunnel that

@@ -3,11 +3,18 @@ package registry
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // life tells this process from the one before: a tag of then is late.
 var life = strconv.FormatInt(time.Now().UnixNano(), 36)
+
+// versions counts what tags name. No two states of any gate or flag have the
+// same: one that leaves and returns is another.
+var versions atomic.Uint64
+
+func nextVersion() uint64 { return versions.Add(1) }
 
 func tag(version uint64) string {
 	return `"` + life + "-" + strconv.FormatUint(version, 10) + `"`

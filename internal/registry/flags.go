@@ -33,6 +33,7 @@ type flagSet struct {
 
 	mu       sync.Mutex // guards the fields below
 	versions map[string]uint64
+	said     map[string]bool // by an operator, in this process's life; the rest was loaded
 	watchers map[string]map[*func()]struct{}
 	loaded   bool
 	retrying bool
@@ -102,14 +103,14 @@ func Flags() map[string]FlagInfo {
 
 // FlagOf returns one live flag, or an [*UnknownFlagError].
 func FlagOf(name string) (FlagInfo, error) {
+	f := &reg.flags
+	f.mu.Lock()
 	value, ok := Flag(name)
+	version := f.versions[name]
+	f.mu.Unlock()
 	if !ok {
 		return FlagInfo{}, &UnknownFlagError{name}
 	}
-	f := &reg.flags
-	f.mu.Lock()
-	version := f.versions[name]
-	f.mu.Unlock()
 	return FlagInfo{Value: value, Stored: f.store.stored(flagKey(name)), ETag: tag(version)}, nil
 }
 
@@ -161,6 +162,7 @@ func (f *flagSet) change(name string, value *string, ifMatch string) error {
 		return nil
 	}
 	f.replace(name, value)
+	f.said[name] = true
 	f.put(name, value)
 	tell := f.watching(name)
 	f.mu.Unlock()
@@ -182,10 +184,7 @@ func (f *flagSet) replace(name string, value *string) {
 		next[name] = *value
 	}
 	f.values.Store(&next)
-	if f.versions == nil {
-		f.versions = make(map[string]uint64)
-	}
-	f.versions[name]++
+	f.versions[name] = nextVersion()
 }
 
 // move takes the flags along to another place: what was said in this process's
@@ -207,12 +206,19 @@ func (f *flagSet) move() {
 	f.loaded = false
 }
 
-// unload forgets what was loaded.
+// unload forgets what was loaded, and keeps what an operator has said.
 func (f *flagSet) unload() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.values.Store(nil)
-	f.versions, f.loaded, f.problem = nil, false, ""
+	next := make(map[string]string)
+	if m := f.values.Load(); m != nil {
+		next = maps.Clone(*m)
+	}
+	loaded := func(name string) bool { return !f.said[name] }
+	maps.DeleteFunc(next, func(name, _ string) bool { return loaded(name) })
+	maps.DeleteFunc(f.versions, func(name string, _ uint64) bool { return loaded(name) })
+	f.values.Store(&next)
+	f.loaded, f.problem = false, ""
 }
 
 // put has a flag stored, or with nil deleted.

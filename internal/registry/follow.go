@@ -46,6 +46,9 @@ func (f *follower) rules(p gate.Policy) {
 		stop()
 	}
 	f.stops = nil
+	if f.stopped {
+		return
+	}
 	for _, c := range p.OpenWhen {
 		if n, ok := c.Rule.(gate.Notifier); ok {
 			f.stops = append(f.stops, n.Notify(f.soon))

@@ -8,9 +8,10 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// Observer is told what happens. Calls come from any goroutine, with no lock
-// held.
+// Observer is told what happens. Calls come from any goroutine.
 type Observer interface {
+	// GateChanged comes in the order of the changes: the gate does not change
+	// meanwhile, and must not be asked to.
 	GateChanged(Change)
 	TunnelOpened(TunnelInfo)
 	TunnelClosed(TunnelInfo, tunnel.Result)

@@ -99,10 +99,10 @@ func validate(o *gate.Override) error {
 	return nil
 }
 
-// keepOverride stores what the switch says now.
+// keepOverride stores what the switch says now. e.changing is held.
 func (e *Entry) keepOverride(o *gate.Override) {
 	e.mu.Lock()
-	e.version++
+	e.version, e.said = nextVersion(), true
 	e.loaded, e.problem = true, "" // what memory has is newer than any record
 	e.mu.Unlock()
 	e.reg.store.put(overrideKey(e.name), encode(o))
@@ -112,12 +112,15 @@ func (e *Entry) keepOverride(o *gate.Override) {
 // process's life is written there, that there is none too; else what lies there
 // is read.
 func (e *Entry) moveOverride() {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	o := e.gate.Snapshot().Override
 	e.mu.Lock()
-	said := e.version > 0 || e.gate.Snapshot().Override != nil
+	said := e.said || o != nil
 	e.loaded = said
 	e.mu.Unlock()
 	if said {
-		e.reg.store.put(overrideKey(e.name), encode(e.gate.Snapshot().Override))
+		e.reg.store.put(overrideKey(e.name), encode(o))
 	}
 }
 
@@ -139,13 +142,15 @@ func (e *Entry) loadOverride() {
 		e.loadFailed(err)
 		return
 	}
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	now := time.Now()
 	e.mu.Lock()
 	if e.loaded {
 		e.mu.Unlock()
 		return // an operator was faster
 	}
-	e.loaded, e.problem = true, ""
+	e.loaded, e.problem, e.version = true, "", nextVersion()
 	e.mu.Unlock()
 	if o == nil || o.Expired(now) {
 		return
@@ -157,14 +162,24 @@ func (e *Entry) loadOverride() {
 // loadFailed says that the stored switch cannot be read, and tries again.
 func (e *Entry) loadFailed(err error) {
 	e.mu.Lock()
-	first := e.problem == ""
-	e.problem = "the stored switch cannot be read: " + err.Error()
+	if e.loaded {
+		e.mu.Unlock()
+		return // an operator was faster
+	}
+	first, again := e.problem == "", !e.retrying
+	e.problem, e.retrying = "the stored switch cannot be read: "+err.Error(), true
 	e.mu.Unlock()
 	if first {
 		Logger().Error("reading the stored switch failed, the gate follows its configuration",
 			zap.String("gate", e.name), zap.Error(err))
 	}
+	if !again {
+		return
+	}
 	time.AfterFunc(loadRetry, func() {
+		e.mu.Lock()
+		e.retrying = false
+		e.mu.Unlock()
 		if e.isPresent() {
 			e.loadOverride()
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
 )
 
 // reg is the process-wide registry.
@@ -22,12 +24,21 @@ type registry struct {
 
 	mu      sync.Mutex // guards the fields below
 	entries map[string]*Entry
-	inForce []*Config // oldest first; the last one answers
+	past    map[string]past // of gates that were forgotten
+	inForce []*Config       // oldest first; the last one answers
+}
+
+// past is what a gate has counted before it was forgotten: counters go on when
+// it returns.
+type past struct {
+	accepted, refused int64
+	gone              tunnel.Counts
 }
 
 func newRegistry() *registry {
-	r := &registry{entries: make(map[string]*Entry), store: newStore()}
+	r := &registry{entries: make(map[string]*Entry), past: make(map[string]past), store: newStore()}
 	r.flags.store = r.store
+	r.flags.versions, r.flags.said = make(map[string]uint64), make(map[string]bool)
 	return r
 }
 
@@ -106,7 +117,7 @@ func (r *registry) begin(c *Config, now time.Time) {
 const currentPoll = 2 * time.Millisecond
 
 // settleWhenCurrent settles a configuration whose load succeeds, and gives up
-// when it is taken back, or is below a newer one that will be settled.
+// when it is taken back. A newer one above it may be taken back, too.
 func (r *registry) settleWhenCurrent(c *Config) {
 	tick := time.NewTicker(currentPoll)
 	defer tick.Stop()
@@ -122,14 +133,16 @@ func (r *registry) trySettle(c *Config) bool {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.Lock()
-	alone := len(r.inForce) == 1 && r.inForce[0] == c && !c.settled
+	waits := slices.Contains(r.inForce, c) && !c.settled
+	alone := len(r.inForce) == 1
 	r.mu.Unlock()
-	if alone && !c.Current() {
+	switch {
+	case !waits:
+		return true
+	case !alone || !c.Current():
 		return false
 	}
-	if alone {
-		r.settle(c, time.Now())
-	}
+	r.settle(c, time.Now())
 	return true
 }
 
@@ -252,6 +265,8 @@ func (r *registry) entry(name string) *Entry {
 	e := r.entries[name]
 	if e == nil {
 		e = newEntry(r, name)
+		e.goOn(r.past[name])
+		delete(r.past, name)
 		r.entries[name] = e
 	}
 	return e
@@ -263,6 +278,9 @@ func (r *registry) forget(e *Entry) {
 		return
 	}
 	delete(r.entries, e.name)
+	if p := e.past(); p != (past{}) {
+		r.past[e.name] = p
+	}
 	e.follow.stop()
 	if len(r.entries) == 0 && len(r.inForce) == 0 && r.store.unbind() {
 		r.flags.unload() // a configuration that never was in force had brought them

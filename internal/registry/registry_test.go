@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -209,18 +210,20 @@ func TestSwitchIsStoredAndThereAgain(t *testing.T) {
 }
 
 func TestPromise8GateFollowsItsConfigurationWhileStorageCannotBeRead(t *testing.T) {
-	m := lonely(t)
-	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z"}`)
-	m.set(errBroken)
-	Begin(config(m, map[string]gate.Policy{"g": {}}))
-	if s := state(t, "g"); s.State != gate.Open || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "disk is full") {
-		t.Errorf("got %+v", s)
-	}
-	m.set(nil)
-	// The switch and the flags are each read again by a timer of their own.
-	await(t, "the stored switch to be read after all, and no problem left", func() bool {
-		s := state(t, "g")
-		return s.State == gate.Closed && len(s.Problems) == 0
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z"}`)
+		m.set(errBroken)
+		Begin(config(m, map[string]gate.Policy{"g": {}}))
+		if s := state(t, "g"); s.State != gate.Open || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "disk is full") {
+			t.Errorf("got %+v", s)
+		}
+		m.set(nil)
+		// The switch and the flags are each read again by a timer of their own.
+		await(t, "the stored switch to be read after all, and no problem left", func() bool {
+			s := state(t, "g")
+			return s.State == gate.Closed && len(s.Problems) == 0
+		})
 	})
 }
 

@@ -32,6 +32,8 @@ type Status struct {
 	Rules    []RuleStatus
 	Totals   TotalsStatus
 	OnClose  gate.OnClose
+	// Removed reports whether the gate has left the configuration.
+	Removed bool
 	// Upstreams has the open tunnels of each upstream that ever had one.
 	Upstreams map[string]int
 	// Problems says what cannot be read or written just now.
@@ -50,7 +52,7 @@ type RuleStatus struct {
 	Details    map[string]any
 }
 
-// TotalsStatus counts since the gate is known to this process.
+// TotalsStatus counts in this process's life, over all configurations.
 type TotalsStatus struct {
 	Accepted, Refused, BytesUp, BytesDown, MessagesUp, MessagesDown int64
 }
@@ -92,15 +94,13 @@ func (r *registry) names() []string {
 }
 
 func (e *Entry) status(now time.Time) Status {
+	e.snapshot(now)  // carries out what is due
+	etag := e.etag() // before the state: a tag that is late is refused, one that is early is not
 	s := e.gate.Snapshot()
-	if !s.Next.IsZero() && !now.Before(s.Next) {
-		e.refresh()
-		s = e.gate.Snapshot()
-	}
 	moved := e.counts()
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
-		Since: s.Since, Until: s.Until, Override: s.Override, OnClose: s.OnClose,
+		Since: s.Since, Until: s.Until, Override: s.Override, OnClose: s.OnClose, Removed: s.Removed, ETag: etag,
 		Stored: e.reg.store.stored(overrideKey(e.name)),
 		Totals: TotalsStatus{
 			Accepted: e.accepted.Load(), Refused: e.refused.Load(),
@@ -147,7 +147,6 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 	case !st.Stored:
 		st.Problems = append(st.Problems, "the switch is not stored yet")
 	}
-	st.ETag = tag(e.version)
 }
 
 // told counts the tunnels that were told to end. e.mu is held.
@@ -171,6 +170,18 @@ func (e *Entry) counts() tunnel.Counts {
 		all.Add(t.Counts())
 	}
 	return all
+}
+
+// past is what the gate leaves behind.
+func (e *Entry) past() past {
+	return past{accepted: e.accepted.Load(), refused: e.refused.Load(), gone: e.counts()}
+}
+
+// goOn counts on from what the gate has left behind.
+func (e *Entry) goOn(p past) {
+	e.accepted.Store(p.accepted)
+	e.refused.Store(p.refused)
+	e.gone = p.gone
 }
 
 func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {

@@ -80,8 +80,8 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (Status, error)
 
 // throw puts the request in force.
 func (e *Entry) throw(req SwitchRequest, now time.Time) error {
-	e.switching.Lock()
-	defer e.switching.Unlock()
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	if req.IfMatch != "" && !matches(req.IfMatch, e.etag()) {
 		return ErrPrecondition
 	}
@@ -113,7 +113,7 @@ func (e *Entry) troubled() bool {
 func (r SwitchRequest) override(now time.Time) *gate.Override {
 	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: now}
 	if r.TTL > 0 {
-		o.Expires = now.Add(r.TTL)
+		o.Expires = now.Add(r.TTL).Round(0) // by the wall clock, which goes on while a machine sleeps
 	}
 	if r.OnClose != nil {
 		c := *r.OnClose

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
@@ -116,17 +117,19 @@ func TestAnotherStorageIsReadWhereNobodyHasSaidAnything(t *testing.T) {
 }
 
 func TestPromise8StoredFlagsAreReadAgainAndMissedMeanwhile(t *testing.T) {
-	m := lonely(t)
-	m.data[flagKey("X")] = []byte(`{"value":"1"}`)
-	m.set(errBroken)
-	Begin(config(m, map[string]gate.Policy{"g": {}}))
-	s := state(t, "g")
-	if !slices.ContainsFunc(s.Problems, func(p string) bool { return strings.Contains(p, "stored flags cannot be read") }) || s.Stored {
-		t.Errorf("problems %q, stored %v", s.Problems, s.Stored)
-	}
-	m.set(nil)
-	await(t, "the flag", func() bool { _, set := Flag("X"); return set })
-	await(t, "the problems to be over", func() bool { return len(state(t, "g").Problems) == 0 })
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		m.data[flagKey("X")] = []byte(`{"value":"1"}`)
+		m.set(errBroken)
+		Begin(config(m, map[string]gate.Policy{"g": {}}))
+		s := state(t, "g")
+		if !slices.ContainsFunc(s.Problems, func(p string) bool { return strings.Contains(p, "stored flags cannot be read") }) || s.Stored {
+			t.Errorf("problems %q, stored %v", s.Problems, s.Stored)
+		}
+		m.set(nil)
+		await(t, "the flag", func() bool { _, set := Flag("X"); return set })
+		await(t, "the problems to be over", func() bool { return len(state(t, "g").Problems) == 0 })
+	})
 }
 
 func TestBrokenRecordIsReplacedByAnyWord(t *testing.T) {

@@ -69,7 +69,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason}}
 	}
 	if e.buried {
-		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: removedReason}}
+		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}
 	}
 	if s := e.gate.Snapshot(); !s.Open {
 		return nil, &ClosedError{s.Verdict}
