@@ -68,11 +68,12 @@ func serveOne(c net.Conn) error {
 	return err
 }
 
-// echoAll sends every frame back, unmasked; the generator masks with zeros.
+// echoAll sends every frame back, unmasked. The generator masks with zeros,
+// other clients do not.
 func echoAll(c net.Conn, r *bufio.Reader) error {
 	var out []byte
 	for {
-		op, n, err := header(r)
+		op, n, key, err := header(r)
 		if err != nil {
 			return err
 		}
@@ -84,6 +85,11 @@ func echoAll(c net.Conn, r *bufio.Reader) error {
 		out = out[:at+int(n)]
 		if _, err := io.ReadFull(r, out[at:]); err != nil {
 			return err
+		}
+		if key != [4]byte{} {
+			for i := range out[at:] {
+				out[at+i] ^= key[i%4]
+			}
 		}
 		if _, err := c.Write(out); err != nil || op == 8 {
 			return err

@@ -27,7 +27,7 @@ type row struct {
 func (r row) aboutMemory() bool { return strings.Contains(r.figure, "PSS") }
 
 // aboutProcess says that a row needs a process to look at.
-func (r row) aboutProcess() bool { return r.aboutMemory() || strings.Contains(r.figure, "CPU") }
+func (r row) aboutProcess() bool { return aboutProcess(r.figure) }
 
 // rows are what is compared.
 var rows = []row{
@@ -73,8 +73,7 @@ func compare(o *options) (report, error) {
 		return nil, err
 	}
 	defer back.stop()
-	c := &comparison{o: o, work: work, backend: back.address, peers: o.peers}
-	c.sides = strings.Split(o.sides, ",")
+	c := &comparison{o: o, work: work, backend: back.address, peers: o.peers, sides: strings.Split(o.sides, ",")}
 	wanted := slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
 		return o.tls && r.plainOnly || !strings.Contains(r.name, o.only)
 	})

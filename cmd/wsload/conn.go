@@ -87,11 +87,11 @@ func appendLength(f []byte, n uint64, bit byte) []byte {
 	return binary.BigEndian.AppendUint64(append(f, bit|127), n)
 }
 
-// header reads a frame's header.
-func header(r *bufio.Reader) (opcode byte, length uint64, err error) {
+// header reads a frame's header. Without a mask the key is zero.
+func header(r *bufio.Reader) (opcode byte, length uint64, key [4]byte, err error) {
 	var b [14]byte
 	if _, err = io.ReadFull(r, b[:2]); err != nil {
-		return 0, 0, err
+		return 0, 0, key, err
 	}
 	opcode, length = b[0]&0x0f, uint64(b[1]&0x7f)
 	more := 0
@@ -102,7 +102,7 @@ func header(r *bufio.Reader) (opcode byte, length uint64, err error) {
 		more = 8
 	}
 	if _, err = io.ReadFull(r, b[2:2+more]); err != nil {
-		return 0, 0, err
+		return 0, 0, key, err
 	}
 	switch more {
 	case 2:
@@ -111,14 +111,14 @@ func header(r *bufio.Reader) (opcode byte, length uint64, err error) {
 		length = binary.BigEndian.Uint64(b[2:])
 	}
 	if b[1]&0x80 != 0 {
-		_, err = r.Discard(4)
+		_, err = io.ReadFull(r, key[:])
 	}
-	return opcode, length, err
+	return opcode, length, key, err
 }
 
 // next reads and discards one frame.
 func (c *conn) next() (opcode byte, length uint64, err error) {
-	opcode, length, err = header(c.r)
+	opcode, length, _, err = header(c.r)
 	if err == nil {
 		_, err = io.CopyN(io.Discard, c.r, int64(length))
 	}
@@ -130,7 +130,7 @@ func (c *conn) echo(f []byte, size int) error {
 	if _, err := c.Write(f); err != nil {
 		return err
 	}
-	op, n, err := header(c.r)
+	op, n, _, err := header(c.r)
 	if err != nil {
 		return err
 	}

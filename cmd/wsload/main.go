@@ -95,6 +95,9 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
+		if o.pid == 0 && v.name != "compare" {
+			r = r.unobserved()
+		}
 		if o.json {
 			return json.NewEncoder(os.Stdout).Encode(r)
 		}

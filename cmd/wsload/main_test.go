@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"io"
@@ -21,6 +22,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/coder/websocket"
 
 	_ "github.com/wsgate/wsgate"
 )
@@ -60,12 +62,37 @@ func TestFramesComeBackAsTheyWent(t *testing.T) {
 	for _, size := range []int{0, 1, 125, 126, 1<<16 - 1, 1 << 16, 1 << 20} {
 		for _, masked := range []bool{false, true} {
 			r := bufio.NewReader(bytes.NewReader(frame(2, make([]byte, size), masked)))
-			op, n, err := header(r)
+			op, n, _, err := header(r)
 			rest, _ := io.ReadAll(r)
 			if err != nil || op != 2 || n != uint64(size) || len(rest) != size {
 				t.Errorf("%d bytes, masked %v: opcode %d, length %d, %d left, %v", size, masked, op, n, len(rest), err)
 			}
 		}
+	}
+}
+
+func TestBackendEchoesWhatAClientHasMasked(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, served(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	if err := c.Write(ctx, websocket.MessageText, []byte("grüße")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := c.Read(ctx); string(got) != "grüße" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestFiguresOfAProcessThatNobodyLookedAtAreLeftOut(t *testing.T) {
+	t.Parallel()
+	r := report{{"messages", 1, ""}, {"CPU per message", 0, "µs"}, {"PSS per tunnel", 0, "KiB"}, {"descriptors more", 0, ""}}
+	if got := r.unobserved(); len(got) != 1 || got[0].Name != "messages" {
+		t.Errorf("got %v", got)
 	}
 }
 

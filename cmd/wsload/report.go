@@ -19,6 +19,16 @@ type figure struct {
 // report is what a verb found.
 type report []figure
 
+// aboutProcess says that a figure is that of a process that was looked at.
+func aboutProcess(name string) bool {
+	return strings.Contains(name, "CPU") || strings.Contains(name, "PSS") || strings.Contains(name, "descriptors")
+}
+
+// unobserved leaves out what nobody has looked at.
+func (r report) unobserved() report {
+	return slices.DeleteFunc(r, func(f figure) bool { return aboutProcess(f.Name) })
+}
+
 func (r report) print(w io.Writer) {
 	for _, f := range r {
 		fmt.Fprintf(w, "%-34s %12s %s\n", f.Name, number(f.Value), f.Unit)
