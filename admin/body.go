@@ -117,6 +117,12 @@ func parseObject(b []byte, prefix string, known ...string) (object, error) {
 
 func (o object) has(name string) bool { return o.fields[name] != nil }
 
+// isBool reports whether a field is true or false.
+func (o object) isBool(name string) bool {
+	s := string(o.fields[name])
+	return s == "true" || s == "false"
+}
+
 // text returns a field that must be a string; "" when it is absent.
 func (o object) text(name string) (s string, err error) {
 	raw := o.fields[name]

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -157,7 +158,10 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 		body.Actor = osUser()
 	}
 	if cmd.Flags().Changed("ttl") {
-		ttl := flags.String("ttl")
+		ttl, err := timeFlag(cmd, "ttl", "30m")
+		if err != nil {
+			return body, err
+		}
 		body.TTL = &ttl
 	}
 	if mode != "off" {
@@ -172,10 +176,11 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	case keep:
 		body.OnClose = &onCloseJSON{Policy: "keep"}
 	case drain:
-		body.OnClose = &onCloseJSON{Policy: "drain", Deadline: flags.String("drain"), Reason: flags.String("message")}
-		if body.OnClose.Deadline == "" {
-			return body, errors.New("--drain: want a time, such as 60s")
+		deadline, err := timeFlag(cmd, "drain", "60s")
+		if err != nil {
+			return body, err
 		}
+		body.OnClose = &onCloseJSON{Policy: "drain", Deadline: deadline, Reason: flags.String("message")}
 		if cmd.Flags().Changed("code") {
 			code, err := cmd.Flags().GetInt("code")
 			if err != nil || code < 1000 || code > 4999 {
@@ -185,6 +190,18 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 		}
 	}
 	return body, nil
+}
+
+// timeFlag returns a flag that must be a duration, which the endpoint reads.
+func timeFlag(cmd *cobra.Command, name, example string) (string, error) {
+	s, err := cmd.Flags().GetString(name)
+	if err == nil {
+		_, err = caddy.ParseDuration(s)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--%s %s: want a time such as %s", name, clip(s), example)
+	}
+	return s, nil
 }
 
 // osUser names who is at the keyboard, behind sudo, too. "" when unknown.

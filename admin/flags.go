@@ -48,6 +48,9 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if o.has("stored") && !o.isBool("stored") {
+		return o.wrong("stored", "want true or false, or leave it out: it is for the server to say")
+	}
 	if !o.has("value") {
 		return o.wrong("value", `missing: want {"value":"1"}`)
 	}

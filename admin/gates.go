@@ -43,7 +43,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	}
 	logger().Info("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
 		zap.String("reason", req.Reason), zap.String("actor", req.Actor), zap.String("from", req.From),
-		zap.Duration("ttl", req.TTL), zap.Bool("stored", s.Stored))
+		zap.Duration("ttl", req.TTL), zap.Any("on_close", wireOnClose(req.OnClose)), zap.Bool("stored", s.Stored))
 	return reply(w, s.ETag, wireGate(s))
 }
 
@@ -139,7 +139,7 @@ func readDrain(o object) (*gate.OnClose, error) {
 			return nil, err
 		}
 		if !tunnel.ValidCloseCode(code) {
-			return nil, o.wrong("code", fmt.Sprintf("%d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", code))
+			return nil, o.wrong("code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code))
 		}
 		c.Code = uint16(code)
 	}

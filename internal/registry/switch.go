@@ -160,7 +160,7 @@ func validOnClose(c gate.OnClose) error {
 		return &InvalidError{"on_close.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
 	}
 	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
-		return &InvalidError{"on_close.code", fmt.Sprintf("%d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
+		return &InvalidError{"on_close.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
 	}
 	if len(c.Reason) > 123 {
 		return &InvalidError{"on_close.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}

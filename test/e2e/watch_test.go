@@ -96,8 +96,11 @@ func TestLogsSayWhatHappened(t *testing.T) {
 	if len(opened) != 1 || opened[0]["tunnel_id"] != line["tunnel_id"] || line["duration"] == nil || line["bytes_up"] == nil {
 		t.Errorf("opened %v, closed %v", opened, line)
 	}
-	s.Switch("chat", `{"mode":"off","reason":"db migration","actor":"ana"}`)
-	s.Await("the change", func() bool { return len(s.Lines("gate changed")) == 1 })
+	s.Switch("chat", `{"mode":"off","reason":"db migration","actor":"ana","on_close":{"policy":"drain","deadline":"9s","code":4000}}`)
+	s.Await("the change", func() bool { return len(s.Lines("gate changed")) == 1 && len(s.Lines("gate switched")) == 1 })
+	if said := fmt.Sprint(s.Lines("gate switched")[0]["on_close"]); said != "map[code:4000 deadline:9s policy:drain]" {
+		t.Errorf("gate switched: on_close %s", said)
+	}
 	if line := s.Lines("gate changed")[0]; line["state"] != "closed" || line["cause"] != "override" || line["reason"] != "db migration" || line["actor"] != "ana" {
 		t.Errorf("gate changed: %v", line)
 	}
