@@ -207,6 +207,14 @@ func alwaysOpen(t testing.TB) *TimeWindow {
 	return m
 }
 
+func TestStatusNamesTheServersOwnZoneAsTheConfigurationDoes(t *testing.T) {
+	m := alwaysOpen(t)
+	m.zones[0] = time.Local
+	if zone := m.Describe(time.Now())["zone"]; zone != "local" {
+		t.Errorf("got %v", zone)
+	}
+}
+
 func TestMatchingAllocatesNothing(t *testing.T) {
 	t.Setenv("WSGATE_TEST_ALLOC", "1")
 	w, f, h, r := alwaysOpen(t), flagLine(t, "env_flag WSGATE_TEST_ALLOC 1"), new(WSHandshake), request(t, true)

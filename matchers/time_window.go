@@ -104,8 +104,11 @@ func (m *TimeWindow) Describe(now time.Time) map[string]any {
 	return map[string]any{"zone": zone, "utc_offset": abbreviation, "windows": windows}
 }
 
-// zoneName names a zone; the server's own by its IANA name where Go knows it.
+// zoneName names a zone as the configuration does.
 func zoneName(zone *time.Location) string {
+	if zone == time.Local {
+		return "local"
+	}
 	return zone.String()
 }
 
