@@ -76,7 +76,7 @@ func (a *App) declare(name string, p *Policy, parsed gate.Policy) error {
 		if before.same(p) {
 			return nil
 		}
-		return fmt.Errorf("gate %q is told two different things: give its policy once, here or in the app's gates, or name another gate", name)
+		return fmt.Errorf("gate %q is told different things: say it once, here or in the app's gates, or name another gate", name)
 	}
 	a.declared[name] = p
 	a.conf.Gates[name] = parsed
