@@ -21,7 +21,8 @@ func init() {
 const cliLong = `
 Shows the WebSocket gates of a running Caddy and switches them, without a
 reload. It speaks to the admin endpoint: the one named by --address, else the
-one in the configuration named by --config, else Caddy's default.
+one in the configuration named by --config, else CADDY_ADMIN, else Caddy's
+default.
 
 A switch is in force at once, is stored, and stays until the gate is switched
 again, handed back to its rules with 'auto', or until its --ttl has passed.
