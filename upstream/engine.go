@@ -199,6 +199,9 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if a.accepted == nil {
 		err = e.long(w, out, next, a)
 	}
+	if err != nil {
+		a.drop() // retry_match has rejected its 101
+	}
 	gone := r.Context().Err() != nil
 	var failed *Error
 	switch {
@@ -207,13 +210,12 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case a.accepted != nil && !gone:
 		return a.accepted, nil
 	case a.accepted != nil:
-		_ = a.accepted.Conn.Close()
-		a.accepted.Release()
+		a.drop()
 		fallthrough
 	case gone && err == nil:
 		failed = &Error{Status: statusClientGone, Outcome: Aborted, Err: context.Cause(r.Context())}
 	case err != nil:
-		failed = classify(err, a.failure, a.late())
+		failed = a.classify(err)
 	default:
 		failed = &Error{Status: a.refused, Outcome: Refused, Err: fmt.Errorf("the backend answered %d", a.refused)}
 	}
@@ -252,6 +254,15 @@ type attempt struct {
 	latency  time.Duration
 	answered http.Header // of the backend's 101
 	outcome  *outcome    // nil: reverse_proxy has not to deal with any
+}
+
+// drop gives back what the backend accepted, if it did.
+func (a *attempt) drop() {
+	if up := a.accepted; up != nil {
+		a.accepted = nil
+		_ = up.Conn.Close()
+		up.Release()
+	}
 }
 
 // late reports whether the time for all attempts together is over.

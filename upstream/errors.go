@@ -50,13 +50,12 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// classify says what an error of the embedded handler means. failure is what
-// the transport said last; late: the time for all attempts together is over.
-func classify(err, failure error, late bool) *Error {
+// classify says what an error of the embedded handler means.
+func (a *attempt) classify(err error) *Error {
 	e := &Error{Status: http.StatusBadGateway, Outcome: Invalid, Err: err}
 	var he caddyhttp.HandlerError
 	if errors.As(err, &he) {
-		if he.StatusCode != 0 {
+		if he.StatusCode >= 200 { // retry_match rejects a 101 with its status
 			e.Status = he.StatusCode
 		}
 		if he.Err != nil {
@@ -66,12 +65,13 @@ func classify(err, failure error, late bool) *Error {
 	var dial reverseproxy.DialError
 	var timeout net.Error
 	var lie *handshake.Lie
+	late := a.late()
 	switch {
-	case errors.As(failure, &lie):
+	case errors.As(a.failure, &lie):
 		e.Status = http.StatusBadGateway
-	case late, errors.Is(err, context.DeadlineExceeded), errors.As(failure, &timeout) && timeout.Timeout():
+	case late, errors.Is(err, context.DeadlineExceeded), errors.As(a.failure, &timeout) && timeout.Timeout():
 		e.Status, e.Outcome = http.StatusGatewayTimeout, Timeout
-	case errors.As(failure, &dial), failure == nil && e.Status == http.StatusServiceUnavailable:
+	case errors.As(a.failure, &dial), a.failure == nil && e.Status == http.StatusServiceUnavailable:
 		e.Outcome = Unreachable
 	}
 	if late && e.Outcome == Timeout {

@@ -31,7 +31,7 @@ type short struct {
 // handler is provisioned.
 func newShort(h *reverseproxy.Handler, d *direct) *short {
 	if d == nil || h.DynamicUpstreams != nil || h.Rewrite != nil || h.CB != nil || len(h.TrustedProxies) > 0 || h.VerboseLogs ||
-		h.LoadBalancing.TryDuration > 0 || h.HealthChecks != nil && h.HealthChecks.Passive != nil && h.HealthChecks.Passive.UnhealthyLatency > 0 {
+		h.LoadBalancing.TryDuration > 0 || len(h.LoadBalancing.RetryMatch) > 0 || h.HealthChecks != nil && h.HealthChecks.Passive != nil && h.HealthChecks.Passive.UnhealthyLatency > 0 {
 		return nil
 	}
 	s := &short{direct: d, proxy: h, dials: make(map[*reverseproxy.Upstream]*reverseproxy.DialInfo, len(h.Upstreams))}
