@@ -183,13 +183,13 @@ func leave101Alone(h *reverseproxy.Handler) error {
 // [Refused].
 func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	a := &attempt{response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil}
+	a := &attempt{response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: !handshake.Detached(r)}
 	if e.Timeout > 0 {
 		a.deadline = time.Now().Add(e.Timeout)
 	}
 	w = patient(w)
 	out := e.path.apply(r, repl)
-	if !handshake.Detached(r) {
+	if a.stream {
 		out = asUpgrade(out)
 	}
 	if e.short != nil && e.short.takes(out) {
@@ -232,7 +232,16 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		ctx, cancel = context.WithDeadline(ctx, a.deadline)
 		defer cancel()
 	}
-	return e.Proxy.ServeHTTP(mute{w, a}, r.WithContext(ctx), next)
+	r = r.WithContext(ctx)
+	if !a.stream {
+		return e.Proxy.ServeHTTP(mute{w, a}, r, next)
+	}
+	no := &refusing{ResponseWriter: w}
+	err := e.Proxy.ServeHTTP(mute{no, a}, r, next)
+	if err == nil && a.accepted == nil && !a.expired {
+		no.begin() // net/http would say 200 for whoever said nothing
+	}
+	return err
 }
 
 // attempt is a handshake on its way through the embedded handler.
@@ -241,6 +250,7 @@ type attempt struct {
 	repl     *caddy.Replacer
 	dynamic  bool
 	deadline time.Time // zero: none
+	stream   bool      // of HTTP/2 or HTTP/3
 
 	accepted *Accepted
 	tried    string // the upstream that was asked last

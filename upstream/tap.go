@@ -45,12 +45,15 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	a.drop() // retry_match has rejected the 101 of the attempt before
 	a.failure, a.refused = nil, 0
 	res, err := t.attempt(req, a)
+	if err == nil && a.stream && accepts(res.StatusCode) {
+		err = errors.Join(&handshake.Lie{Claim: fmt.Sprintf("it is no 101 but %d", res.StatusCode)}, res.Body.Close())
+	}
 	if err != nil {
 		a.failure = err
-	} else {
-		a.refused = res.StatusCode
+		return nil, err
 	}
-	return res, err
+	a.refused = res.StatusCode
+	return res, nil
 }
 
 // attempt makes one attempt, or repeats what came of one on the short way.

@@ -50,3 +50,45 @@ func (m mute) WriteHeader(status int) {
 		m.ResponseWriter.WriteHeader(status)
 	}
 }
+
+// accepts reports whether a status accepts a WebSocket on a stream of HTTP/2
+// or HTTP/3, where there is no 101 (RFC 8441 §5).
+func accepts(status int) bool { return status >= 200 && status < 300 }
+
+// refusing is a writer on which no stream is accepted, whoever answers: the
+// status is 502 then.
+type refusing struct {
+	http.ResponseWriter
+	begun bool // the final answer is
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (r *refusing) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// WriteHeader lets any other status pass.
+func (r *refusing) WriteHeader(status int) {
+	if accepts(status) {
+		status = http.StatusBadGateway
+	}
+	r.begun = r.begun || status >= 200
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// begin says no, if nobody has said anything.
+func (r *refusing) begin() {
+	if !r.begun {
+		r.WriteHeader(http.StatusBadGateway)
+	}
+}
+
+// Write writes a part of the body, whose first one brings the status.
+func (r *refusing) Write(b []byte) (int, error) {
+	r.begin()
+	return r.ResponseWriter.Write(b)
+}
+
+// FlushError sends what was written, and the status before it.
+func (r *refusing) FlushError() error {
+	r.begin()
+	return http.NewResponseController(r.ResponseWriter).Flush()
+}

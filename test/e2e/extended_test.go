@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,8 +57,12 @@ func (p *pipe) Read(b []byte) (int, error)  { return p.Reader.Read(b) }
 func (p *pipe) Write(b []byte) (int, error) { return p.WriteCloser.Write(b) }
 func (p *pipe) Close() error                { _ = p.body.Close(); return p.WriteCloser.Close() }
 
-// connect makes the extended CONNECT that a round tripper is given.
-func connect(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request)) *rawConn {
+// askers make the extended CONNECT and return the answer, with what writes to
+// the stream.
+var askers = map[string]func(t *testing.T, s *site) (*http.Response, io.WriteCloser){"HTTP/2": askH2, "HTTP/3": askH3}
+
+// ask makes the extended CONNECT that a round tripper is given.
+func ask(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
 	u, err := url.Parse(strings.Replace(s.url, "wss", "https", 1) + "/ws/")
 	if err != nil {
@@ -75,6 +80,26 @@ func connect(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request
 	if err != nil {
 		t.Fatalf("extended CONNECT: %v\n%s", err, s.Log())
 	}
+	return resp, w
+}
+
+func askH2(t *testing.T, s *site) (*http.Response, io.WriteCloser) {
+	t.Helper()
+	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(rt.CloseIdleConnections)
+	return ask(t, s, rt, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} })
+}
+
+func askH3(t *testing.T, s *site) (*http.Response, io.WriteCloser) {
+	t.Helper()
+	rt := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}}
+	t.Cleanup(func() { _ = rt.Close() })
+	return ask(t, s, rt, func(r *http.Request) { r.Proto = "websocket" })
+}
+
+// opened is the tunnel that an extended CONNECT opened.
+func opened(t *testing.T, resp *http.Response, w io.WriteCloser) *rawConn {
+	t.Helper()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(resp.Body)
 		t.Fatalf("extended CONNECT: %s %s", resp.Status, body)
@@ -86,16 +111,14 @@ func connect(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request
 
 func dialH2(t *testing.T, s *site) *rawConn {
 	t.Helper()
-	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	t.Cleanup(rt.CloseIdleConnections)
-	return connect(t, s, rt, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} })
+	resp, w := askH2(t, s)
+	return opened(t, resp, w)
 }
 
 func dialH3(t *testing.T, s *site) *rawConn {
 	t.Helper()
-	rt := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}}
-	t.Cleanup(func() { _ = rt.Close() })
-	return connect(t, s, rt, func(r *http.Request) { r.Proto = "websocket" })
+	resp, w := askH3(t, s)
+	return opened(t, resp, w)
 }
 
 func (c *rawConn) echo(text string) {
@@ -160,4 +183,52 @@ func TestPromise4SIGTERMEndsStreamsInTime(t *testing.T) {
 		}
 	}
 	<-done
+}
+
+func TestPromise7NoAnswerButA101AcceptsAStream(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		var answer atomic.Value
+		b := rawBackend(t, func(c *rawConn, _ *http.Request) {
+			_, _ = io.WriteString(c, "HTTP/1.1 "+answer.Load().(string)+"\r\nContent-Length: 4\r\n\r\npage")
+		})
+		s := secure(t, b, words+`@respond status 401
+		handle_response @respond {
+			respond "welcome" 200
+		}
+		@copy status 402
+		handle_response @copy {
+			copy_response 206
+		}
+		@nothing status 404
+		handle_response @nothing {
+			header X-Seen yes
+		}`)
+		refusals := 0
+		for _, tt := range []struct {
+			name, answer, outcome string
+			status                int
+		}{
+			{"the backend's", "200 OK", "upstream_invalid", 502},
+			{"the backend's, another", "299 Odd", "upstream_invalid", 502},
+			{"a handle_response route's", "401 Unauthorized", "upstream_refused", 502},
+			{"the backend's, copied", "402 Payment Required", "upstream_refused", 502},
+			{"nobody's", "404 Not Found", "upstream_refused", 502},
+			{"a refusal passes", "403 Forbidden", "upstream_refused", 403},
+		} {
+			answer.Store(tt.answer)
+			for version, ask := range askers {
+				resp, w := ask(t, s)
+				if resp.StatusCode != tt.status {
+					t.Errorf("%s, %s: answered %s", version, tt.name, resp.Status)
+				}
+				_, _ = resp.Body.Close(), w.Close()
+				refusals++
+				s.Await("the refusal in the log", func() bool { return len(s.Lines("handshake refused")) == refusals })
+				if line := s.Lines("handshake refused")[refusals-1]; line["outcome"] != tt.outcome {
+					t.Errorf("%s, %s: logged %v", version, tt.name, line)
+				}
+			}
+		}
+	})
 }
