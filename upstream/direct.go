@@ -186,12 +186,14 @@ type body struct {
 	once sync.Once
 }
 
-// Close ends the connection.
+// Close ends the connection before the body, which else reads what is left of
+// itself, and waits for it.
 func (b *body) Close() error {
-	err := b.ReadCloser.Close()
+	var err error
 	b.once.Do(func() {
 		b.free()
-		err = errors.Join(err, b.conn.Close())
+		err = b.conn.Close()
+		_ = b.ReadCloser.Close() // that something is missing is no news
 		giveBack(b.r)
 	})
 	return err

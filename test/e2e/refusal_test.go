@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+)
+
+func TestRestOfARefusalIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		for name, first := range map[string]struct {
+			status string
+			want   int
+		}{"handled": {"403 Forbidden", 403}, "retried": {"503 Busy", 101}} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var attempts atomic.Int64
+				b := rawBackend(t, func(c *rawConn, r *http.Request) {
+					if attempts.Add(1) > 1 {
+						c.accept(r)
+					} else {
+						_, _ = io.WriteString(c, "HTTP/1.1 "+first.status+"\r\nContent-Length: 1000\r\n\r\nhello")
+					}
+					_, _ = io.Copy(io.Discard, c.r) // until it is let go
+				})
+				s := chat(t, b, words+"handshake_timeout 1h\n\t\tlb_retries 1\n\t\tlb_retry_match {\n\t\t\texpression `{rp.status_code} == 503`\n\t\t}\n\t\t"+
+					"@no status 403\n\t\thandle_response @no {\n\t\t\trespond \"members only\" 403\n\t\t}")
+				if _, resp := knock(t, s); resp.StatusCode != first.want {
+					t.Errorf("answered %s", resp.Status)
+				}
+			})
+		}
+	})
+}
