@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/wsgate/wsgate/tunnel"
 )
@@ -68,6 +69,9 @@ type hint func(code int, header http.Header) error
 // the connection when it is closed. It is over at the deadline, zero: none, and
 // when ctx ends.
 func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hint) (*http.Response, net.Conn, []byte, error) {
+	if err := sendable(req.Header); err != nil {
+		return nil, nil, nil, err
+	}
 	dialer := d.dialer
 	dialer.Deadline = deadline
 	conn, free, err := tunnel.Dial(ctx, &dialer, at.Network, at.Address)
@@ -100,6 +104,22 @@ func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reversepr
 	giveBack(r)
 	res.Body = http.NoBody
 	return res, conn, behind, conn.SetDeadline(time.Time{})
+}
+
+// sendable refuses what header_up may have made of a client's words, and
+// http.Transport would not send either. The words may be secret.
+func sendable(h http.Header) error {
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return errors.New("sending the handshake: a field name is invalid")
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fmt.Errorf("sending the handshake: the value of %s is invalid", name)
+			}
+		}
+	}
+	return nil
 }
 
 // dialError is what a dial failed with: the end of the time for all attempts
