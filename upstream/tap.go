@@ -174,10 +174,7 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 
 // dropped never go from a backend's 101 to the client: hop by hop, told by us,
 // or telling too much.
-var dropped = []string{
-	"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
-	"Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length",
-}
+var dropped = append(slices.Clip(hopByHop), "Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length")
 
 // forClient returns the header of the 101 as the client gets it.
 func (a *attempt) forClient(res *http.Response) http.Header {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -30,6 +31,26 @@ func TestPromise7HeaderUpSendsNothingThatIsNoField(t *testing.T) {
 		}
 		if head := <-heads; !strings.Contains(head, "X-User: ann") || !strings.Contains(head, "X-A: yes") {
 			t.Errorf("good fields went upstream as %q", head)
+		}
+	})
+}
+
+func TestPromise6HopByHopFieldsOfThe101StayBehind(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := rawBackend(t, func(c *rawConn, r *http.Request) {
+			c.accept(r, "Alt-Svc: h3=\":9\"", "Proxy-Authenticate: Basic", "Proxy-Authorization: Basic eDp5", "Proxy-Connection: keep-alive", "Keep-Alive: timeout=5", "X-End: to end")
+			_, _ = io.Copy(io.Discard, c.r)
+		})
+		s := chat(t, b, words+"")
+		_, resp := knock(t, s)
+		if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("X-End") == "" {
+			t.Errorf("answered %s %v", resp.Status, resp.Header)
+		}
+		for _, name := range []string{"Alt-Svc", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Keep-Alive"} {
+			if v := resp.Header.Get(name); v != "" {
+				t.Errorf("%s: %s", name, v)
+			}
 		}
 	})
 }
