@@ -140,6 +140,9 @@ func (a *attempt) closed() error {
 func (a *attempt) failed(e *upstream.Error) error {
 	a.upstream = e.Upstream
 	a.count(string(e.Outcome), e.Status, e.Err)
+	if e.Cut {
+		panic(http.ErrAbortHandler)
+	}
 	if e.Outcome == upstream.Aborted || e.Outcome == upstream.Refused {
 		return nil // nobody is there to read an answer, or it has one
 	}

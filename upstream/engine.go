@@ -205,6 +205,8 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	gone := r.Context().Err() != nil
 	var failed *Error
 	switch {
+	case a.cut:
+		failed = &Error{Status: a.refused, Outcome: Refused, Cut: true, Err: fmt.Errorf("the backend answered %d, and the client got a part of the answer", a.refused)}
 	case a.expired && err == nil:
 		failed = &Error{Status: http.StatusGatewayTimeout, Outcome: Timeout, Err: errLate}
 	case a.accepted != nil && !gone:
@@ -232,6 +234,7 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		ctx, cancel = context.WithDeadline(ctx, a.deadline)
 		defer cancel()
 	}
+	defer a.recover()
 	r = r.WithContext(ctx)
 	if !a.stream {
 		return e.Proxy.ServeHTTP(mute{w, a}, r, next)
@@ -257,6 +260,7 @@ type attempt struct {
 	refused  int    // its status, if that was no 101
 	failure  error  // the last one of the transport
 	expired  bool   // an attempt was not made, because the time was over
+	cut      bool   // the answer to the client was broken off
 
 	// Of the short way.
 	chosen   *reverseproxy.DialInfo
@@ -264,6 +268,18 @@ type attempt struct {
 	latency  time.Duration
 	answered http.Header // of the backend's 101
 	outcome  *outcome    // nil: reverse_proxy has not to deal with any
+}
+
+// recover is deferred: reverse_proxy breaks an answer off with a panic.
+func (a *attempt) recover() {
+	switch v := recover(); v {
+	case nil:
+	case http.ErrAbortHandler:
+		a.cut = true
+	default:
+		a.drop()
+		panic(v)
+	}
 }
 
 // drop gives back what the backend accepted, if it did.

@@ -41,7 +41,10 @@ type Error struct {
 	// Upstream is the one that was tried last, as the configuration has it.
 	// Empty: none was.
 	Upstream string
-	Err      error
+	// Cut: the client has only a part of the answer, which it learns when the
+	// handler panics with [http.ErrAbortHandler], as reverse_proxy did.
+	Cut bool
+	Err error
 }
 
 // Error says what went wrong, for the log.

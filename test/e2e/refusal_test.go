@@ -34,3 +34,23 @@ func TestRestOfARefusalIsNotWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+func TestRefusalCutShortIsCountedAndLogged(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := rawBackend(t, func(c *rawConn, _ *http.Request) {
+			_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nhello")
+		})
+		s := chat(t, b, words+"")
+		_, resp := knock(t, s)
+		if body, err := io.ReadAll(resp.Body); resp.StatusCode != 403 || string(body) != "hello" || err == nil {
+			t.Errorf("answered %s %q, %v", resp.Status, body, err)
+		}
+		if line := s.refusal(); line["outcome"] != "upstream_refused" || line["status"] != 403.0 {
+			t.Errorf("logged %v", line)
+		}
+		if n := s.Gate("chat")["totals"].(map[string]any)["refused"]; n != 1.0 {
+			t.Errorf("%v refused", n)
+		}
+	})
+}
