@@ -1,6 +1,7 @@
 package wsgate
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -19,6 +20,10 @@ func (a *attempt) answer(status int, err error) error {
 	a.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	a.w.Header().Set("X-Content-Type-Options", "nosniff")
 	a.w.WriteHeader(status)
+	var he caddyhttp.HandlerError
+	if errors.As(err, &he) { // its words are for error routes
+		err = errors.New(http.StatusText(status))
+	}
 	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
 	return nil
 }

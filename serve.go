@@ -139,12 +139,15 @@ func (a *attempt) closed() error {
 // failed answers a handshake that no upstream accepted.
 func (a *attempt) failed(e *upstream.Error) error {
 	a.upstream = e.Upstream
-	a.count(string(e.Outcome), e.Status, e.Err)
+	a.count(string(e.Outcome), e.Status, e)
 	if e.Cut {
 		panic(http.ErrAbortHandler)
 	}
-	if e.Outcome == upstream.Aborted || e.Outcome == upstream.Refused {
-		return nil // nobody is there to read an answer, or it has one
+	switch {
+	case e.Answered, e.Outcome == upstream.Aborted:
+		return nil // it has an answer, or nobody is there to read one
+	case e.Outcome == upstream.Refused:
+		return a.answer(e.Status, e.Err)
 	}
 	// What went wrong behind us is for the log; the client gets the status.
 	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))

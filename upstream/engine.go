@@ -179,8 +179,7 @@ func leave101Alone(h *reverseproxy.Handler) error {
 }
 
 // Handshake runs one handshake, and returns what the backend accepted, or why
-// it did not. Nothing was written to the client then, unless the outcome is
-// [Refused].
+// it did not.
 func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	a := &attempt{response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: !handshake.Detached(r)}
@@ -206,7 +205,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	var failed *Error
 	switch {
 	case a.cut:
-		failed = &Error{Status: a.refused, Outcome: Refused, Cut: true, Err: fmt.Errorf("the backend answered %d, and the client got a part of the answer", a.refused)}
+		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Cut: true, Err: fmt.Errorf("the backend answered %d, and the answer was broken off", a.refused)}
 	case a.expired && err == nil:
 		failed = &Error{Status: http.StatusGatewayTimeout, Outcome: Timeout, Err: errLate}
 	case a.accepted != nil && !gone:
@@ -219,7 +218,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case err != nil:
 		failed = a.classify(err)
 	default:
-		failed = &Error{Status: a.refused, Outcome: Refused, Err: fmt.Errorf("the backend answered %d", a.refused)}
+		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Err: fmt.Errorf("the backend answered %d", a.refused)}
 	}
 	failed.Upstream = a.tried
 	return nil, failed

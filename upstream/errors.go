@@ -24,31 +24,41 @@ const (
 	Invalid Outcome = "upstream_invalid"
 	// Aborted means that the client left.
 	Aborted Outcome = "aborted"
-	// Refused means that the backend gave another answer, which has gone to the
-	// client.
+	// Refused means that the backend gave another answer than 101, or one that
+	// retry_match rejects.
 	Refused Outcome = "upstream_refused"
 )
 
 // statusClientGone is what Caddy logs for a client that left.
 const statusClientGone = 499
 
-// Error is a handshake that no backend accepted. Nothing was written to the
-// client, unless the outcome is [Refused].
+// Error is a handshake that no backend accepted.
 type Error struct {
-	// Status for the client; if refused, the backend's own.
+	// Status for the client; if answered, the backend's own.
 	Status  int
 	Outcome Outcome
+	// Answered: the client has the backend's answer, or what handle_response
+	// has made of it. Else nothing was written to it.
+	Answered bool
 	// Upstream is the one that was tried last, as the configuration has it.
 	// Empty: none was.
 	Upstream string
 	// Cut: the client has only a part of the answer, which it learns when the
 	// handler panics with [http.ErrAbortHandler], as reverse_proxy did.
 	Cut bool
+	// Err is the cause. If refused and not answered, it is what a route of
+	// handle_response or retry_match says, for error routes.
 	Err error
 }
 
-// Error says what went wrong, for the log.
-func (e *Error) Error() string { return e.Err.Error() }
+// Error says what went wrong, for the log: without Caddy's own trace around it.
+func (e *Error) Error() string {
+	var he caddyhttp.HandlerError
+	if errors.As(e.Err, &he) && he.Err != nil {
+		return he.Err.Error()
+	}
+	return e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
@@ -58,18 +68,18 @@ func (a *attempt) classify(err error) *Error {
 	e := &Error{Status: http.StatusBadGateway, Outcome: Invalid, Err: err}
 	var he caddyhttp.HandlerError
 	if errors.As(err, &he) {
-		if he.StatusCode >= 200 { // retry_match rejects a 101 with its status
-			e.Status = he.StatusCode
+		if he.StatusCode < 200 || a.stream && accepts(he.StatusCode) { // retry_match rejects a 101 with its status
+			he.StatusCode = http.StatusBadGateway
 		}
-		if he.Err != nil {
-			e.Err = he.Err // without Caddy's own trace around it
-		}
+		e.Status, e.Err = he.StatusCode, he
 	}
 	var dial reverseproxy.DialError
 	var timeout net.Error
 	var lie *handshake.Lie
 	late := a.late()
 	switch {
+	case a.refused != 0:
+		e.Outcome = Refused
 	case errors.As(a.failure, &lie):
 		e.Status = http.StatusBadGateway
 	case late, errors.Is(err, context.DeadlineExceeded), errors.As(a.failure, &timeout) && timeout.Timeout():

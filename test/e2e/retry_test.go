@@ -49,7 +49,7 @@ func TestPromise7A101ThatRetryMatchRejectsIsGivenBack(t *testing.T) {
 			"then refused": {func(c *rawConn, _ *http.Request) {
 				_, _ = io.WriteString(c, "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 			}, 503, "upstream_refused"},
-			"then rejected again": {func(c *rawConn, r *http.Request) { c.accept(r, "X-Busy: 1") }, 502, "upstream_invalid"},
+			"then rejected again": {func(c *rawConn, r *http.Request) { c.accept(r, "X-Busy: 1") }, 502, "upstream_refused"},
 			"then no answer":      {func(*rawConn, *http.Request) {}, 502, "upstream_invalid"},
 		} {
 			t.Run(name, func(t *testing.T) {
