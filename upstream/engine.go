@@ -209,6 +209,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case a.expired && err == nil:
 		failed = &Error{Status: http.StatusGatewayTimeout, Outcome: Timeout, Err: errLate}
 	case a.accepted != nil && !gone:
+		a.accepted.Header = a.forClient() // placeholders know the answer by now
 		return a.accepted, nil
 	case a.accepted != nil:
 		a.drop()
@@ -255,18 +256,18 @@ type attempt struct {
 	stream   bool      // of HTTP/2 or HTTP/3
 
 	accepted *Accepted
-	tried    string // the upstream that was asked last
-	refused  int    // its status, if that was no 101
-	failure  error  // the last one of the transport
-	expired  bool   // an attempt was not made, because the time was over
-	cut      bool   // the answer to the client was broken off
+	answered *http.Response // the 101 of the same
+	tried    string         // the upstream that was asked last
+	refused  int            // its status, if that was no 101
+	failure  error          // the last one of the transport
+	expired  bool           // an attempt was not made, because the time was over
+	cut      bool           // the answer to the client was broken off
 
 	// Of the short way.
-	chosen   *reverseproxy.DialInfo
-	began    time.Time
-	latency  time.Duration
-	answered http.Header // of the backend's 101
-	outcome  *outcome    // nil: reverse_proxy has not to deal with any
+	chosen  *reverseproxy.DialInfo
+	began   time.Time
+	latency time.Duration
+	outcome *outcome // nil: reverse_proxy has not to deal with any
 }
 
 // recover is deferred: reverse_proxy breaks an answer off with a panic.

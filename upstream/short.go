@@ -87,7 +87,6 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.latency = time.Since(a.began)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
 		if err = a.take(out.Header, res, conn, early, release); err == nil {
-			a.answered = res.Header
 			return
 		}
 		res = nil
@@ -246,7 +245,7 @@ func (a *attempt) placeholder(key string) (any, bool) {
 		return "101 Switching Protocols", true
 	}
 	if name, header := strings.CutPrefix(key, "header."); header {
-		values, ok := a.answered[http.CanonicalHeaderKey(name)]
+		values, ok := a.answered.Header[http.CanonicalHeaderKey(name)]
 		return strings.Join(values, ","), ok
 	}
 	return nil, false

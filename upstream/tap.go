@@ -84,10 +84,12 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	if err := a.take(req.Header, res, conn, early, nil); err != nil {
 		return nil, err
 	}
+	header := res.Header.Clone()
+	delete(header, "Upgrade") // reverse_proxy would take it up
 	return &http.Response{
 		Status: res.Status, StatusCode: res.StatusCode,
 		Proto: res.Proto, ProtoMajor: res.ProtoMajor, ProtoMinor: res.ProtoMinor,
-		Header: a.accepted.Header.Clone(), Body: http.NoBody, Request: req,
+		Header: header, Body: http.NoBody, Request: req,
 	}, nil
 }
 
@@ -108,6 +110,7 @@ func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, ea
 	if early, err = buffered(res, conn); err != nil {
 		return nil, nil, nil, errors.Join(err, res.Body.Close())
 	}
+	res.Body = http.NoBody // it holds buffers
 	return res, conn, early, nil
 }
 
@@ -142,9 +145,9 @@ func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, ear
 	a.accepted = &Accepted{
 		Conn: conn, Early: early,
 		Upstream: a.tried, Dynamic: a.dynamic || strings.Contains(a.tried, "{"),
-		Header:  a.forClient(res),
 		Release: release,
 	}
+	a.answered = res
 	return nil
 }
 
@@ -177,7 +180,8 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 var dropped = append(slices.Clip(hopByHop), "Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length")
 
 // forClient returns the header of the 101 as the client gets it.
-func (a *attempt) forClient(res *http.Response) http.Header {
+func (a *attempt) forClient() http.Header {
+	res := a.answered
 	h := make(http.Header, len(res.Header)+1)
 	maps.Copy(h, res.Header)
 	for name := range connectionTokens(h) {

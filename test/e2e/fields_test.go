@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,24 @@ func TestPromise6HopByHopFieldsOfThe101StayBehind(t *testing.T) {
 			if v := resp.Header.Get(name); v != "" {
 				t.Errorf("%s: %s", name, v)
 			}
+		}
+	})
+}
+
+func TestHeaderDownKnowsTheAnswer(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := rawBackend(t, func(c *rawConn, r *http.Request) {
+			c.accept(r, "X-Foo: bar")
+			_, _ = io.Copy(io.Discard, c.r)
+		})
+		s := chat(t, b, words+"header_down X-Down \"{rp.header.X-Foo} {rp.status_code} {rp.upstream.hostport}\"\n\t\theader_down X-Took \"{rp.upstream.latency_ms}\"")
+		_, resp := knock(t, s)
+		if want := "bar 101 " + upstream(b, words); resp.Header.Get("X-Down") != want {
+			t.Errorf("got %q, want %q", resp.Header.Get("X-Down"), want)
+		}
+		if took, err := strconv.ParseFloat(resp.Header.Get("X-Took"), 64); err != nil || took <= 0 {
+			t.Errorf("took %v, %v", took, err)
 		}
 	})
 }
