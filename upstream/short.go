@@ -65,7 +65,8 @@ func (*short) takes(r *http.Request) bool {
 // handshake runs one. Afterwards the attempt has what the backend accepted, or
 // an outcome for reverse_proxy, or neither when nobody is available.
 func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
-	u := s.proxy.LoadBalancing.SelectionPolicy.Select(s.proxy.Upstreams, r, w)
+	out := forward(r)
+	u := s.proxy.LoadBalancing.SelectionPolicy.Select(s.proxy.Upstreams, out, w)
 	if u == nil {
 		return
 	}
@@ -75,10 +76,8 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	}
 	a.chosen, a.tried, a.began = at, u.Dial, time.Now()
 	a.repl.Map(a.placeholder)
-	out := forward(r)
 	if ops := s.proxy.Headers; ops != nil && ops.Request != nil {
-		out.Header = out.Header.Clone()    // what is replaced is replaced in place
-		out = out.WithContext(r.Context()) // for placeholders
+		out.Header = out.Header.Clone() // what is replaced is replaced in place
 		ops.Request.ApplyToRequest(out)
 	}
 	normalize(out.Header)
@@ -136,10 +135,10 @@ func forward(r *http.Request) *http.Request {
 	h["Via"] = append(slices.Clip(h["Via"]), via(r.ProtoMajor, r.ProtoMinor))
 	u := *r.URL
 	u.Scheme, u.Host = "", ""
-	return &http.Request{
-		Method: http.MethodGet, URL: &u, Host: r.Host, Header: h,
-		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
-	}
+	out := r.WithContext(r.Context()) // a copy, for policies and placeholders
+	out.URL, out.Header = &u, h
+	out.Body, out.Trailer, out.Close = nil, nil, false
+	return out
 }
 
 // addForwarded adds the X-Forwarded fields. What a client says itself counts

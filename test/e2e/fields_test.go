@@ -73,3 +73,24 @@ func TestHeaderDownKnowsTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+func TestPoliciesSeeWhatGoesUpstream(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		named := func(name string) *backend {
+			return rawBackend(t, func(c *rawConn, r *http.Request) {
+				c.accept(r, "X-Name: "+name)
+				_, _ = io.Copy(io.Discard, c.r)
+			})
+		}
+		s := chat(t, named("a"), words+"to ws://127.0.0.1:"+named("b").port()+"/ ws://127.0.0.1:"+named("c").port()+"/\n\t\tlb_policy header X-Forwarded-For")
+		seen := make(map[string]int)
+		for range 12 {
+			_, resp := knock(t, s)
+			seen[resp.Header.Get("X-Name")]++
+		}
+		if len(seen) != 1 {
+			t.Errorf("one address went to %v", seen)
+		}
+	})
+}
