@@ -76,6 +76,7 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	}
 	a.chosen, a.tried, a.began = at, u.Dial, time.Now()
 	a.repl.Map(a.placeholder)
+	out.URL.Host = at.Address // sent where no Host is
 	if ops := s.proxy.Headers; ops != nil && ops.Request != nil {
 		out.Header = out.Header.Clone() // what is replaced is replaced in place
 		ops.Request.ApplyToRequest(out)

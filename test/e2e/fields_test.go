@@ -94,3 +94,21 @@ func TestPoliciesSeeWhatGoesUpstream(t *testing.T) {
 		}
 	})
 }
+
+func TestWithoutAHostTheUpstreamsIsSent(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		for _, op := range []string{"header_up -Host", "header_up Host {http.request.header.X-None}"} {
+			host := make(chan string, 1)
+			b := rawBackend(t, func(c *rawConn, r *http.Request) {
+				host <- r.Host
+				c.accept(r)
+			})
+			s := chat(t, b, words+op)
+			knock(t, s)
+			if got := <-host; got != upstream(b, words) {
+				t.Errorf("%s: Host: %s", op, got)
+			}
+		}
+	})
+}
