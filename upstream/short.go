@@ -192,6 +192,9 @@ func hints(w http.ResponseWriter) func(int, http.Header) error {
 	return func(code int, header http.Header) error {
 		h := w.Header()
 		own := h.Clone()
+		for name := range connectionTokens(header) {
+			header.Del(name)
+		}
 		for name, values := range header {
 			if !slices.Contains(hopByHop, name) {
 				h[name] = append(h[name], values...)

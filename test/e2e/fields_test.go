@@ -112,3 +112,18 @@ func TestWithoutAHostTheUpstreamsIsSent(t *testing.T) {
 		}
 	})
 }
+
+func TestHopByHopFieldsOfEarlyHintsStayBehind(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := rawBackend(t, func(c *rawConn, r *http.Request) {
+			_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nConnection: X-Hop\r\nX-Hop: 1\r\nLink: </style.css>\r\n\r\n")
+			c.accept(r)
+		})
+		s := chat(t, b, words+"")
+		_, resp := knock(t, s)
+		if resp.StatusCode != http.StatusEarlyHints || resp.Header.Get("Link") == "" || resp.Header.Get("X-Hop") != "" || resp.Header.Get("Connection") != "" {
+			t.Errorf("got %s %v", resp.Status, resp.Header)
+		}
+	})
+}
