@@ -80,10 +80,8 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("provisioning reverse_proxy: %w", err)
 	}
 	quietLogs(h)
-	h.LoadBalancing.SelectionPolicy = countTunnels(h.LoadBalancing.SelectionPolicy)
-	if e.short = newShort(h, t.direct); e.short != nil {
-		h.LoadBalancing.SelectionPolicy = given{h.LoadBalancing.SelectionPolicy}
-	}
+	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy)}
+	e.short = newShort(h, t.direct)
 	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
 		h.LoadBalancing.TryDuration = most // nothing comes of an attempt after that
 	}

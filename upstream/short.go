@@ -254,14 +254,18 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// given is a policy that repeats the choice of the short way.
-type given struct{ reverseproxy.Selector }
+// again is a policy that knows what came of the attempt before.
+type again struct{ reverseproxy.Selector }
 
-// Select returns the upstream whose outcome reverse_proxy is to deal with, and
-// else what the policy says.
-func (g given) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
-	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok && a.outcome != nil {
-		return a.outcome.upstream
+// Select returns the upstream of the short way whose outcome reverse_proxy is
+// to deal with, and else what the policy says. A 101 that was there before is
+// one that retry_match has rejected.
+func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok {
+		if a.outcome != nil {
+			return a.outcome.upstream
+		}
+		a.drop()
 	}
-	return g.Selector.Select(pool, r, w)
+	return p.Selector.Select(pool, r, w)
 }

@@ -42,7 +42,6 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.inner.RoundTrip(req) // a health check
 	}
-	a.drop() // retry_match has rejected the 101 of the attempt before
 	a.failure, a.refused = nil, 0
 	res, err := t.attempt(req, a)
 	if err == nil && a.stream && accepts(res.StatusCode) {

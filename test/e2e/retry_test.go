@@ -68,8 +68,8 @@ func TestPromise7A101ThatRetryMatchRejectsIsGivenBack(t *testing.T) {
 					_, _ = io.Copy(io.Discard, c.r)
 					left <- struct{}{}
 				})
-				s := chat(t, b, words+"unhealthy_request_count 2\n\t\tlb_retries 1\n\t\tlb_retry_match {\n\t\t\texpression `{rp.header.X-Busy} == \"1\"`\n\t\t}")
-				for round := range 2 { // the second finds the upstream full if one is still counted
+				s := chat(t, b, words+"unhealthy_request_count 1\n\t\tlb_retries 1\n\t\tlb_retry_match {\n\t\t\texpression `{rp.header.X-Busy} == \"1\"`\n\t\t}")
+				for round := range 2 { // each attempt finds the upstream full if one is still counted
 					c, resp := knock(t, s)
 					if resp.StatusCode != second.status {
 						t.Errorf("answered %s", resp.Status)
