@@ -57,13 +57,7 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	} else {
 		s.local = address("")
 	}
-	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
-	if reader != nil {
-		s.restore = append(s.restore, reader.Override(forever, 0))
-	}
-	if writer != nil {
-		s.restore = append(s.restore, writer.Override(forever, 0, 0))
-	}
+	s.lift(r)
 	if r.ProtoMajor == 2 {
 		s.beneath, _ = r.Context().Value(connKey{}).(net.Conn)
 	}
@@ -71,6 +65,21 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// lift takes the server's timeouts off the stream: they are about a request and
+// its answer. Override keeps HardDeadline, which is read_body or write.
+func (s *stream) lift(r *http.Request) {
+	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
+	if reader != nil {
+		reader.Deadline.HardDeadline = time.Time{}
+		s.restore = append(s.restore, reader.Override(forever, 0))
+	}
+	if writer != nil {
+		writer.Deadline.HardDeadline = time.Time{}
+		s.restore = append(s.restore, writer.Override(forever, 0, 0))
+	}
+	_ = s.control.SetReadDeadline(time.Time{}) // HTTP/2 has armed read_body by itself; answer does the same to write
 }
 
 // connKey finds the connection that a request came over in its context.

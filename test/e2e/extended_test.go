@@ -27,10 +27,16 @@ var versions = map[string]func(t *testing.T, s *site) *rawConn{"HTTP/2": dialH2,
 // secure runs one gate behind TLS, with extended CONNECT turned on.
 func secure(t *testing.T, b *backend, words string) *site {
 	t.Helper()
+	return secureWithin(t, b, "read_body_idle 1s", words)
+}
+
+// secureWithin does so with timeouts of the server.
+func secureWithin(t *testing.T, b *backend, timeouts, words string) *site {
+	t.Helper()
 	port := testcaddy.Port(t)
 	o := testcaddy.Options{
 		Env:    []string{"GODEBUG=http2xconnect=1"},
-		Global: "servers {\n\t\ttimeouts {\n\t\t\tread_body_idle 1s\n\t\t}\n\t}",
+		Global: "servers {\n\t\ttimeouts {\n\t\t\t" + timeouts + "\n\t\t}\n\t}",
 		Sites:  strings.Replace(chatSite(port, b, words), "http://", "https://", 1),
 	}
 	s := &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("wss://localhost:%d", port)}
@@ -159,6 +165,28 @@ func TestStreamsCarryTunnels(t *testing.T) {
 			_, _ = c.Write(frame(8, p[:2], true))
 			s.Await("the tunnel to end", func() bool { return s.Gate("chat")["tunnels"].(float64) == 0 && b.tunnels() == 0 })
 		})
+	}
+}
+
+func TestTunnelsOnStreamsOutliveTheServersTimeouts(t *testing.T) {
+	t.Parallel()
+	for kind, timeouts := range map[string]string{
+		"every one":        "read_body 1s\n\t\t\tread_header 1s\n\t\t\twrite 1s\n\t\t\tidle 1s",
+		"net/http's alone": "read_body 1s\n\t\t\twrite 1s\n\t\t\tread_body_idle -1s\n\t\t\twrite_idle -1s",
+	} {
+		for name, dial := range versions {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				b := plainBackend(t)
+				s := secureWithin(t, b, timeouts, "")
+				c := dial(t, s)
+				tick := time.NewTicker(200 * time.Millisecond)
+				defer tick.Stop()
+				for began := time.Now(); time.Since(began) < 2500*time.Millisecond; <-tick.C {
+					c.echo("in use")
+				}
+			})
+		}
 	}
 }
 
