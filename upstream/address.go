@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -90,24 +89,17 @@ func (a *Address) finish(s, host string) error {
 		}
 	}
 	a.Dial = net.JoinHostPort(name, port)
-	if strings.Contains(a.Path, "//") {
-		return fmt.Errorf("upstream %q: a double slash in the path", s)
+	if !a.HasPath {
+		return nil
 	}
-	if a.HasPath && !strings.Contains(a.Path, "{") {
-		if _, err := url.PathUnescape(a.Path); err != nil {
-			return fmt.Errorf("upstream %q: path: %w", s, err)
-		}
-		a.Path = (&url.URL{Path: mustUnescape(a.Path), RawPath: a.Path}).EscapedPath()
+	parts, err := parsePath(a.Path)
+	if err != nil {
+		return fmt.Errorf("upstream %q: path: %w", s, err)
+	}
+	if len(parts) == 1 {
+		a.Path = parts[0].text
 	}
 	return nil
-}
-
-func mustUnescape(s string) string {
-	out, err := url.PathUnescape(s)
-	if err != nil {
-		return s
-	}
-	return out
 }
 
 // checkPort takes a port or a range of ports.

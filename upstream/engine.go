@@ -65,7 +65,10 @@ func New(c Config) *Engine { return &Engine{Config: c} }
 // Provision readies the embedded reverse_proxy. The tap is in place before
 // that: Caddy's health checkers start with it, and read the transport.
 func (e *Engine) Provision(ctx caddy.Context) error {
-	e.path = newPathRule(e.StripPathPrefix, e.Config.Path)
+	var err error
+	if e.path, err = newPathRule(e.StripPathPrefix, e.Config.Path); err != nil {
+		return err
+	}
 	h := e.Proxy
 	t, err := loadTransport(ctx, h)
 	if err != nil {
@@ -185,14 +188,16 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 		a.deadline = time.Now().Add(e.Timeout)
 	}
 	w = patient(w)
-	out := e.path.apply(r, repl)
+	out, err := e.path.apply(r, repl)
+	if err != nil {
+		return nil, &Error{Status: http.StatusBadRequest, Outcome: Malformed, Err: err}
+	}
 	if a.stream {
 		out = asUpgrade(out)
 	}
 	if e.short != nil && e.short.takes(out) {
 		e.short.handshake(w, out, a)
 	}
-	var err error
 	if a.accepted == nil {
 		err = e.long(w, out, next, a)
 	}

@@ -1,59 +1,92 @@
 package upstream
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
+
+// Malformed means that the path of the request cannot become the upstream's. No
+// upstream was asked.
+const Malformed Outcome = "malformed"
 
 // pathRule turns the path of a request into the upstream's. It works on the
 // escaped form throughout: %2F and %3F stay what they are.
 type pathRule struct {
 	prefix string // decoded, without a trailing slash
-	path   string
+	path   string // escaped; empty: the path is left alone
 	strip  bool
+	parts  []part // of a path with placeholders
 }
 
-func newPathRule(prefix, path string) pathRule {
+// newPathRule reads prefix and path as the configuration has them.
+func newPathRule(prefix, path string) (pathRule, error) {
+	if path == "" {
+		return pathRule{}, nil
+	}
+	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "{") {
+		return pathRule{}, fmt.Errorf("upstream_path %q: want it to begin with a slash", path)
+	}
+	if strings.ContainsAny(path, "?#") {
+		return pathRule{}, fmt.Errorf("upstream_path %q: a query or a fragment has no place here: the handshake's own query is passed on", path)
+	}
+	parts, err := parsePath(path)
+	if err != nil {
+		return pathRule{}, fmt.Errorf("upstream_path %q: %w", path, err)
+	}
+	p := pathRule{path: parts[0].text, strip: prefix != ""}
+	if len(parts) > 1 {
+		p.path, p.parts = path, parts
+	}
+	if p.parts != nil && p.strip {
+		return pathRule{}, fmt.Errorf("upstream_path %q: a path with placeholders is the whole path: want no strip_path_prefix", path)
+	}
 	if decoded, err := url.PathUnescape(prefix); err == nil {
 		prefix = decoded
 	}
-	return pathRule{prefix: strings.TrimSuffix(prefix, "/"), path: path, strip: prefix != ""}
+	p.prefix = strings.TrimSuffix(prefix, "/")
+	return p, nil
 }
 
 // apply returns the request as the upstream gets it; the request itself is
 // left alone. A prefix that is not there leaves the path alone.
-func (p pathRule) apply(r *http.Request, repl *caddy.Replacer) *http.Request {
-	if p.path == "" {
-		return r
-	}
-	var escaped string
-	if p.strip {
+func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, error) {
+	escaped := p.path
+	switch {
+	case escaped == "":
+		return r, nil
+	case p.strip:
 		rest, ok := p.rest(r.URL)
 		if !ok {
-			return r
+			return r, nil
 		}
 		escaped = join(p.path, rest)
-	} else {
-		escaped = p.fill(r, repl)
+	case p.parts != nil:
+		var err error
+		if escaped, err = fill(p.parts, r, repl); err != nil {
+			return nil, err
+		}
 	}
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
-		return r // cannot be: both parts were escaped
+		return nil, errors.New("the path is not validly escaped")
 	}
 	out := *r
 	u := *r.URL
 	u.Path, u.RawPath = path, escaped
 	out.URL = &u
 	out.RequestURI = u.RequestURI()
-	return &out
+	return &out, nil
 }
 
 // rest returns what follows the prefix, escaped as it came. The prefix itself
 // is found as Caddy's path matcher finds it: decoded, and whatever the case.
-func (p pathRule) rest(u *url.URL) (string, bool) {
+func (p *pathRule) rest(u *url.URL) (string, bool) {
 	n := len(p.prefix)
 	if len(u.Path) < n || !strings.EqualFold(u.Path[:n], p.prefix) || len(u.Path) > n && u.Path[n] != '/' {
 		return "", false
@@ -61,6 +94,39 @@ func (p pathRule) rest(u *url.URL) (string, bool) {
 	escaped := u.EscapedPath()
 	return escaped[escapedIndex(escaped, n):], true
 }
+
+// unclean reports whether Caddy's matchers see another path than this decoded
+// one.
+func unclean(path string) bool { return strings.Contains(path, "//") || dotted(path) }
+
+// dotted reports whether a decoded path has a segment that is . or ..
+func dotted(path string) bool {
+	for rest := path; ; {
+		i := strings.Index(rest, "/.")
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+2:]
+		if after := strings.TrimPrefix(rest, "."); after == "" || after[0] == '/' {
+			return true
+		}
+	}
+}
+
+// clean returns a path as Caddy's matchers see it, decoded and escaped. Slashes
+// that came escaped are data, and stay; a segment . or .. behind one would mean
+// something else to whoever decodes it, and is refused.
+func clean(u *url.URL, mergeSlashes bool) (decoded, escaped string, err error) {
+	escaped = caddyhttp.CleanPath("/"+dots.Replace(strings.TrimPrefix(u.EscapedPath(), "/")), mergeSlashes)
+	decoded, err = url.PathUnescape(escaped)
+	if err != nil || dotted(decoded) {
+		return "", "", errLeaves
+	}
+	return decoded, escaped, nil
+}
+
+// dots shows the dots that came escaped.
+var dots = strings.NewReplacer("%2e", ".", "%2E", ".")
 
 // join puts two paths together with exactly one slash between them.
 func join(a, b string) string {
@@ -74,60 +140,6 @@ func join(a, b string) string {
 	return a + "/" + b
 }
 
-// fill puts placeholders' values into the path. What a regular expression
-// captured of the decoded path is put back into its escaped form.
-func (p pathRule) fill(r *http.Request, repl *caddy.Replacer) string {
-	if !strings.Contains(p.path, "{") {
-		return p.path
-	}
-	var b strings.Builder
-	rest := p.path
-	for {
-		text, after, found := strings.Cut(rest, "{")
-		b.WriteString(text)
-		if !found {
-			break
-		}
-		key, tail, found := strings.Cut(after, "}")
-		if !found {
-			b.WriteString("{" + after)
-			break
-		}
-		b.WriteString(value(key, r, repl))
-		rest = tail
-	}
-	return single(b.String())
-}
-
-// value returns a placeholder's value, escaped for a path.
-func value(key string, r *http.Request, repl *caddy.Replacer) string {
-	v := repl.ReplaceAll("{"+key+"}", "")
-	switch {
-	case strings.HasPrefix(key, "http.request.uri"), strings.HasPrefix(key, "http.request.orig_uri"):
-		path, _, _ := strings.Cut(v, "?")
-		return path // as it came
-	case strings.HasPrefix(key, "http.regexp."):
-		if raw, ok := rawPart(r.URL, v); ok {
-			return raw
-		}
-	}
-	return (&url.URL{Path: v}).EscapedPath()
-}
-
-// rawPart returns the part of the escaped path that a part of the decoded one
-// came from: path_regexp captures from the decoded path.
-func rawPart(u *url.URL, decoded string) (string, bool) {
-	at := len(u.Path) - len(decoded)
-	if !strings.HasSuffix(u.Path, decoded) {
-		at = strings.Index(u.Path, decoded)
-	}
-	if at < 0 {
-		return "", false
-	}
-	escaped := u.EscapedPath()
-	return escaped[escapedIndex(escaped, at):escapedIndex(escaped, at+len(decoded))], true
-}
-
 // escapedIndex returns where the n-th byte of the decoded path stands in the
 // escaped one.
 func escapedIndex(escaped string, n int) int {
@@ -139,13 +151,4 @@ func escapedIndex(escaped string, n int) int {
 		i++
 	}
 	return min(i, len(escaped))
-}
-
-// single makes runs of slashes at the front and at joints one slash.
-func single(path string) string {
-	path = "/" + strings.TrimLeft(path, "/")
-	for strings.Contains(path, "//") {
-		path = strings.ReplaceAll(path, "//", "/")
-	}
-	return path
 }

@@ -2,8 +2,6 @@ package upstream
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -40,8 +38,9 @@ func TestImpossibleAddressesAreRefused(t *testing.T) {
 		"": "empty", "http://h": "want ws://", "https://h": "want wss://", "ftp://h": "unknown scheme", "ws://": "no host", "ws://h:0": "1 to 65535",
 		"ws://h:99999": "1 to 65535", "ws://h:x": "1 to 65535", "ws://h:+80": "1 to 65535", "ws://h:9-8": "ends before it begins", "ws://h:1-9999": "more than 1000",
 		"ws://h/?a=b": "a query", "ws://h/#f": "a fragment", "ws://u:p@h": "no user or password", "ws://{host}": "must be constant", "ws://a:b:c": "",
-		"ws://h//x": "double slash", "ws://[::zz]": "no IPv6", "/ws": "no host", "h/path": "needs its scheme", "tcphost:80/ws": "needs its scheme",
-		"unix/": "no socket", "unix+h2c//s": "h2c", "localhost:0": "1 to 65535", "ws://h/%zz": "path",
+		"ws://h//x": "double slash", "ws://h/{x}//": "double slash", "ws://[::zz]": "no IPv6", "/ws": "no host", "h/path": "needs its scheme", "tcphost:80/ws": "needs its scheme",
+		"unix/": "no socket", "unix+h2c//s": "h2c", "localhost:0": "1 to 65535", "ws://h/%zz": "path", "ws://h/a/../b": "a segment . or .. in it",
+		"ws://h/%2e%2E": "a segment", "ws://h/.{x}/./": "a segment", "ws://h/%{x}": "invalid URL escape",
 	} {
 		if got, err := ParseAddress(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
@@ -59,49 +58,6 @@ func FuzzParseAddress(f *testing.F) {
 			t.Errorf("%q: %+v", s, a)
 		}
 	})
-}
-
-// asked prepares a request as Caddy does.
-func asked(uri string) (*http.Request, *caddy.Replacer) {
-	repl := caddy.NewReplacer()
-	r := httptest.NewRequest(http.MethodGet, uri, nil)
-	return caddyhttp.PrepareRequest(r, repl, httptest.NewRecorder(), nil), repl
-}
-
-func TestUpstreamPaths(t *testing.T) {
-	tests := []struct{ name, prefix, path, uri, want string }{
-		{"no path: left alone", "", "", "/ws/a%2Fb?x=1", "/ws/a%2Fb?x=1"},
-		{"A1 prefix", "/ws/", "/", "/ws/room?x=1", "/room?x=1"},
-		{"A1 just the prefix", "/ws/", "/", "/ws/", "/"},
-		{"A1 without the slash", "/ws/", "/", "/ws", "/"},
-		{"A1 raw path", "/ws/", "/base", "/ws/a%2Fb%3Fc", "/base/a%2Fb%3Fc"},
-		{"A1 only once", "/ws/", "/", "/ws/ws/x", "/ws/x"},
-		{"A1 another path", "/ws/", "/", "/wsx/room", "/wsx/room"},
-		{"A1 as Caddy matches, in any case", "/ws/", "/", "/WS/room", "/room"},
-		{"A1 as Caddy matches, escaped", "/ws/", "/", "/%77s/a%2Fb", "/a%2Fb"},
-		{"A7 one slash at the joint", "/ws/", "/base/", "/ws//room", "/base/room"},
-		{"A7 base without a slash", "/ws/", "/base", "/ws/", "/base/"},
-		{"whole path", "", "/fixed", "/anything?x=1", "/fixed?x=1"},
-		{"whole path, escaped", "", "/a%2Fb", "/x", "/a%2Fb"},
-		{"A6 a capture stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb?x=1", "/a%2Fb?x=1"},
-		{"A6 an escaped question mark is no query", "", "/{http.regexp.ws.1}", "/ws/what%3Fnow", "/what%3Fnow"},
-		{"a header with odd characters is escaped", "", "/{http.request.header.X-Room}", "/ws/", "/a%20b%3Fc"},
-		{"never a double slash", "", "/{http.regexp.ws.1}/x", "/ws/", "/x"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r, repl := asked(tt.uri)
-			r.Header.Set("X-Room", "a b?c")
-			repl.Set("http.regexp.ws.1", strings.TrimPrefix(r.URL.Path, "/ws/"))
-			before := r.URL.String()
-			if got := newPathRule(tt.prefix, tt.path).apply(r, repl).URL.RequestURI(); got != tt.want {
-				t.Errorf("got %s, want %s", got, tt.want)
-			}
-			if r.URL.String() != before {
-				t.Errorf("the request itself became %s", r.URL)
-			}
-		})
-	}
 }
 
 // pool returns upstreams that are up.

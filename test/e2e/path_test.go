@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/wsgate/wsgate/internal/testcaddy"
+)
+
+// placed runs one gate with a matcher, or none, and a path at the upstream.
+func placed(t *testing.T, b *backend, matcher, path, words string) *site {
+	t.Helper()
+	port := testcaddy.Port(t)
+	o := testcaddy.Options{Sites: fmt.Sprintf("http://localhost:%d {\n\twsgate %s ws://%s%s {\n\t\tgate chat\n\t\t%s\n\t}\n}\n",
+		port, matcher, upstream(b, words), path, words)}
+	return &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("ws://localhost:%d", port)}
+}
+
+// reaches expects a handshake to come to the backend under a URI.
+func (s *site) reaches(b *backend, uri, want string) {
+	s.t.Helper()
+	c := rawDial(s.t, s, uri)
+	c.echo(uri)
+	_ = c.Close()
+	if asked := b.asked(); asked[len(asked)-1] != want {
+		s.t.Errorf("%s reached the backend as %s, want %s", uri, asked[len(asked)-1], want)
+	}
+}
+
+// malformed expects handshakes to be answered with 400, and to reach no backend.
+func (s *site) malformed(b *backend, uris ...string) {
+	s.t.Helper()
+	before := len(b.asked())
+	for _, uri := range uris {
+		resp, body := handshakeText(s.t, s, "GET "+uri+" HTTP/1.1\nHost: localhost\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: "+
+			sampleKey+"\nSec-WebSocket-Version: 13\n\n")
+		if resp.StatusCode != http.StatusBadRequest {
+			s.t.Errorf("%s: %s %q, want 400", uri, resp.Status, body)
+		}
+	}
+	if asked := b.asked(); len(asked) != before {
+		s.t.Errorf("the backend was asked for %v", asked[before:])
+	}
+	s.Await("the refusals in the log", func() bool { return len(s.Lines("handshake refused")) == len(uris) })
+	for _, line := range s.Lines("handshake refused") {
+		if line["outcome"] != "malformed" || line["status"] != 400.0 {
+			s.t.Errorf("logged %v", line)
+		}
+	}
+}
+
+func TestPlaceholdersStayInTheUpstreamsPath(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := plainBackend(t)
+		s := placed(t, b, "", "/rooms/{query.room}", words)
+		s.reaches(b, "/secret?room=%25", "/rooms/%25?room=%25")
+		s.reaches(b, "/x?room=a%3Fb", "/rooms/a%3Fb?room=a%3Fb")
+		s.reaches(b, "/x?room=//evil/x", "/rooms/evil/x?room=//evil/x")
+		s.malformed(b, "/x?room=..", "/x?room=a/../../secret")
+
+		s = placed(t, b, "", "/app{path}", words)
+		s.reaches(b, "/a%2Fb%3Fc/100%25", "/app/a%2Fb%3Fc/100%25")
+		s.reaches(b, "/../../secret", "/app/secret")
+		s.malformed(b, "/..%2Fsecret", "/%2e%2e%2Fsecret")
+	})
+}
+
+func TestPathsThatCannotBeAreRefusedAtLoad(t *testing.T) {
+	t.Parallel()
+	s := testcaddy.Start(t, testcaddy.Options{})
+	for _, words := range []string{`"upstream_path":"/%zz"`, `"upstream_path":"base"`, `"strip_path_prefix":"/ws/","upstream_path":"/{http.request.host}"`} {
+		status, text := s.Call(http.MethodPost, "/load", fmt.Sprintf(`{"admin":{"listen":%q,"config":{"persist":false}},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:%d"],
+			"routes":[{"handle":[{"handler":"wsgate",%s,"proxy":{"upstreams":[{"dial":"127.0.0.1:1"}]}}]}]}}}}}`, s.Admin, testcaddy.Port(t), words))
+		if status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", words, status, text)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package upstream
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// asked prepares a request as Caddy does.
+func asked(uri string) (*http.Request, *caddy.Replacer) {
+	repl := caddy.NewReplacer()
+	r := httptest.NewRequest(http.MethodGet, uri, nil)
+	return caddyhttp.PrepareRequest(r, repl, httptest.NewRecorder(), nil), repl
+}
+
+func TestUpstreamPaths(t *testing.T) {
+	tests := []struct{ name, prefix, path, uri, want string }{
+		{"no path: left alone", "", "", "/ws/a%2Fb?x=1", "/ws/a%2Fb?x=1"},
+		{"A1 prefix", "/ws/", "/", "/ws/room?x=1", "/room?x=1"},
+		{"A1 just the prefix", "/ws/", "/", "/ws/", "/"},
+		{"A1 without the slash", "/ws/", "/", "/ws", "/"},
+		{"A1 raw path", "/ws/", "/base", "/ws/a%2Fb%3Fc", "/base/a%2Fb%3Fc"},
+		{"A1 only once", "/ws/", "/", "/ws/ws/x", "/ws/x"},
+		{"A1 another path", "/ws/", "/", "/wsx/room", "/wsx/room"},
+		{"A1 as Caddy matches, in any case", "/ws/", "/", "/WS/room", "/room"},
+		{"A1 as Caddy matches, escaped", "/ws/", "/", "/%77s/a%2Fb", "/a%2Fb"},
+		{"A7 one slash at the joint", "/ws/", "/base/", "/ws//room", "/base/room"},
+		{"A7 base without a slash", "/ws/", "/base", "/ws/", "/base/"},
+		{"whole path", "", "/fixed", "/anything?x=1", "/fixed?x=1"},
+		{"whole path, escaped", "", "/a%2Fb", "/x", "/a%2Fb"},
+		{"A6 a capture stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb?x=1", "/a%2Fb?x=1"},
+		{"A6 an escaped question mark is no query", "", "/{http.regexp.ws.1}", "/ws/what%3Fnow", "/what%3Fnow"},
+		{"a header with odd characters is escaped", "", "/{http.request.header.X-Room}", "/ws/", "/a%20b%3Fc"},
+		{"never a double slash", "", "/{http.regexp.ws.1}/x", "/ws/", "/x"},
+		{"the URI stays raw", "", "/app{http.request.uri}", "/ws/a%2Fb%3Fc?x=1", "/app/ws/a%2Fb%3Fc?x=1"},
+		{"the path stays raw", "", "/app{http.request.uri.path}", "/ws/a%2Fb%3Fc%25", "/app/ws/a%2Fb%3Fc%25"},
+		{"the path as it came first stays raw", "", "/app{http.request.orig_uri.path}", "/ws/a%2Fb%3Fc", "/app/ws/a%2Fb%3Fc"},
+		{"the URI as it came first stays raw", "", "/app{http.request.orig_uri}", "http://x/ws/a%2Fb%3Fc?x=1", "/app/ws/a%2Fb%3Fc?x=1"},
+		{"a path is clean", "", "/app{http.request.uri.path}", "//ws/../../%2e%2E/./secret", "/app/secret"},
+		{"a path without a slash", "", "/app{http.request.uri.path}", "http://x?y=1", "/app?y=1"},
+		{"a segment of the path is plain", "", "/app/{http.request.uri.path.1}", "/ws/a%3Fb", "/app/a%3Fb"},
+		{"a file name is plain", "", "/app/{http.request.uri.path.file}", "/ws/100%25", "/app/100%25"},
+		{"a query is plain", "", "/rooms/{http.request.uri.query.room}", "/secret?room=%25", "/rooms/%25?room=%25"},
+		{"a query with a question mark", "", "/rooms/{http.request.uri.query.room}", "/x?room=a%3Fb%23c", "/rooms/a%3Fb%23c?room=a%3Fb%23c"},
+		{"a query with slashes in front", "", "/rooms/{http.request.uri.query.room}", "/x?room=//evil", "/rooms/evil?room=//evil"},
+		{"no query", "", "/rooms/{http.request.uri.query.room}", "/x", "/rooms/"},
+		{"dots that are no segment", "", "/rooms/{http.request.uri.query.room}", "/x?room=..a", "/rooms/..a?room=..a"},
+		{"text is escaped once", "", "/a b%20é/{http.request.uri.query.room}", "/x?room=1", "/a%20b%20%C3%A9/1?room=1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, repl := asked(tt.uri)
+			r.Header.Set("X-Room", "a b?c")
+			repl.Set("http.regexp.ws.1", strings.TrimPrefix(r.URL.Path, "/ws/"))
+			before := r.URL.String()
+			rule, err := newPathRule(tt.prefix, tt.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := rule.apply(r, repl); err != nil {
+				t.Error(err)
+			} else if got.URL.RequestURI() != tt.want {
+				t.Errorf("got %s, want %s", got.URL.RequestURI(), tt.want)
+			}
+			if r.URL.String() != before {
+				t.Errorf("the request itself became %s", r.URL)
+			}
+		})
+	}
+}
+
+func TestPathsThatLeaveTheUpstreamsAreRefused(t *testing.T) {
+	for _, tt := range [][3]string{ // prefix, path, URI
+		{"", "/rooms/{http.request.uri.query.room}", "/x?room=.."},
+		{"", "/rooms/{http.request.uri.query.room}", "/x?room=a/../../secret"},
+		{"", "/rooms/.{http.request.uri.query.room}", "/x?room=./secret"},
+		{"", "/{http.request.uri.query.a}{http.request.uri.query.b}", "/x?a=.&b=."},
+		{"", "/app{http.request.uri.path}", "/..%2Fsecret"},
+		{"", "/app{http.request.uri.path}", "/%2e%2e%2fsecret"},
+		{"", "/app/{http.request.uri.path.file}", "/x/%2e%2e"},
+		{"", "/app{http.request.orig_uri}", "/..%2Fsecret"},
+	} {
+		r, repl := asked(tt[2])
+		rule, err := newPathRule(tt[0], tt[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := rule.apply(r, repl); err == nil {
+			t.Errorf("%v became %s", tt, got.URL.RequestURI())
+		}
+	}
+}
+
+func TestImpossiblePathsAreRefused(t *testing.T) {
+	for _, tt := range [][3]string{ // prefix, path, what is said
+		{"", "/%zz", "invalid URL escape"},
+		{"", "/{x}%2", "invalid URL escape"},
+		{"", "base", "begin with a slash"},
+		{"", "/a?b=c", "a query"},
+		{"", "/a#b", "a fragment"},
+		{"", "//a", "a double slash"},
+		{"", "/a/../b", "a segment"},
+		{"", "/{a", "without its '}'"},
+		{"", "/{a{b}}", "without its '}'"},
+		{"", "/a}", "without its '{'"},
+		{"", "/{}", "without a name"},
+		{"/ws/", "/{http.request.host}", "is the whole path"},
+	} {
+		if _, err := newPathRule(tt[0], tt[1]); err == nil || !strings.Contains(err.Error(), tt[2]) {
+			t.Errorf("%v: %v", tt, err)
+		}
+	}
+}
