@@ -66,12 +66,13 @@ type Handler struct {
 	// once.
 	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
 
-	// The prefix of the request's path that `upstream_path` replaces.
+	// The prefix of the request's path that `upstream_path` replaces. It is found
+	// as a path matcher finds it; a handshake without it gets 400.
 	StripPathPrefix string `json:"strip_path_prefix,omitempty"`
 
 	// The path at the upstream: in place of the prefix if there is one, else
-	// of the whole path; placeholders are allowed. Default: the URI is left
-	// alone.
+	// of the whole path; placeholders are allowed. A handshake whose values lead
+	// out of it gets 400. Default: the URI is left alone.
 	UpstreamPath string `json:"upstream_path,omitempty"`
 
 	// How to reach the upstream: Caddy's own reverse_proxy, whole.

@@ -19,6 +19,7 @@ const Malformed Outcome = "malformed"
 // escaped form throughout: %2F and %3F stay what they are.
 type pathRule struct {
 	prefix string // decoded, without a trailing slash
+	merge  bool   // slashes, as the matcher with that prefix does
 	path   string // escaped; empty: the path is left alone
 	strip  bool
 	parts  []part // of a path with placeholders
@@ -49,21 +50,21 @@ func newPathRule(prefix, path string) (pathRule, error) {
 	if decoded, err := url.PathUnescape(prefix); err == nil {
 		prefix = decoded
 	}
-	p.prefix = strings.TrimSuffix(prefix, "/")
+	p.prefix, p.merge = strings.TrimSuffix(prefix, "/"), !strings.Contains(prefix, "//")
 	return p, nil
 }
 
 // apply returns the request as the upstream gets it; the request itself is
-// left alone. A prefix that is not there leaves the path alone.
+// left alone. A path that cannot become the upstream's is an error.
 func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, error) {
 	escaped := p.path
 	switch {
 	case escaped == "":
 		return r, nil
 	case p.strip:
-		rest, ok := p.rest(r.URL)
-		if !ok {
-			return r, nil
+		rest, err := p.rest(r.URL)
+		if err != nil {
+			return nil, err
 		}
 		escaped = join(p.path, rest)
 	case p.parts != nil:
@@ -85,14 +86,28 @@ func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, 
 }
 
 // rest returns what follows the prefix, escaped as it came. The prefix itself
-// is found as Caddy's path matcher finds it: decoded, and whatever the case.
-func (p *pathRule) rest(u *url.URL) (string, bool) {
-	n := len(p.prefix)
-	if len(u.Path) < n || !strings.EqualFold(u.Path[:n], p.prefix) || len(u.Path) > n && u.Path[n] != '/' {
-		return "", false
+// is found as Caddy's path matcher finds it: decoded, clean, and whatever the
+// case. Its slash may have come escaped.
+func (p *pathRule) rest(u *url.URL) (string, error) {
+	decoded, escaped := u.Path, u.EscapedPath()
+	if unclean(decoded) {
+		var err error
+		if decoded, escaped, err = clean(u, p.merge); err != nil {
+			return "", err
+		}
 	}
-	escaped := u.EscapedPath()
-	return escaped[escapedIndex(escaped, n):], true
+	n := len(p.prefix)
+	switch {
+	case len(decoded) < n || !strings.EqualFold(decoded[:n], p.prefix) || len(decoded) > n && decoded[n] != '/':
+		return "", fmt.Errorf("the path of the request is not below %s/", p.prefix)
+	case len(decoded) == n:
+		return "", nil
+	}
+	rest := escaped[escapedIndex(escaped, n+1):]
+	if !p.merge {
+		rest = single(rest)
+	}
+	return rest, nil
 }
 
 // unclean reports whether Caddy's matchers see another path than this decoded

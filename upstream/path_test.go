@@ -25,9 +25,18 @@ func TestUpstreamPaths(t *testing.T) {
 		{"A1 without the slash", "/ws/", "/", "/ws", "/"},
 		{"A1 raw path", "/ws/", "/base", "/ws/a%2Fb%3Fc", "/base/a%2Fb%3Fc"},
 		{"A1 only once", "/ws/", "/", "/ws/ws/x", "/ws/x"},
-		{"A1 another path", "/ws/", "/", "/wsx/room", "/wsx/room"},
 		{"A1 as Caddy matches, in any case", "/ws/", "/", "/WS/room", "/room"},
 		{"A1 as Caddy matches, escaped", "/ws/", "/", "/%77s/a%2Fb", "/a%2Fb"},
+		{"A1 as Caddy matches, two slashes in front", "/ws/", "/base/", "//ws/room?x=1", "/base/room?x=1"},
+		{"A1 as Caddy matches, from elsewhere", "/ws/", "/base/", "/x/../WS/room", "/base/room"},
+		{"A1 as Caddy matches, out and in", "/ws/", "/base/", "/ws/../ws/a%2Fb%3Fc", "/base/a%2Fb%3Fc"},
+		{"A1 as Caddy matches, dots escaped", "/ws/", "/base/", "/x/%2e%2E/%77s/./room/", "/base/room/"},
+		{"A1 as Caddy matches, a slash escaped", "/ws/", "/base/", "/ws%2Froom", "/base/room"},
+		{"A1 as Caddy matches, two slashes behind", "/ws/", "/base/", "/ws/a//b/", "/base/a/b/"},
+		{"A1 a prefix of two slashes", "//ws/", "/base/", "//ws/a//b", "/base/a/b"},
+		{"A1 escaped slashes are data", "/ws/", "/base/", "/ws/a%2F%2Fb", "/base/a%2F%2Fb"},
+		{"A1 dots that are no segment", "/ws/", "/base/", "/ws/.a/..b/c./...", "/base/.a/..b/c./..."},
+		{"A1 the whole site", "/", "/base/", "//a/../b", "/base/b"},
 		{"A7 one slash at the joint", "/ws/", "/base/", "/ws//room", "/base/room"},
 		{"A7 base without a slash", "/ws/", "/base", "/ws/", "/base/"},
 		{"whole path", "", "/fixed", "/anything?x=1", "/fixed?x=1"},
@@ -83,6 +92,13 @@ func TestPathsThatLeaveTheUpstreamsAreRefused(t *testing.T) {
 		{"", "/app{http.request.uri.path}", "/%2e%2e%2fsecret"},
 		{"", "/app/{http.request.uri.path.file}", "/x/%2e%2e"},
 		{"", "/app{http.request.orig_uri}", "/..%2Fsecret"},
+		{"/ws/", "/base/", "/wsx/room"},
+		{"/ws/", "/base/", "/room"},
+		{"/ws/", "/base/", "/ws/../room"},
+		{"/ws/", "/base/", "/ws/%2e%2e/room"},
+		{"/ws/", "/base/", "/ws/..%2Fws/room"},
+		{"/ws/", "/base/", "/ws%2F..%2Fws%2Froom"},
+		{"//ws/", "/base/", "/ws/room"},
 	} {
 		r, repl := asked(tt[2])
 		rule, err := newPathRule(tt[0], tt[1])
@@ -112,6 +128,19 @@ func TestImpossiblePathsAreRefused(t *testing.T) {
 	} {
 		if _, err := newPathRule(tt[0], tt[1]); err == nil || !strings.Contains(err.Error(), tt[2]) {
 			t.Errorf("%v: %v", tt, err)
+		}
+	}
+}
+
+func TestACleanPathCostsOnlyItsCopies(t *testing.T) {
+	for _, tt := range [][3]string{{"/ws/", "/", "/ws/room"}, {"/ws/", "/base", "/ws/a.b/.c"}} {
+		r, repl := asked(tt[2])
+		rule, err := newPathRule(tt[0], tt[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() { _, _ = rule.apply(r, repl) }); n > 3 { // the request, its URL, the path
+			t.Errorf("%v: %v allocations", tt, n)
 		}
 	}
 }

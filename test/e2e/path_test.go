@@ -67,6 +67,21 @@ func TestPlaceholdersStayInTheUpstreamsPath(t *testing.T) {
 	})
 }
 
+func TestPrefixIsFoundWhereverTheMatcherFindsIt(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := plainBackend(t)
+		s := placed(t, b, "/ws/*", "/base/", words)
+		for uri, want := range map[string]string{
+			"/ws/room": "/base/room", "/WS/room": "/base/room", "//ws/room?x=1": "/base/room?x=1", "/x/../ws/room": "/base/room",
+			"/ws/../ws/a%2Fb": "/base/a%2Fb", "/%2e/ws/%2e%2e/ws/room": "/base/room", "/ws//a//b": "/base/a/b",
+		} {
+			s.reaches(b, uri, want)
+		}
+		s.malformed(b, "/ws/..%2Fws/room", "/ws%2F%2e%2e%2Fws/room")
+	})
+}
+
 func TestPathsThatCannotBeAreRefusedAtLoad(t *testing.T) {
 	t.Parallel()
 	s := testcaddy.Start(t, testcaddy.Options{})
