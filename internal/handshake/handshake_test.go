@@ -165,6 +165,57 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 	}
 }
 
+func TestTakeIsNotTakenInByAHalfClose(t *testing.T) {
+	taken := make(chan net.Conn, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := Take(slow{w, r}, r, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- conn
+	}))
+	defer srv.Close()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(c, strings.ReplaceAll(good, "\n", "\r\n")+"\r\n\r\n")
+	r := bufio.NewReader(c)
+	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 101 {
+		t.Fatalf("%v %v", resp, err)
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	conn := <-taken
+	if conn == nil {
+		return
+	}
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read %d, %v", n, err)
+	}
+	_, _ = io.WriteString(conn, "after your end")
+	_ = conn.Close()
+	if rest, err := io.ReadAll(r); err != nil || string(rest) != "after your end" {
+		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+// slow is the innermost writer of a server that has sent its 101, and learns of
+// the client's FIN before the connection is hijacked.
+type slow struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+func (s slow) FlushError() error { return http.NewResponseController(s.ResponseWriter).Flush() }
+
+func (s slow) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	_ = s.FlushError()
+	<-s.r.Context().Done()
+	return http.NewResponseController(s.ResponseWriter).Hijack()
+}
+
 // outer is a writer of some other handler.
 type outer struct{ http.ResponseWriter }
 

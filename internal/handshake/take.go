@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -43,13 +42,14 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 	control := http.NewResponseController(innermost(w))
 	_ = control.SetWriteDeadline(time.Now().Add(answerPatience)) // Hijack takes it back
 	w.WriteHeader(http.StatusSwitchingProtocols)                 // outermost: access logs see it
+	answered := control.Flush()                                  // Hijack would not say; nor does the context: a client may half-close at once
 	var brw *bufio.ReadWriter
-	conn, brw, err = control.Hijack() // which sends the answer
+	conn, brw, err = control.Hijack()
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection: %w", err)
 	}
-	if err := errors.Join(context.Cause(r.Context()), brw.Flush()); err != nil { // net/http tells of a failed write in no other way
-		return nil, nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), conn.Close())
+	if answered != nil {
+		return nil, nil, errors.Join(fmt.Errorf("answering the handshake: %w", answered), conn.Close())
 	}
 	if n := brw.Reader.Buffered(); n > 0 {
 		early = make([]byte, n)

@@ -70,6 +70,25 @@ func TestPromise6HalfCloseWithAccessLogs(t *testing.T) {
 	}
 }
 
+func TestPromise6HalfCloseRightBehindThe101(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		b := rawBackend(t, func(c *rawConn, r *http.Request) {
+			c.accept(r)
+			_, _ = io.Copy(io.Discard, c.r) // until the client's FIN
+			_, _ = c.Write(frame(1, []byte("after your end"), false))
+		})
+		s := chat(t, b, words)
+		for i := range 100 {
+			c := rawDial(t, s, "/ws/")
+			_ = c.Conn.(*net.TCPConn).CloseWrite()
+			if all, err := io.ReadAll(c.r); err != nil || !bytes.Equal(all, frame(1, []byte("after your end"), false)) {
+				t.Errorf("tunnel %d: got %q, %v", i, all, err)
+			}
+		}
+	})
+}
+
 func TestPromise6EarlyBytesArrive(t *testing.T) {
 	t.Parallel()
 	hello := frame(1, []byte("sent with the 101"), false)
