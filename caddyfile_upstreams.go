@@ -93,7 +93,7 @@ func (p *directive) proxyTokens() []caddyfile.Token {
 	tokens := []caddyfile.Token{line("reverse_proxy")}
 	for _, a := range p.upstreams {
 		if a.Secure {
-			tokens = append(tokens, line("https://"+a.Dial))
+			tokens = append(tokens, line("https://"+strings.Replace(a.Dial, "%", "%25", 1))) // of an IPv6 zone
 		} else {
 			tokens = append(tokens, line(a.Dial))
 		}

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Address is a WebSocket upstream as an operator writes it.
@@ -73,14 +76,14 @@ func (a *Address) finish(s, host string) error {
 	}
 	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
 		name = name[1 : len(name)-1]
-		if net.ParseIP(name) == nil {
+		if strings.Contains(s, "://") {
+			name = strings.Replace(name, "%25", "%", 1) // a zone in a URL (RFC 6874)
+		}
+		if ip, err := netip.ParseAddr(name); err != nil || !ip.Is6() {
 			return fmt.Errorf("upstream %q: %q is no IPv6 address", s, name)
 		}
-	} else if strings.ContainsAny(name, ":[] ") {
-		return fmt.Errorf("upstream %q: %q is no host: an IPv6 address stands in brackets", s, name)
-	}
-	if name == "" {
-		return fmt.Errorf("upstream %q: no host", s)
+	} else if err := checkHost(name); err != nil {
+		return fmt.Errorf("upstream %q: %w", s, err)
 	}
 	if port == "" {
 		port = "80"
@@ -98,6 +101,38 @@ func (a *Address) finish(s, host string) error {
 	}
 	if len(parts) == 1 {
 		a.Path = parts[0].text
+	}
+	return nil
+}
+
+// checkHost takes a name or an IPv4 address. Names may be more than the rules
+// for hosts allow, as resolvers do: with underscores, or beyond ASCII.
+func checkHost(name string) error {
+	if name == "" {
+		return errors.New("no host")
+	}
+	if strings.ContainsAny(name, ":[]") {
+		return fmt.Errorf("%q is no host: an IPv6 address stands in brackets", name)
+	}
+	if strings.Contains(name, ",") {
+		return fmt.Errorf("%q is no host: several upstreams stand apart, each with its scheme", name)
+	}
+	digits := true
+	for _, r := range name {
+		digits = digits && (r == '.' || '0' <= r && r <= '9')
+		switch {
+		case r == '-', r == '_', r == '.', '0' <= r && r <= '9', 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z':
+		case r < utf8.RuneSelf, r == utf8.RuneError, !unicode.IsPrint(r):
+			return fmt.Errorf("%q is no host: %q has no place in one: want a name such as chat.internal, or an address", name, r)
+		}
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		if label == "" || label[0] == '-' {
+			return fmt.Errorf("%q is no host: each part of a name begins with a letter or a digit", name)
+		}
+	}
+	if _, err := netip.ParseAddr(name); digits && strings.Contains(name, ".") && err != nil {
+		return fmt.Errorf("%q is no IPv4 address", name)
 	}
 	return nil
 }
@@ -136,6 +171,9 @@ func plainAddress(s string) (Address, error) {
 		return Address{}, fmt.Errorf("upstream %q: no host", s)
 	}
 	if strings.HasPrefix(s, "unix/") || strings.HasPrefix(s, "unix+h2c/") || strings.Contains(s, "{") {
+		if strings.Count(s, "{") != strings.Count(s, "}") {
+			return Address{}, fmt.Errorf("upstream %q: a brace without its other: want a placeholder such as {env.BACKEND}", s)
+		}
 		if strings.HasPrefix(s, "unix+h2c/") {
 			return Address{}, fmt.Errorf("upstream %q: h2c cannot carry an Upgrade: want unix/", s)
 		}

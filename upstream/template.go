@@ -22,7 +22,7 @@ func parsePath(path string) ([]part, error) {
 	for rest := path; ; {
 		text, after, found := strings.Cut(rest, "{")
 		if strings.Contains(text, "}") {
-			return nil, errors.New("a '}' without its '{'")
+			return nil, errors.New("a '}' without its '{': want a placeholder such as {re.ws.1}, or %7D")
 		}
 		if strings.Contains(text, "//") {
 			return nil, errors.New("a double slash")
@@ -39,7 +39,7 @@ func parsePath(path string) ([]part, error) {
 		}
 		key, tail, found := strings.Cut(after, "}")
 		if !found || strings.Contains(key, "{") {
-			return nil, errors.New("a '{' without its '}'")
+			return nil, errors.New("a '{' without its '}': want a placeholder such as {re.ws.1}, or %7B")
 		}
 		if key == "" {
 			return nil, errors.New("a placeholder without a name")
