@@ -75,7 +75,10 @@ type Handler struct {
 	// out of it gets 400. Default: the URI is left alone.
 	UpstreamPath string `json:"upstream_path,omitempty"`
 
-	// How to reach the upstream: Caddy's own reverse_proxy, whole.
+	// How to reach the upstream: Caddy's own reverse_proxy, whole. Refused are
+	// its buffers, `flush_interval`, `rewrite.method`, and `stream_timeout` and
+	// `stream_close_delay`, for which `max_lifetime` and the policy's `on_close`
+	// stand.
 	Proxy *reverseproxy.Handler `json:"proxy,omitempty"`
 
 	// Set once by Provision.
@@ -138,6 +141,12 @@ func (h *Handler) fill() error {
 	}
 	if h.Proxy == nil || (len(h.Proxy.Upstreams) == 0 && h.Proxy.DynamicUpstreamsRaw == nil) {
 		return fmt.Errorf("gate %q: no upstream: want proxy.upstreams or proxy.dynamic_upstreams", h.Gate)
+	}
+	if err := checkProxy(h.Proxy); err != nil {
+		return fmt.Errorf("gate %q: %w", h.Gate, err)
+	}
+	if h.UpstreamPath != "" && h.Proxy.Rewrite != nil {
+		return fmt.Errorf("gate %q: upstream_path makes a path, and proxy.rewrite another: want one of them", h.Gate)
 	}
 	if h.HandshakeTimeout == 0 {
 		h.HandshakeTimeout = caddy.Duration(defaultHandshakeTimeout)

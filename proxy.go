@@ -1,0 +1,35 @@
+package wsgate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// checkProxy refuses in JSON what the Caddyfile refuses or maps to words of its
+// own: here it would do nothing, or harm.
+func checkProxy(p *reverseproxy.Handler) error {
+	for _, word := range []struct {
+		set  bool
+		name string
+	}{
+		{p.FlushInterval != 0, "flush_interval"},
+		{p.RequestBuffers != 0, "request_buffers"},
+		{p.ResponseBuffers != 0, "response_buffers"},
+		{p.StreamBufferSize != 0, "stream_buffer_size"},
+	} {
+		if word.set {
+			return fmt.Errorf("proxy.%s has no place in wsgate: %s", word.name, refusedWords[word.name])
+		}
+	}
+	switch {
+	case p.Rewrite != nil && p.Rewrite.Method != "":
+		return fmt.Errorf("proxy.rewrite.method has no place in wsgate: %s", refusedWords["method"])
+	case p.StreamTimeout != 0:
+		return errors.New("proxy.stream_timeout has no place in wsgate: want max_lifetime beside proxy")
+	case p.StreamCloseDelay != 0:
+		return errors.New("proxy.stream_close_delay has no place in wsgate: want policy.on_close, which says what becomes of tunnels")
+	}
+	return nil
+}
