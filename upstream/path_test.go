@@ -43,6 +43,7 @@ func TestUpstreamPaths(t *testing.T) {
 		{"whole path, escaped", "", "/a%2Fb", "/x", "/a%2Fb"},
 		{"A6 a capture stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb?x=1", "/a%2Fb?x=1"},
 		{"A6 an escaped question mark is no query", "", "/{http.regexp.ws.1}", "/ws/what%3Fnow", "/what%3Fnow"},
+		{"A6 a capture of a path that was not clean stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb//c%3Fd", "/a%2Fb/c%3Fd"},
 		{"a header with odd characters is escaped", "", "/{http.request.header.X-Room}", "/ws/", "/a%20b%3Fc"},
 		{"never a double slash", "", "/{http.regexp.ws.1}/x", "/ws/", "/x"},
 		{"the URI stays raw", "", "/app{http.request.uri}", "/ws/a%2Fb%3Fc?x=1", "/app/ws/a%2Fb%3Fc?x=1"},
@@ -64,7 +65,7 @@ func TestUpstreamPaths(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, repl := asked(tt.uri)
 			r.Header.Set("X-Room", "a b?c")
-			repl.Set("http.regexp.ws.1", strings.TrimPrefix(r.URL.Path, "/ws/"))
+			repl.Set("http.regexp.ws.1", strings.TrimPrefix(caddyhttp.CleanPath(r.URL.Path, true), "/ws/"))
 			before := r.URL.String()
 			rule, err := newPathRule(tt.prefix, tt.path)
 			if err != nil {

@@ -94,7 +94,11 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 	}
 	v := repl.ReplaceAll("{"+key+"}", "")
 	if strings.HasPrefix(key, "http.regexp.") {
-		if raw, ok := rawPart(r.URL, v); ok {
+		decoded, escaped := r.URL.Path, r.URL.EscapedPath()
+		if unclean(decoded) {
+			decoded, escaped, _ = clean(r.URL, true) // empty where nothing can come of it
+		}
+		if raw, ok := rawPart(decoded, escaped, v); ok {
 			return raw, nil
 		}
 	}
@@ -110,18 +114,17 @@ func pathOf(u *url.URL) (string, error) {
 	return escaped, err
 }
 
-// rawPart returns the part of the escaped path that a part of the decoded one
+// rawPart returns the part of an escaped path that a part of the decoded one
 // came from: path_regexp captures from the decoded path.
-func rawPart(u *url.URL, decoded string) (string, bool) {
-	at := len(u.Path) - len(decoded)
-	if !strings.HasSuffix(u.Path, decoded) {
-		at = strings.Index(u.Path, decoded)
+func rawPart(decoded, escaped, v string) (string, bool) {
+	at := len(decoded) - len(v)
+	if !strings.HasSuffix(decoded, v) {
+		at = strings.Index(decoded, v)
 	}
 	if at < 0 {
 		return "", false
 	}
-	escaped := u.EscapedPath()
-	return escaped[escapedIndex(escaped, at):escapedIndex(escaped, at+len(decoded))], true
+	return escaped[escapedIndex(escaped, at):escapedIndex(escaped, at+len(v))], true
 }
 
 // single makes runs of slashes at the front and at joints one slash.
