@@ -79,7 +79,7 @@ func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, 
 	}
 	out := *r
 	u := *r.URL
-	u.Path, u.RawPath = path, escaped
+	u.Path, u.RawPath, u.Opaque = path, escaped, "" // GET a:b has that
 	out.URL = &u
 	out.RequestURI = u.RequestURI()
 	return &out, nil

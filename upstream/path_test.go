@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -144,4 +145,41 @@ func TestACleanPathCostsOnlyItsCopies(t *testing.T) {
 			t.Errorf("%v: %v allocations", tt, n)
 		}
 	}
+}
+
+func FuzzUpstreamPath(f *testing.F) {
+	for _, seed := range []string{"/ws/room", "//ws/../ws/a%2Fb", "/%2e%2E/WS%2f..%2fx", "/ws/..;/x", "/ws%2F", "/w\u017f/"} {
+		f.Add(seed)
+	}
+	rules := []pathRule{}
+	for _, c := range [][2]string{{"/ws/", "/base/"}, {"//ws/", "/base"}, {"", "/base/{http.request.uri}"}, {"", "/base/{http.request.header.X-Room}"}, {"", "/base/.{http.request.header.X-Room}/x"}} {
+		rule, err := newPathRule(c[0], c[1])
+		if err != nil {
+			f.Fatal(err)
+		}
+		rules = append(rules, rule)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := url.ParseRequestURI(s)
+		if err != nil {
+			return
+		}
+		r, repl := asked("/")
+		r.URL = u
+		r.Header["X-Room"] = []string{s}
+		for _, rule := range rules {
+			out, err := rule.apply(r, repl)
+			if err != nil {
+				continue
+			}
+			uri, _, _ := strings.Cut(out.RequestURI, "?")
+			decoded, err := url.PathUnescape(uri)
+			if err != nil || !strings.HasPrefix(caddyhttp.CleanPath(decoded, true)+"/", "/base/") || strings.Contains(uri, "//") {
+				t.Errorf("%q by %+v: %s, %v", s, rule, uri, err)
+			}
+			if out.URL.EscapedPath() != uri {
+				t.Errorf("%q by %+v: %s and %s", s, rule, uri, out.URL.EscapedPath())
+			}
+		}
+	})
 }
