@@ -3,6 +3,7 @@ package wsgate
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
@@ -10,6 +11,9 @@ import (
 // checkProxy refuses in JSON what the Caddyfile refuses or maps to words of its
 // own: here it would do nothing, or harm.
 func checkProxy(p *reverseproxy.Handler) error {
+	if slices.Contains(p.Upstreams, nil) {
+		return errors.New("proxy.upstreams: null is no upstream: want objects with dial")
+	}
 	for _, word := range []struct {
 		set  bool
 		name string

@@ -84,7 +84,7 @@ func TestSwitchEndsByTheWallClock(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	s := flip(t, "g", SwitchRequest{Mode: gate.Off, TTL: time.Hour})
-	if at := s.Override.Expires; at != at.Round(0) { //nolint:revive // the monotonic reading makes the difference
+	if at := s.Override.Expires; at != at.Round(0) { // the monotonic reading makes the difference
 		t.Errorf("%s goes by a clock that stands still while the machine sleeps", at)
 	}
 }
