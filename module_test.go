@@ -15,7 +15,7 @@ func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
 		`"stream_buffer_size":1024`:   "proxy.stream_buffer_size has no place in wsgate: an idle tunnel has no buffer, and a busy one borrows it",
 		`"stream_timeout":"1h"`:       "want max_lifetime beside proxy",
 		`"stream_close_delay":"1m"`:   "want policy.on_close",
-		`"upstreams":[null]`:         "null is no upstream",
+		`"upstreams":[null]`:          "null is no upstream",
 		`"rewrite":{"uri":"/x"}`:      "upstream_path makes a path, and proxy.rewrite another",
 	} {
 		h := new(Handler)
