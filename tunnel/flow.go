@@ -177,11 +177,17 @@ func (f *flow) obey() {
 		f.discharge()
 	case !f.frames.boundary(): // whoever brings the rest of the frame obeys
 	case f.parked:
-		if f.sink().kind == plain && f.tryWrite(*order) == len(*order) {
+		n := 0
+		if f.sink().kind == plain {
+			n = f.tryWrite(*order)
+		}
+		if n == len(*order) {
 			f.met.Or(told)
 			f.discharge()
 			break
 		}
+		rest := (*order)[n:]
+		f.order.Store(&rest)
 		f.unpark()
 		go f.pump(nil)
 		return // the hand goes with it
