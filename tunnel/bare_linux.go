@@ -75,8 +75,8 @@ func (t *Tunnel) dress() {
 	}
 	for _, s := range []*side{&t.client, &t.upstream} {
 		s.conn = s.file()
-		if t.cutting.Load() {
-			s.abort(past)
+		if t.end != nil && !t.end.patience.IsZero() {
+			s.abort(t.end.patience)
 		}
 	}
 }

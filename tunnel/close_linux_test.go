@@ -61,3 +61,22 @@ func TestPromise5CloseFrameThatIsTakenInPartsIsWhole(t *testing.T) {
 	}
 	t.Skip("no socket took a close frame in parts")
 }
+
+func TestPromise5LastFrameIsWrittenByAPumpThatComesWithTheCut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	f, bye := &r.down, closeFrame(1000, "", false)
+	f.hand.Lock() // as the set, whose write was not taken
+	go r.cut(true)
+	waitUntil(t, "the cut", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.end != nil && !r.end.patience.IsZero()
+	})
+	f.unpark()
+	own := borrow(len(bye))
+	go f.pumpTracked(own, copy(own, bye))
+	r.expect(r.client, bye)
+	r.expectEnd(r.client)
+	r.result()
+}

@@ -80,7 +80,7 @@ func (f *flow) settled(closing bool) bool {
 	if !closing {
 		return f.is(ended)
 	}
-	return f.is(ended) || f.is(sawClose) && f.order.Load() == nil
+	return f.is(ended|sawClose) && f.order.Load() == nil
 }
 
 // start begins to relay, with what came early.

@@ -47,7 +47,7 @@ func (t *Tunnel) fin(f *flow) (lost error) {
 
 // unsaid reports whether the end of the flow's source is to end the tunnel: its
 // destination cannot be told in another way, and has nothing to answer.
-func (f *flow) unsaid() bool { return f.is(unsaid) && !f.owes() }
+func (f *flow) unsaid() bool { return f.is(unsaid) && f.order.Load() == nil && !f.owes() }
 
 // owes reports whether the flow's destination has been told to close and has
 // not answered: it is to find its connection open for that.
@@ -100,9 +100,9 @@ func (t *Tunnel) upstreamLost(err error) {
 		e.verdict.code, e.verdict.reason = c.Code, c.Reason
 	}
 	t.after(lostGrace)
-	t.mu.Unlock()
 	t.up.deaf()
-	t.down.command(closeFrame(c.Code, c.Reason, false))
+	t.down.command(closeFrame(c.Code, c.Reason, false)) // before anybody takes the tunnel for settled
+	t.mu.Unlock()
 	t.down.obey()
 	t.review()
 }

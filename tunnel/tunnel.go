@@ -71,6 +71,7 @@ type ending struct {
 	done      chan struct{}
 	result    *Result
 	texts     [2]bytes.Buffer // of close frames that are passing
+	patience  time.Time       // of cut, with whoever still writes; zero: nothing is cut
 }
 
 // text is what has passed of a close frame.
@@ -278,6 +279,7 @@ func (t *Tunnel) cut(gently bool) {
 		patience = patience.Add(lostGrace) // a last frame may still be on its way out
 	}
 	t.mu.Lock()
+	t.ends().patience = patience
 	t.client.abort(patience)
 	t.upstream.abort(patience)
 	t.mu.Unlock()
