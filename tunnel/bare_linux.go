@@ -139,3 +139,13 @@ func closeDescriptor(fd int32) {
 
 // shutdown sends a FIN.
 func shutdown(fd int32) { _, _, _ = unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0) }
+
+// wasReset reports whether a connection that reads as ended was reset, if the
+// other direction is open still.
+func (s *side) wasReset() bool {
+	if s.fd < 0 {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(int(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == unix.BPF_TCP_CLOSE
+}

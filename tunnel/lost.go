@@ -45,6 +45,13 @@ func (t *Tunnel) fin(f *flow) (lost error) {
 	return e.lost
 }
 
+// brokeOff reports whether the upstream's end is no FIN, but what is left of a
+// reset of which a write has been told. Once both have ended the two look alike,
+// and what comes behind a close frame is no loss. The hand is held.
+func (f *flow) brokeOff() bool {
+	return !f.up && !f.is(sawClose) && !f.t.up.is(ended) && f.source().wasReset()
+}
+
 // unsaid reports whether the end of the flow's source is to end the tunnel: its
 // destination cannot be told in another way, and has nothing to answer.
 func (f *flow) unsaid() bool { return f.is(unsaid) && f.order.Load() == nil && !f.owes() }
@@ -56,7 +63,7 @@ func (f *flow) owes() bool {
 }
 
 // sinkFailed is called by a flow whose destination takes nothing more. No
-// lock is held.
+// lock is held, but the flow's hand may be.
 func (t *Tunnel) sinkFailed(f *flow, err error) {
 	if t.cutting.Load() {
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 )
 
 // A pump moves what a flow has, with blocking writes, until its source is
@@ -104,6 +105,9 @@ func (f *flow) most() int {
 // finish ends the flow: the source has nothing more. The hand is held, and
 // let go.
 func (f *flow) finish(err error) {
+	if isEnd(err) && f.brokeOff() {
+		err = syscall.ECONNRESET
+	}
 	f.met.Or(ended)
 	failed := f.putIn()
 	if f.order.Load() != nil { // inside an unfinished frame: no place for it

@@ -236,7 +236,7 @@ func (f *flow) wake(b []byte) {
 // nothing was done, and the hand is still held.
 func (f *flow) finishNow() bool {
 	t, dst := f.t, f.sink()
-	if !dst.bare || f.order.Load() != nil || t.cutting.Load() || t.fin(f) != nil {
+	if !dst.bare || f.order.Load() != nil || t.cutting.Load() || f.brokeOff() || t.fin(f) != nil {
 		return false
 	}
 	f.met.Or(ended)
@@ -256,11 +256,14 @@ func (f *flow) relay(b []byte, n int) {
 		f.release()
 		return
 	}
-	w := f.tryWrite(b[:n])
+	w, errno := tryWrite(f.sink().fd, b[:n])
 	f.count(w)
 	if w == n {
 		f.release()
 		return
+	}
+	if f.up && errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		f.t.sinkFailed(f, os.NewSyscallError("write", errno)) // a reset is told once: who reads would see a FIN
 	}
 	f.unpark()
 	own := borrow(n - w)

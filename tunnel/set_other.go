@@ -28,6 +28,9 @@ func (*flow) bulk(*linger, []byte) (broke, err error) { return nil, nil }
 func (*side) waiting() int { return 0 }
 func (*side) cork(bool)    {}
 
+// wasReset knows nothing here.
+func (*side) wasReset() bool { return false }
+
 // take readies the sides.
 func (t *Tunnel) take(client, upstream net.Conn) {
 	t.client, t.upstream = newSide(client), newSide(upstream)
