@@ -17,14 +17,15 @@ func (c *Counts) Add(o Counts) {
 // Stats is how a tunnel goes.
 type Stats struct {
 	Counts
-	// Opened is when the tunnel was started.
+	// Opened is when New made the tunnel: who has it listed before it is started
+	// may ask.
 	Opened time.Time
 }
 
 // Result is how a tunnel went.
 type Result struct {
 	Stats
-	// Duration from Start to the end of both connections.
+	// Duration from Opened to the end of both connections.
 	Duration time.Duration
 	// By is who ended it.
 	By By

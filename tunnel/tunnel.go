@@ -48,8 +48,9 @@ type Tunnel struct {
 	client, upstream side // set once by Start
 	down             flow
 
-	owner  Owner // set once by New
-	opened int64 // by the clock. Set once by Start
+	// Set once by New.
+	owner  Owner
+	opened int64 // by the clock
 
 	cutting atomic.Bool // the connections are being closed
 	set     *set        // where quiet flows wait; nil: each for itself. Set once by Start
@@ -100,7 +101,7 @@ type verdict struct {
 
 // New returns a tunnel that is still to be started.
 func New(o Options) *Tunnel {
-	t := &Tunnel{owner: o.Owner}
+	t := &Tunnel{owner: o.Owner, opened: clock()}
 	t.up.init(t, true)
 	t.down.init(t, false)
 	return t
@@ -109,7 +110,6 @@ func New(o Options) *Tunnel {
 // Start begins to relay and returns at once. A Close that came before is
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
-	t.opened = clock()
 	t.take(client.Conn, upstream.Conn)
 	t.mu.Lock()
 	t.started = true
