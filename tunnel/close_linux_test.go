@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // narrowPair has little room between its ends.
@@ -79,4 +80,31 @@ func TestPromise5LastFrameIsWrittenByAPumpThatComesWithTheCut(t *testing.T) {
 	r.expect(r.client, bye)
 	r.expectEnd(r.client)
 	r.result()
+}
+
+// stuff writes into a socket, behind the tunnel's back, until its peer's window
+// is full.
+func stuff(t *testing.T, fd int32) {
+	t.Helper()
+	full := 0
+	waitUntil(t, "the window to fill", func() bool {
+		if full++; fill(fd, make([]byte, 4<<10), 0) > 0 {
+			full = 0
+		}
+		return full > 50
+	})
+}
+
+func TestPromise4DeadlineHurriesTheGoodbyeOfTLS(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tlsPair, tcpPair)
+	stuff(t, r.Tunnel.client.fd)
+	began := time.Now()
+	go r.cut(true)
+	waitUntil(t, "the cut", func() bool { return r.down.is(stopped) })
+	r.Close(Closing{By: ByShutdown, Code: 1001, Deadline: time.Now().Add(50 * time.Millisecond)})
+	r.result()
+	if took := time.Since(began); took > lostGrace/2 {
+		t.Errorf("ended after %s", took)
+	}
 }

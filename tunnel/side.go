@@ -139,12 +139,23 @@ func (s *side) close(gently bool) {
 		closeDescriptor(s.fd)
 		return
 	}
-	if conn, ok := s.conn.(net.Conn); ok && !gently {
+	if !gently {
+		s.hangUp()
+	}
+	_ = s.conn.Close() // ends in any case
+}
+
+// hangUp closes the socket beneath layers, who would take their leave of the
+// peer first. No set has it any more.
+func (s *side) hangUp() {
+	if s.kind == plain {
+		return
+	}
+	if conn, ok := s.conn.(net.Conn); ok {
 		if socket := beneath(conn); socket != nil {
 			_ = socket.Close()
 		}
 	}
-	_ = s.conn.Close() // ends in any case
 }
 
 // deadline sets a read deadline, unless the tunnel is being cut: then the one
