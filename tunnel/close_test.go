@@ -30,3 +30,26 @@ func TestPromise4DeadlineHurriesACutThatIsGentle(t *testing.T) {
 		<-done
 	})
 }
+
+func TestPeersThatCloseAgainAndAgainAreNotWaitedForLonger(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, r *rig) {
+		r.write(r.client, closeFrame(1000, "", true))
+		r.expectClose(r.upstream, 1000, "")
+		r.write(r.upstream, closeFrame(1000, "", false))
+		r.expectClose(r.client, 1000, "")
+		waits := func() bool { // takes the timer off
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.end.timer.Stop()
+		}
+		if !waits() {
+			t.Error("nobody looks at it again")
+		}
+		r.write(r.client, closeFrame(1000, "", true))
+		r.expectClose(r.upstream, 1000, "")
+		if waits() {
+			t.Error("it is waited for again")
+		}
+	})
+}

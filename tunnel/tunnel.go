@@ -68,6 +68,7 @@ type ending struct {
 	timer     *time.Timer
 	verdict   verdict
 	lost      error // the upstream takes nothing more
+	parting   bool  // both peers have closed, and are waited for
 	halfBytes int64 // seen when a half-open tunnel was last looked at
 	done      chan struct{}
 	result    *Result
@@ -257,7 +258,10 @@ func (t *Tunnel) settled() bool {
 	}
 	switch {
 	case t.up.is(sawClose) && t.down.is(sawClose):
-		t.after(closedGrace)
+		if !e.parting { // who closes again gains nothing by it
+			e.parting = true
+			t.after(closedGrace)
+		}
 	case t.up.is(ended) && t.up.owes(), t.down.is(ended) && t.down.owes():
 		e.halfBytes = t.moved()
 		t.after(closedGrace) // for the answer
