@@ -182,6 +182,7 @@ func (f *flow) obey() {
 			n = f.tryWrite(*order)
 		}
 		if n == len(*order) {
+			f.said()
 			f.met.Or(told)
 			f.discharge()
 			break
@@ -196,6 +197,16 @@ func (f *flow) obey() {
 		return
 	}
 	f.hand.Unlock()
+}
+
+// said notes the words of an order that has gone out, if they are the first.
+func (f *flow) said() {
+	t := f.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.end; e.verdict.code == 0 {
+		e.verdict.code, e.verdict.reason = e.closing.Code, TrimReason(e.closing.Reason)
+	}
 }
 
 // discharge takes an order off the flow: it is carried out, or too late. Nothing
@@ -223,7 +234,9 @@ func (f *flow) putIn() error {
 	var err error
 	if !f.is(told | sawClose | shut) {
 		f.t.dress()
-		_, err = f.sink().conn.Write(*order)
+		if _, err = f.sink().conn.Write(*order); err == nil {
+			f.said()
+		}
 	}
 	f.met.Or(told)
 	f.discharge()

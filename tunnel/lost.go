@@ -103,9 +103,6 @@ func (t *Tunnel) upstreamLost(err error) {
 	}
 	c := Closing{By: ByError, Code: codeBadGateway, Reason: "backend connection lost", Deadline: time.Now().Add(lostGrace)}
 	e.closing = &c
-	if e.verdict.code == 0 && !t.down.is(sawClose) {
-		e.verdict.code, e.verdict.reason = c.Code, c.Reason
-	}
 	t.after(lostGrace)
 	t.up.deaf()
 	t.down.command(closeFrame(c.Code, c.Reason, false)) // before anybody takes the tunnel for settled

@@ -18,3 +18,36 @@ func TestPromise6HalfClosedClientIsToldOfALostUpstream(t *testing.T) {
 		}
 	})
 }
+
+func TestLossThatIsNotToldHasNoCode(t *testing.T) {
+	t.Parallel()
+	frame := text("never finished", false)
+	for what, happens := range map[string]func(r *rig){
+		"inside a frame": func(r *rig) {
+			r.write(r.upstream, frame[:5])
+			r.expect(r.client, frame[:5])
+			reset(r.upstream)
+		},
+		"behind a FIN": func(r *rig) {
+			closeWrite(r.upstream)
+			waitUntil(r.t, "the FIN to be passed on", func() bool { return r.down.is(shut) })
+			reset(r.upstream)
+			_, _ = r.client.Write(text("hello?", true))
+			_, _ = r.client.Write(text("hello?", true))
+		},
+	} {
+		everyWay(t, func(t *testing.T, r *rig) {
+			happens(r)
+			waitUntil(t, "the loss", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.end != nil && r.end.verdict.err != nil
+			})
+			closeWrite(r.client)
+			r.expectEnd(r.client)
+			if res := r.result(); res.Code != 0 || res.Reason != "" || res.Err == nil {
+				t.Errorf("%s: result %+v", what, res)
+			}
+		})
+	}
+}
