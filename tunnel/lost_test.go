@@ -1,6 +1,9 @@
 package tunnel
 
-import "testing"
+import (
+	"io"
+	"testing"
+)
 
 func TestPromise6HalfClosedClientIsToldOfALostUpstream(t *testing.T) {
 	t.Parallel()
@@ -49,5 +52,20 @@ func TestLossThatIsNotToldHasNoCode(t *testing.T) {
 				t.Errorf("%s: result %+v", what, res)
 			}
 		})
+	}
+}
+
+func TestPromise6TunnelIsNotSettledBeforeItsLossIsTold(t *testing.T) {
+	t.Parallel()
+	tu := New(Options{}) // never started: nobody else touches it
+	tu.ends().lost = io.ErrClosedPipe
+	tu.up.met.Or(ended)
+	tu.down.met.Or(ended) // and what it finishes with is still to come
+	if tu.settled() {
+		t.Error("nobody has told the client")
+	}
+	tu.ends().closing = &Closing{}
+	if !tu.settled() {
+		t.Error("nothing is left to say")
 	}
 }

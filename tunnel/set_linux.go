@@ -233,13 +233,13 @@ func (f *flow) wake(b []byte) {
 }
 
 // finishNow does what finish does at a FIN, where none of it could block. False:
-// nothing was done, and the hand is still held.
+// finish is to do it, and the hand is still held.
 func (f *flow) finishNow() bool {
 	t, dst := f.t, f.sink()
+	f.met.Or(ended) // before fin: whoever loses the upstream later finds it ended
 	if !dst.bare || f.order.Load() != nil || t.cutting.Load() || f.brokeOff() || t.fin(f) != nil {
 		return false
 	}
-	f.met.Or(ended)
 	if !f.other().is(ended) {
 		shutdown(dst.fd)
 		f.met.Or(shut)

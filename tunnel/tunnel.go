@@ -250,7 +250,8 @@ func (t *Tunnel) settled() bool {
 	defer t.mu.Unlock()
 	e := t.ends()
 	closing := e.closing != nil
-	if t.up.settled(closing) && t.down.settled(closing) || t.up.unsaid() || t.down.unsaid() {
+	untold := e.lost != nil && !closing // upstreamLost is still to come
+	if !untold && t.up.settled(closing) && t.down.settled(closing) || t.up.unsaid() || t.down.unsaid() {
 		return true
 	}
 	if closing || e.lost != nil || e.result != nil {
