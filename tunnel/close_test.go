@@ -53,3 +53,21 @@ func TestPeersThatCloseAgainAndAgainAreNotWaitedForLonger(t *testing.T) {
 		}
 	})
 }
+
+func TestPromise5TimerThatCameWithACloseLeavesItItsDeadline(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	closeWrite(r.client)
+	r.expectEnd(r.upstream)
+	r.Close(late())
+	r.expire() // as the timer of a half-open tunnel
+	if r.cutting.Load() {
+		t.Error("cut before its deadline")
+	}
+	r.expectClose(r.client, 1013, "now")
+	r.mu.Lock()
+	if !r.end.timer.Stop() {
+		t.Error("nobody looks at it again")
+	}
+	r.mu.Unlock()
+}

@@ -225,6 +225,11 @@ func (t *Tunnel) expire() {
 	lost := e.lost
 	if e.closing != nil {
 		lost = nil
+		if left := time.Until(e.closing.Deadline); left > 0 { // this timer was set before
+			t.after(left)
+			t.mu.Unlock()
+			return
+		}
 	}
 	t.mu.Unlock()
 	if lost != nil {
