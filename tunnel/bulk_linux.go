@@ -115,9 +115,12 @@ func (h *haul) fill(fd uintptr) bool {
 		return true
 	}
 	h.pipe.back()
-	if h.err == unix.EAGAIN { //nolint:errorlint // as the system says it
+	switch {
+	case errors.Is(h.err, unix.EAGAIN):
 		h.err = nil
 		return false
+	case errors.Is(h.err, unix.ENOSYS), errors.Is(h.err, unix.EPERM), errors.Is(h.err, unix.EINVAL):
+		h.err = nil // it may not be done here: the read that follows copies
 	}
 	return true
 }

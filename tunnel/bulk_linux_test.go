@@ -1,0 +1,60 @@
+package tunnel
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// forbid has the system refuse a call to this process from now on, as the
+// sandbox of a container may.
+func forbid(t *testing.T, call uint32) {
+	t.Helper()
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Skip(err)
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		t.Skip(errno)
+	}
+}
+
+func TestPromise6LargeFramesAreCopiedWhereNothingMayBeSpliced(t *testing.T) {
+	t.Parallel()
+	const alone = "WSGATE_TEST_ALONE" // in a process of its own, which cannot take it back
+	if os.Getenv(alone) == "" {
+		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		again.Env = append(os.Environ(), alone+"=1")
+		if said, err := again.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, said)
+		}
+		return
+	}
+	forbid(t, unix.SYS_SPLICE)
+	r := newRig(t, true, tcpPair, tcpPair)
+	for range 3 {
+		large := makeFrame(finBit|opBinary, randomBytes(1<<20), true)
+		var all sync.WaitGroup
+		all.Go(func() { r.write(r.client, large) })
+		r.expect(r.upstream, large)
+		all.Wait()
+	}
+	_ = r.client.Close()
+	_ = r.upstream.Close()
+	if res := r.result(); res.MessagesUp != 3 || res.Err != nil {
+		t.Errorf("result %+v", res)
+	}
+}
