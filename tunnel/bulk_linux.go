@@ -27,6 +27,8 @@ type haul struct {
 	give int   // of them, those that may go as they are
 	err  error // of the last call between a socket and the pipe
 
+	again int64 // by the clock, when take's deadline is to be moved on; zero: there is none
+
 	head  [maxHeader]byte // of the next frame
 	size  int             // of the header that was looked at where it lies; zero: none was
 	broke error           // what reading failed with
@@ -89,11 +91,14 @@ func (h *haul) run(b []byte) error {
 }
 
 // take fills a pipe from the source, and waits until there is something. The
-// pipe is borrowed only then. False: the source has nothing more, or there is
-// no pipe.
+// pipe is borrowed only then. False: the source has nothing more or is quiet, or
+// there is no pipe.
 func (h *haul) take() bool {
 	h.full, h.err = 0, nil
 	failed := h.in.Read(h.fill)
+	if errors.Is(failed, os.ErrDeadlineExceeded) && !h.f.t.cutting.Load() {
+		return false // the read that follows waits a little, and parks the flow
+	}
 	if h.err != nil {
 		h.err = os.NewSyscallError("splice", h.err)
 	}
@@ -118,11 +123,21 @@ func (h *haul) fill(fd uintptr) bool {
 	switch {
 	case errors.Is(h.err, unix.EAGAIN):
 		h.err = nil
+		h.patient()
 		return false
 	case errors.Is(h.err, unix.ENOSYS), errors.Is(h.err, unix.EPERM), errors.Is(h.err, unix.EINVAL):
 		h.err = nil // it may not be done here: the read that follows copies
 	}
 	return true
+}
+
+// patient puts the deadline of take off, now and then: it serves many waits, as
+// that of a linger does. The read that follows bulk has one of its own.
+func (h *haul) patient() {
+	if now := clock(); now >= h.again {
+		h.again = now + int64(framePatience)
+		h.f.source().deadline(h.f.t, time.Now().Add(2*framePatience))
+	}
 }
 
 // walk tracks what is in the pipe, up to the first frame that is not large, or
@@ -240,7 +255,8 @@ func (h *haul) coming() (large bool) {
 		return seen
 	})
 	if waited {
-		h.f.source().deadline(h.f.t, time.Time{})
+		h.again = 0
+		h.patient()
 	}
 	return failed == nil && large
 }

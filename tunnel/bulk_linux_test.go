@@ -58,3 +58,28 @@ func TestPromise6LargeFramesAreCopiedWhereNothingMayBeSpliced(t *testing.T) {
 		t.Errorf("result %+v", res)
 	}
 }
+
+func TestPromise9SilenceInsideALargeFrameIsParked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tcpPair, tcpPair)
+	frame := makeFrame(finBit|opBinary, randomBytes(1<<20), true)
+	const part = 100 << 10
+	var all sync.WaitGroup
+	all.Go(func() { r.write(r.client, frame[:part]) })
+	r.expect(r.upstream, frame[:part])
+	all.Wait()
+	waitUntil(t, "the flow to be parked", func() bool {
+		if !r.up.hand.TryLock() { // whoever moves the frame has it
+			return false
+		}
+		defer r.up.release()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.up.parked && r.Tunnel.client.conn == nil
+	})
+	all.Go(func() { r.write(r.client, frame[part:]) })
+	r.expect(r.upstream, frame[part:])
+	all.Wait()
+	r.Close(soon(1013, "between two frames"))
+	r.expectClose(r.upstream, 1013, "between two frames")
+}

@@ -20,6 +20,9 @@ const (
 	// bulkPatience is for sockets: small messages need no pump, so what brought
 	// this one here was large, or met a slow reader.
 	bulkPatience = 20 * time.Millisecond
+	// framePatience is for sockets inside a large frame, whose rest may be on its
+	// way: at most twice as long.
+	framePatience = time.Second
 	// patience is for a source with layers, whose messages all need a pump, and
 	// which had been quiet for a while.
 	patience = 2 * time.Millisecond
