@@ -48,9 +48,10 @@ type socket struct {
 
 	mu     sync.Mutex // guards the fields below
 	slot   int32      // in the set, where it was before; -1: it was not
-	using  bool       // somebody is in a call on the descriptor
-	closed bool
-	until  time.Time // zero: no deadline
+	using  int16      // calls on the descriptor that are under way
+	closed bool       // the last of them ends it
+	left   bool       // a flow has it
+	until  time.Time  // zero: no deadline
 	timer  *time.Timer
 	gone   <-chan struct{} // whose end ends reads and writes; nil: nobody's
 }
@@ -62,14 +63,14 @@ func (s *socket) use() error {
 	if err := s.over(); err != nil {
 		return err
 	}
-	s.using = true
+	s.using++
 	return nil
 }
 
 func (s *socket) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.using = false; s.closed {
+	if s.using--; s.using == 0 && s.closed {
 		s.end()
 	}
 }
@@ -210,15 +211,18 @@ func (s *socket) Close() error {
 	if s.closed = true; s.timer != nil {
 		s.timer.Stop()
 	}
-	if !s.using {
+	if s.using == 0 {
 		s.end()
 	}
 	s.poke()
 	return nil
 }
 
-// end gives the descriptor back. mu is held.
+// end gives the descriptor back, unless a flow has it. mu is held.
 func (s *socket) end() {
+	if s.left {
+		return
+	}
 	if s.slot >= 0 {
 		s.set.free(s.slot)
 	}
@@ -274,7 +278,7 @@ func (s *socket) LocalAddr() net.Addr {
 func (s *socket) leave() (fd, slot int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed = true; s.timer != nil {
+	if s.closed, s.left = true, true; s.timer != nil {
 		s.timer.Stop()
 	}
 	if s.slot >= 0 {

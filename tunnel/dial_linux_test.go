@@ -191,3 +191,41 @@ func TestPromise7DialledConnectionIsKeptAlive(t *testing.T) {
 		t.Error("a closed connection has no address of its own")
 	}
 }
+
+func TestDialledConnectionIsGivenBackOnceByTheLastWhoUsesIt(t *testing.T) {
+	t.Parallel()
+	for what, end := range map[string]func(s *socket) (giveBack func()){
+		"closed": func(s *socket) func() {
+			_ = s.Close()
+			return s.done
+		},
+		"left to a flow": func(s *socket) func() {
+			fd, slot := s.leave()
+			s.done()
+			return func() {
+				s.set.free(slot)
+				closeDescriptor(fd)
+			}
+		},
+	} {
+		s, far, _ := dialled(t, t.Context(), new(net.Dialer))
+		_ = far.SetDeadline(time.Now().Add(limit))
+		_, _ = far.Write([]byte("x"))
+		if _, err := s.Read(make([]byte, 1)); err != nil { // it has a place in the set now
+			t.Fatal(err)
+		}
+		if err := s.use(); err != nil { // as another Read
+			t.Fatal(err)
+		}
+		_ = s.LocalAddr()
+		giveBack := end(s)
+		_, _ = tryWrite(s.fd, []byte("y"))
+		if n, err := far.Read(make([]byte, 2)); n != 1 || err != nil {
+			t.Errorf("%s: it was given back under somebody who uses it: %v", what, err)
+		}
+		giveBack()
+		if n, err := far.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: it was not given back: %d bytes, %v", what, n, err)
+		}
+	}
+}
