@@ -62,7 +62,7 @@ func someSet() *set {
 	if len(sets.all) == 0 || !useSet.Load() {
 		return nil
 	}
-	return sets.all[int(sets.next.Add(1))%len(sets.all)]
+	return sets.all[sets.next.Add(1)%uint32(len(sets.all))]
 }
 
 func newSet() *set {

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -33,6 +34,20 @@ func TestTunnelsAreSharedOutAmongTheSets(t *testing.T) {
 	}
 	if len(used) != 2 || len(sets.all) != 2 {
 		t.Errorf("tunnels in %d of %d sets", len(used), len(sets.all))
+	}
+}
+
+func TestSetsAreSharedOutForEver(t *testing.T) {
+	t.Parallel()
+	noSet.RLock()
+	defer noSet.RUnlock()
+	for _, tunnels := range []uint32{math.MaxInt32 - 1, math.MaxUint32 - 1} { // so far
+		sets.next.Store(tunnels)
+		for range 4 {
+			if someSet() == nil {
+				t.Error("none")
+			}
+		}
 	}
 }
 
