@@ -1,8 +1,6 @@
 package tunnel
 
 import (
-	"os"
-	"os/exec"
 	"runtime"
 	"sync"
 	"testing"
@@ -34,13 +32,7 @@ func forbid(t *testing.T, call uint32) {
 
 func TestPromise6LargeFramesAreCopiedWhereNothingMayBeSpliced(t *testing.T) {
 	t.Parallel()
-	const alone = "WSGATE_TEST_ALONE" // in a process of its own, which cannot take it back
-	if os.Getenv(alone) == "" {
-		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-		again.Env = append(os.Environ(), alone+"=1")
-		if said, err := again.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, said)
-		}
+	if !alone(t, nil) {
 		return
 	}
 	forbid(t, unix.SYS_SPLICE)

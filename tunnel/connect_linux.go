@@ -2,9 +2,11 @@ package tunnel
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -25,6 +27,9 @@ func (s *socket) connect(d *net.Dialer) error {
 	for waits := false; ; {
 		switch err := connect(fd, s.to); err {
 		case 0, unix.EISCONN:
+			if s.isItself() {
+				return errItself
+			}
 			return s.keepAlive(d.KeepAliveConfig)
 		case unix.EINPROGRESS, unix.EINTR:
 			continue // on the same machine it is there by now
@@ -46,6 +51,32 @@ func (s *socket) connect(d *net.Dialer) error {
 		}
 	}
 }
+
+// errItself is of a connection that has met itself: where nobody listens, the
+// system may give it the very port that it goes to.
+var errItself = os.NewSyscallError("connect", unix.ECONNREFUSED)
+
+func (s *socket) isItself() bool {
+	to := s.to.Addr()
+	if s.to.Port() < firstGiven() {
+		return false
+	}
+	switch own, _ := unix.Getsockname(int(s.fd)); own := own.(type) {
+	case *unix.SockaddrInet4:
+		return own.Port == int(s.to.Port()) && (netip.AddrFrom4(own.Addr) == to || to.IsUnspecified())
+	case *unix.SockaddrInet6:
+		return own.Port == int(s.to.Port()) && (netip.AddrFrom16(own.Addr) == to || to.IsUnspecified())
+	}
+	return false
+}
+
+// firstGiven is the first port that the system gives a connection; zero where
+// that is unknown.
+var firstGiven = sync.OnceValue(func() (port uint16) {
+	b, _ := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	_, _ = fmt.Sscan(string(b), &port)
+	return port
+})
 
 // None of the calls below waits, and Go's scheduler is not told of them: after
 // some microseconds it would take one for a call that does, and give its

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -29,12 +30,16 @@ func Dial(ctx context.Context, d *net.Dialer, network, address string) (conn net
 	if set == nil {
 		return dial(ctx, d, network, address)
 	}
-	s := &socket{to: to, set: set, slot: -1, ready: make(chan struct{}, 1), gone: ctx.Done()}
-	if err := s.connect(d); err != nil {
+	for again := 2; ; again-- { // as often as net tries
+		s := &socket{to: to, set: set, slot: -1, ready: make(chan struct{}, 1), gone: ctx.Done()}
+		if err = s.connect(d); err == nil {
+			return s, s.free, nil
+		}
 		_ = s.Close() // the other error counts
-		return nil, nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(to), Err: err}
+		if again == 0 || !errors.Is(err, errItself) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return nil, nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(to), Err: err}
+		}
 	}
-	return s, s.free, nil
 }
 
 // socket is a TCP connection that waits in a set.
