@@ -11,14 +11,15 @@
 // tracker stands between two frames.
 //
 // While a source is quiet, its flow is parked: on Linux in an epoll set of our
-// own, without goroutine and without buffer; elsewhere in a goroutine that
-// waits for the socket without a buffer. A source that has something wakes its
-// flow. What fits one buffer and is taken at once by the destination is moved
-// by the set's own goroutine with two system calls; anything else (a slow
-// reader, a large message, TLS, a close to be put in) goes to a goroutine of
-// the flow, the pump, which lives until the source is quiet again. Large frames
-// the pump lets the kernel move (splice), and reads only their headers, in a copy
-// of the pipe that shares its pages.
+// own, without goroutine and without buffer; on other Unix systems in a
+// goroutine that waits for the socket without a buffer. Elsewhere, and where
+// there is no socket to be seen, a read waits with its buffer. A source that has
+// something wakes its flow. What fits one buffer and is taken at once by the
+// destination is moved by the set's own goroutine with two system calls;
+// anything else (a slow reader, a large message, TLS, a close to be put in) goes
+// to a goroutine of the flow, the pump, which lives until the source is quiet
+// again. Large frames the pump lets the kernel move (splice), and reads only
+// their headers, in a copy of the pipe that shares its pages.
 //
 // An upstream that [Dial] has connected waits in the set from its handshake on;
 // a client's connection, and one that somebody else has made, comes out of

@@ -35,7 +35,7 @@ const (
 // linger returns how long the flow's pump is to wait.
 func (f *flow) linger() linger {
 	switch {
-	case f.source().kind == opaque:
+	case f.source().kind == opaque || !canAwait:
 		return linger{} // nobody knows when it is worth asking again
 	case f.source().kind == plain && f.sink().kind == plain:
 		return linger{patience: bulkPatience, most: bulkPatience}

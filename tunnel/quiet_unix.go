@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// canAwait: a source can be waited for without reading it.
+const canAwait = true
+
 // await returns when the source has something or has ended. It holds no
 // buffer meanwhile.
 func (f *flow) await() error {
