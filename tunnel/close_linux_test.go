@@ -108,3 +108,27 @@ func TestPromise4DeadlineHurriesTheGoodbyeOfTLS(t *testing.T) {
 		t.Errorf("ended after %s", took)
 	}
 }
+
+func TestTLSSocketLeavesTheSetBeforeItsSlowClose(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, true, tlsPair, tcpPair)
+	r.write(r.client, text("hello", true))
+	r.expect(r.upstream, text("hello", true))
+	waitUntil(t, "the client's flow to be parked", func() bool { return r.isParked(&r.up) })
+	stuff(t, r.Tunnel.client.fd)
+	go r.cut(true)
+	waitUntil(t, "the goodbye", func() bool { return r.down.is(stopped) })
+	r.write(r.client, text("of which the set would be told again and again", true))
+	r.up.hand.Lock()
+	if r.up.slot >= 0 {
+		t.Errorf("it is still in place %d of the set", r.up.slot)
+	}
+	r.up.hand.Unlock()
+	select {
+	case res := <-r.ended:
+		t.Fatalf("nothing was slow: %+v", res)
+	default:
+	}
+	r.Close(Closing{By: ByGate, Code: 1001, Deadline: past})
+	r.result()
+}
