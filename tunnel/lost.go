@@ -47,9 +47,11 @@ func (t *Tunnel) fin(f *flow) (lost error) {
 
 // brokeOff reports whether the upstream's end is no FIN, but what is left of a
 // reset of which a write has been told. Once both have ended the two look alike,
-// and what comes behind a close frame is no loss. The hand is held.
+// and what comes behind a close frame is no loss: so the other flow is looked at
+// again behind the answer, which its FIN may have made. The hand is held.
 func (f *flow) brokeOff() bool {
-	return !f.up && !f.is(sawClose) && !f.t.up.is(ended) && f.source().wasReset()
+	up := &f.t.up
+	return !f.up && !f.is(sawClose) && !up.is(ended) && f.source().wasReset() && !up.is(ended)
 }
 
 // unsaid reports whether the end of the flow's source is to end the tunnel: its

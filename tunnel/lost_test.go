@@ -2,6 +2,8 @@ package tunnel
 
 import (
 	"io"
+	"net"
+	"sync"
 	"testing"
 )
 
@@ -68,4 +70,22 @@ func TestPromise6TunnelIsNotSettledBeforeItsLossIsTold(t *testing.T) {
 	if !tu.settled() {
 		t.Error("nothing is left to say")
 	}
+}
+
+func TestPromise6PeersThatEndAtOnceGetAFINEach(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for i := range 400 {
+		r := newRig(t, i%2 == 0, tcpPair, tcpPair)
+		all.Go(func() { closeWrite(r.client) })
+		all.Go(func() { closeWrite(r.upstream) })
+		all.Go(func() {
+			for _, c := range []net.Conn{r.client, r.upstream} {
+				if got, err := io.ReadAll(c); len(got) > 0 || err != nil {
+					t.Errorf("got %q, %v", got, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
