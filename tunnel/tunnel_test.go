@@ -337,17 +337,7 @@ func TestPromise5OnlyOneCloseFrameWhenEverybodyClosesAtOnce(t *testing.T) {
 func TestPromise4StalledReaderIsCutAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, r *rig) {
-		done := make(chan struct{})
-		go func() { // floods until it is cut off
-			defer close(done)
-			big := makeFrame(finBit|opBinary, make([]byte, 64<<10), false)
-			for {
-				if _, err := r.upstream.Write(big); err != nil {
-					return
-				}
-			}
-		}()
-		waitUntil(t, "the client's window to fill", func() bool { return stuck(r.Tunnel) })
+		done := r.flood()
 		began := time.Now()
 		r.Close(Closing{By: ByShutdown, Code: 1001, Deadline: time.Now().Add(300 * time.Millisecond)})
 		if took := time.Since(began); took > 100*time.Millisecond {
@@ -359,6 +349,24 @@ func TestPromise4StalledReaderIsCutAtTheDeadline(t *testing.T) {
 		}
 		<-done
 	})
+}
+
+// flood has the upstream write until it is cut off, and returns when the client,
+// which does not read, takes no more. done is closed at the end.
+func (r *rig) flood() (done chan struct{}) {
+	r.t.Helper()
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		big := makeFrame(finBit|opBinary, make([]byte, 64<<10), false)
+		for {
+			if _, err := r.upstream.Write(big); err != nil {
+				return
+			}
+		}
+	}()
+	waitUntil(r.t, "the client's window to fill", func() bool { return stuck(r.Tunnel) })
+	return done
 }
 
 // stuck reports whether nothing moves any more.
