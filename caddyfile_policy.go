@@ -51,8 +51,12 @@ func (p *policyWords) policyWord(d *caddyfile.Dispenser) (known bool, err error)
 		read = p.mode
 	case "when_closed":
 		read = p.whenClosed
+	case "closing":
+		read = p.closing
 	case "on_close":
-		read = p.onClose
+		return true, d.Err("on_close is called closing now: want closing, with the same arguments")
+	case "on_open":
+		return true, d.Err("on_open is no word: it will be called opening, which this version does not have yet")
 	default:
 		return false, nil
 	}
@@ -93,33 +97,33 @@ func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// onClose reads keep, or drain [<deadline>] [code <code>] ["<reason>"].
-func (p *policyWords) onClose(d *caddyfile.Dispenser) error {
+// closing reads keep, or drain [<deadline>] [code <code>] ["<reason>"].
+func (p *policyWords) closing(d *caddyfile.Dispenser) error {
 	const want = `want keep, or drain [<deadline>] [code <code>] ["<reason>"]`
 	if !d.NextArg() {
-		return d.Err("on_close: " + want)
+		return d.Err("closing: " + want)
 	}
-	p.policy.OnClose = &OnClose{Policy: d.Val()}
+	p.policy.Closing = &Closing{Policy: d.Val()}
 	switch d.Val() {
 	case "keep":
 		if d.NextArg() {
-			return d.Errf("on_close keep: nothing follows keep, got %q", d.Val())
+			return d.Errf("closing keep: nothing follows keep, got %q", d.Val())
 		}
 		return nil
 	case "drain":
 	default:
-		return d.Errf("on_close %q: %s", d.Val(), want)
+		return d.Errf("closing %q: %s", d.Val(), want)
 	}
 	words := d.RemainingArgsAsTokens()
 	for _, take := range []func([]caddyfile.Token) (int, error){p.deadline, p.code, p.reason} {
 		taken, err := take(words)
 		if err != nil {
-			return d.Errf("on_close drain: %w", err)
+			return d.Errf("closing drain: %w", err)
 		}
 		words = words[taken:]
 	}
 	if len(words) > 0 {
-		return d.Errf("on_close drain: %q: %s; a reason of several words stands in quotes", words[0].Text, want)
+		return d.Errf("closing drain: %q: %s; a reason of several words stands in quotes", words[0].Text, want)
 	}
 	return nil
 }
@@ -136,7 +140,7 @@ func (p *policyWords) deadline(words []caddyfile.Token) (int, error) {
 	if value <= 0 || value > maxDeadline {
 		return 0, fmt.Errorf("deadline %q: want more than zero, at most 24h", words[0].Text)
 	}
-	p.policy.OnClose.Deadline = caddy.Duration(value)
+	p.policy.Closing.Deadline = caddy.Duration(value)
 	return 1, nil
 }
 
@@ -162,7 +166,7 @@ func (p *policyWords) code(words []caddyfile.Token) (int, error) {
 	case !tunnel.ValidCloseCode(code):
 		return 0, fmt.Errorf("code %d: want 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 §7.4)", code)
 	}
-	p.policy.OnClose.Code = code
+	p.policy.Closing.Code = code
 	return 2, nil
 }
 
@@ -180,7 +184,7 @@ func (p *policyWords) reason(words []caddyfile.Token) (int, error) {
 	case tunnel.TrimReason(reason) != reason:
 		return 0, fmt.Errorf("the reason has %d bytes: a close frame takes 123 at most (RFC 6455 §5.5)", len(reason))
 	}
-	p.policy.OnClose.Reason = reason
+	p.policy.Closing.Reason = reason
 	return 1, nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 // ownWords are the words of a wsgate block that are not reverse_proxy's.
 var ownWords = []string{
-	"gate", "id", "mode", "open_when", "when_closed", "on_close",
+	"gate", "id", "mode", "open_when", "when_closed", "closing",
 	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
 }
 
@@ -76,10 +76,10 @@ func (p *directive) proxyWord(d *caddyfile.Dispenser, seg caddyfile.Segment) err
 
 // closeDelay maps reverse_proxy's word for how long tunnels outlive their
 // configuration. Here they outlive it for good, unless their gate is gone from
-// it: then they are treated as on_close says.
+// it: then they are treated as closing says.
 func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
 	p.note(d.Token())
-	if err := p.seen.take(d, "on_close"); err != nil {
+	if err := p.seen.take(d, "closing"); err != nil {
 		return err
 	}
 	value, err := readDuration(d, "stream_close_delay", "without the word tunnels are kept")
@@ -89,6 +89,6 @@ func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
 	if value > maxDeadline {
 		return d.Errf("stream_close_delay %q: want at most 24h", value)
 	}
-	p.policy.OnClose = &OnClose{Policy: "drain", Deadline: caddy.Duration(value)}
+	p.policy.Closing = &Closing{Policy: "drain", Deadline: caddy.Duration(value)}
 	return nil
 }

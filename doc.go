@@ -6,7 +6,7 @@
 //		wsgate /ws/* ws://127.0.0.1:8080/ {
 //			gate      chat
 //			open_when time_window 09:00-18:00 mon-fri Asia/Tokyo
-//			on_close  drain 60s code 1013 "closed for the night"
+//			closing   drain 60s code 1013 "closed for the night"
 //		}
 //		reverse_proxy localhost:3000
 //	}

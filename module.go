@@ -77,7 +77,7 @@ type Handler struct {
 
 	// How to reach the upstream: Caddy's own reverse_proxy, whole. Refused are
 	// its buffers, `flush_interval`, `rewrite.method`, and `stream_timeout` and
-	// `stream_close_delay`, for which `max_lifetime` and the policy's `on_close`
+	// `stream_close_delay`, for which `max_lifetime` and the policy's `closing`
 	// stand.
 	Proxy *reverseproxy.Handler `json:"proxy,omitempty"`
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
@@ -14,7 +16,7 @@ func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
 		`"response_buffers":-1`:       "proxy.response_buffers has no place in wsgate: a tunnel is not buffered",
 		`"stream_buffer_size":1024`:   "proxy.stream_buffer_size has no place in wsgate: an idle tunnel has no buffer, and a busy one borrows it",
 		`"stream_timeout":"1h"`:       "want max_lifetime beside proxy",
-		`"stream_close_delay":"1m"`:   "want policy.on_close",
+		`"stream_close_delay":"1m"`:   "want policy.closing",
 		`"upstreams":[null]`:          "null is no upstream",
 		`"rewrite":{"uri":"/x"}`:      "upstream_path makes a path, and proxy.rewrite another",
 	} {
@@ -26,5 +28,15 @@ func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
 		if err := h.fill(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", words, err)
 		}
+	}
+}
+
+func TestJSONIsToldTheNewNameOfOnClose(t *testing.T) {
+	p := new(Policy)
+	if err := json.Unmarshal([]byte(`{"on_close":{"policy":"drain"}}`), p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.provision(caddy.Context{}); err == nil || !strings.Contains(err.Error(), "on_close is called closing now") {
+		t.Errorf("provision: %v", err)
 	}
 }

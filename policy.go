@@ -2,6 +2,7 @@ package wsgate
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +35,10 @@ type Policy struct {
 
 	// What happens to open tunnels when the gate closes, and when it leaves
 	// the configuration. Default: they are kept.
-	OnClose *OnClose `json:"on_close,omitempty"`
+	Closing *Closing `json:"closing,omitempty"`
+
+	// Refused: the name that `closing` had before.
+	OnClose json.RawMessage `json:"on_close,omitempty"`
 }
 
 // OpenWhen is one rule of a gate: a matcher that needs no request.
@@ -47,8 +51,8 @@ type OpenWhen struct {
 	RuleRaw caddy.ModuleMap `json:"rule,omitempty" caddy:"namespace=http.matchers"`
 }
 
-// OnClose is what happens to open tunnels when their gate closes.
-type OnClose struct {
+// Closing is what happens to open tunnels when their gate closes.
+type Closing struct {
 	// `keep` leaves them open. `drain` tells each of them, by a close frame
 	// between two frames, to end. Default: `keep`.
 	Policy string `json:"policy,omitempty"`
@@ -72,6 +76,9 @@ type OnClose struct {
 func (p *Policy) provision(ctx caddy.Context) (gate.Policy, error) {
 	var out gate.Policy
 	var err error
+	if p.OnClose != nil {
+		return out, errors.New("on_close is called closing now: want closing, with the same value")
+	}
 	if out.Mode, err = gate.ParseMode(p.Mode); err != nil {
 		return out, err
 	}
@@ -85,9 +92,9 @@ func (p *Policy) provision(ctx caddy.Context) (gate.Policy, error) {
 		}
 		out.OpenWhen = append(out.OpenWhen, c)
 	}
-	if p.OnClose != nil {
-		if out.OnClose, err = p.OnClose.values(); err != nil {
-			return out, fmt.Errorf("on_close: %w", err)
+	if p.Closing != nil {
+		if out.Closing, err = p.Closing.values(); err != nil {
+			return out, fmt.Errorf("closing: %w", err)
 		}
 	}
 	return out, nil
@@ -114,31 +121,31 @@ func (o *OpenWhen) provision(ctx caddy.Context) (gate.Condition, error) {
 }
 
 // values checks what a drain says and fills in its defaults.
-func (c *OnClose) values() (gate.OnClose, error) {
+func (c *Closing) values() (gate.Closing, error) {
 	switch c.Policy {
 	case "", "keep":
 		if c.Deadline != 0 || c.Code != 0 || c.Reason != "" {
-			return gate.OnClose{}, fmt.Errorf("keep closes nothing: leave out deadline, code and reason, or say drain")
+			return gate.Closing{}, fmt.Errorf("keep closes nothing: leave out deadline, code and reason, or say drain")
 		}
-		return gate.OnClose{}, nil
+		return gate.Closing{}, nil
 	case "drain":
 	default:
-		return gate.OnClose{}, fmt.Errorf("unknown policy %q: want keep or drain", c.Policy)
+		return gate.Closing{}, fmt.Errorf("unknown policy %q: want keep or drain", c.Policy)
 	}
 	deadline := time.Duration(c.Deadline)
 	if deadline == 0 {
 		deadline = gate.DefaultDeadline
 	}
 	if deadline < 0 || deadline > maxDeadline {
-		return gate.OnClose{}, fmt.Errorf("deadline %s: want more than 0s, at most 24h", deadline)
+		return gate.Closing{}, fmt.Errorf("deadline %s: want more than 0s, at most 24h", deadline)
 	}
 	if c.Code != 0 && !tunnel.ValidCloseCode(c.Code) {
-		return gate.OnClose{}, fmt.Errorf("code %d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)
+		return gate.Closing{}, fmt.Errorf("code %d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)
 	}
 	if tunnel.TrimReason(c.Reason) != c.Reason {
-		return gate.OnClose{}, fmt.Errorf("reason: want at most 123 bytes of UTF-8, got %d bytes", len(c.Reason))
+		return gate.Closing{}, fmt.Errorf("reason: want at most 123 bytes of UTF-8, got %d bytes", len(c.Reason))
 	}
-	return gate.OnClose{Drain: true, Deadline: deadline, Code: uint16(c.Code), Reason: c.Reason}, nil
+	return gate.Closing{Drain: true, Deadline: deadline, Code: uint16(c.Code), Reason: c.Reason}, nil
 }
 
 // same reports whether two policies say the same.

@@ -33,7 +33,7 @@ func checkProxy(p *reverseproxy.Handler) error {
 	case p.StreamTimeout != 0:
 		return errors.New("proxy.stream_timeout has no place in wsgate: want max_lifetime beside proxy")
 	case p.StreamCloseDelay != 0:
-		return errors.New("proxy.stream_close_delay has no place in wsgate: want policy.on_close, which says what becomes of tunnels")
+		return errors.New("proxy.stream_close_delay has no place in wsgate: want policy.closing, which says what becomes of tunnels")
 	}
 	return nil
 }

@@ -18,9 +18,12 @@ import (
 // maxBody is the largest request body. The longest sensible one has 1 KiB.
 const maxBody = 64 << 10
 
+// formerly has the fields that were called otherwise, with their names of now.
+var formerly = map[string]string{"on_close": "closing"}
+
 // object is a JSON object whose values are not decoded yet.
 type object struct {
-	prefix string // of its fields in errors: "" or "on_close."
+	prefix string // of its fields in errors: "" or "closing."
 	fields map[string]json.RawMessage
 }
 
@@ -100,6 +103,9 @@ func parseObject(b []byte, prefix string, known ...string) (object, error) {
 			return o, fmt.Errorf("reading a field name: %w", err)
 		}
 		name, _ := t.(string)
+		if now, renamed := formerly[name]; renamed && slices.Contains(known, now) {
+			return o, refuse(http.StatusBadRequest, "%s: field %q is called %q now", where, name, now)
+		}
 		if !slices.Contains(known, name) {
 			return o, refuse(http.StatusBadRequest, "%s: unknown field %s: want %s", where, clip(name), strings.Join(known, ", "))
 		}

@@ -93,7 +93,7 @@ type switchBody struct {
 	Reason  string       `json:"reason,omitempty"`
 	Actor   string       `json:"actor,omitempty"`
 	TTL     *string      `json:"ttl,omitempty"`
-	OnClose *onCloseJSON `json:"on_close,omitempty"`
+	Closing *closingJSON `json:"closing,omitempty"`
 }
 
 func switchCommand(mode string) *cobra.Command {
@@ -110,7 +110,7 @@ func switchCommand(mode string) *cobra.Command {
 	case "off":
 		cmd.Short = "Closes a gate, whatever its rules say"
 		cmd.Long = cmd.Short + ".\n\n" +
-			"Tunnels that are open are treated as the gate's on_close says, unless --keep or\n--drain says otherwise for this time."
+			"The gate's closing says what becomes of open tunnels; --keep or --drain says\notherwise for this time."
 		cmd.Flags().Bool("keep", false, "Leave open tunnels alone")
 		cmd.Flags().String("drain", "", "Tell open tunnels to end, and cut after this time (e.g. 60s) what is left")
 		cmd.Flags().Int("code", 0, "Close code that --drain tells them (default 1013)")
@@ -174,19 +174,19 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	case !drain && (cmd.Flags().Changed("code") || cmd.Flags().Changed("message")):
 		return body, errors.New("--code and --message belong to --drain: want --drain 60s, too")
 	case keep:
-		body.OnClose = &onCloseJSON{Policy: "keep"}
+		body.Closing = &closingJSON{Policy: "keep"}
 	case drain:
 		deadline, err := timeFlag(cmd, "drain", "60s")
 		if err != nil {
 			return body, err
 		}
-		body.OnClose = &onCloseJSON{Policy: "drain", Deadline: deadline, Reason: flags.String("message")}
+		body.Closing = &closingJSON{Policy: "drain", Deadline: deadline, Reason: flags.String("message")}
 		if cmd.Flags().Changed("code") {
 			code, err := cmd.Flags().GetInt("code")
 			if err != nil || code < 1000 || code > 4999 {
 				return body, fmt.Errorf("--code %d: want 1000-1003, 1007-1014 or 3000-4999", code)
 			}
-			body.OnClose.Code = uint16(code)
+			body.Closing.Code = uint16(code)
 		}
 	}
 	return body, nil

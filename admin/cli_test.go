@@ -118,7 +118,7 @@ func TestTheActorIsTheUserUnlessNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := decode[gateJSON](t, call(t, "GET", "/wsgate/gates/actor", ""))
-	if g.Override == nil || g.Override.Actor != "mira" || g.Override.OnClose == nil || g.Override.OnClose.Policy != "keep" {
+	if g.Override == nil || g.Override.Actor != "mira" || g.Override.Closing == nil || g.Override.Closing.Policy != "keep" {
 		t.Errorf("%+v", g.Override)
 	}
 }
@@ -178,7 +178,7 @@ func TestTheCommandRefusesPlainly(t *testing.T) {
 		{"on known --drain 5m", "unknown flag: --drain"},
 		{"off known --keep --drain 5s", "want one of them"},
 		{"off known --code 1012", "belong to --drain"},
-		{"off known --drain 5s --code 1006", "on_close.code: 1006 must not be sent"},
+		{"off known --drain 5s --code 1006", "closing.code: 1006 must not be sent"},
 		{"off known --drain 5s --code 70000", "--code 70000: want"},
 		{"off known --drain=", `--drain "": want a time`},
 		{"off known --drain later", `--drain "later": want a time such as 60s`},

@@ -43,7 +43,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	}
 	logger().Info("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
 		zap.String("reason", req.Reason), zap.String("actor", req.Actor), zap.String("from", req.From),
-		zap.Duration("ttl", req.TTL), zap.Any("on_close", wireOnClose(req.OnClose)), zap.Bool("stored", s.Stored))
+		zap.Duration("ttl", req.TTL), zap.Any("closing", wireClosing(req.Closing)), zap.Bool("stored", s.Stored))
 	return reply(w, s.ETag, wireGate(s))
 }
 
@@ -51,7 +51,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 // limits; here is refused what its form cannot express.
 func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest, error) {
 	req := registry.SwitchRequest{From: from(r), IfMatch: ifMatch(r)}
-	o, err := readObject(w, r, "mode", "reason", "actor", "ttl", "on_close")
+	o, err := readObject(w, r, "mode", "reason", "actor", "ttl", "closing")
 	if err != nil {
 		return req, err
 	}
@@ -73,13 +73,13 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 	if req.Mode == gate.Auto && o.has("ttl") {
 		return req, o.wrong("ttl", "auto has no end: leave it out")
 	}
-	if !o.has("on_close") {
+	if !o.has("closing") {
 		return req, nil
 	}
 	if req.Mode != gate.Off {
-		return req, o.wrong("on_close", "belongs to mode off: "+string(req.Mode)+" closes nothing by itself")
+		return req, o.wrong("closing", "belongs to mode off: "+string(req.Mode)+" closes nothing by itself")
 	}
-	req.OnClose, err = readOnClose(o)
+	req.Closing, err = readClosing(o)
 	return req, err
 }
 
@@ -98,10 +98,10 @@ func readMode(o object) (gate.Mode, error) {
 	return m, nil
 }
 
-// readOnClose reads {"policy":"keep"} or {"policy":"drain",…}; drain alone is
+// readClosing reads {"policy":"keep"} or {"policy":"drain",…}; drain alone is
 // 30 s.
-func readOnClose(outer object) (*gate.OnClose, error) {
-	o, err := parseObject(outer.fields["on_close"], "on_close.", "policy", "deadline", "code", "reason")
+func readClosing(outer object) (*gate.Closing, error) {
+	o, err := parseObject(outer.fields["closing"], "closing.", "policy", "deadline", "code", "reason")
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func readOnClose(outer object) (*gate.OnClose, error) {
 				return nil, o.wrong(name, "belongs to policy drain: keep closes nothing")
 			}
 		}
-		return new(gate.OnClose), nil
+		return new(gate.Closing), nil
 	case "drain":
 		return readDrain(o)
 	case "":
@@ -125,8 +125,8 @@ func readOnClose(outer object) (*gate.OnClose, error) {
 	return nil, o.wrong("policy", clip(policy)+": want keep or drain")
 }
 
-func readDrain(o object) (*gate.OnClose, error) {
-	c := &gate.OnClose{Drain: true, Deadline: gate.DefaultDeadline}
+func readDrain(o object) (*gate.Closing, error) {
+	c := &gate.Closing{Drain: true, Deadline: gate.DefaultDeadline}
 	var err error
 	if o.has("deadline") {
 		if c.Deadline, err = o.duration("deadline"); err != nil {

@@ -132,22 +132,22 @@ func TestTheSwitchTurnsAndTurnsBack(t *testing.T) {
 	}
 }
 
-func TestTheSwitchCarriesItsOwnOnClose(t *testing.T) {
+func TestTheSwitchCarriesItsOwnClosing(t *testing.T) {
 	gates(t, map[string]gate.Policy{"own": {}})
 	tests := []struct {
 		name, sent string
-		want       onCloseJSON
+		want       closingJSON
 	}{
-		{"keep", `{"policy":"keep"}`, onCloseJSON{Policy: "keep"}},
-		{"drain alone is 30 seconds", `{"policy":"drain"}`, onCloseJSON{Policy: "drain", Deadline: "30s"}},
-		{"in full", `{"policy":"drain","deadline":"60s","code":1012,"reason":"back at nine"}`, onCloseJSON{"drain", "1m", 1012, "back at nine"}},
-		{"at once", `{"policy":"drain","deadline":"0s","code":4999}`, onCloseJSON{"drain", "0s", 4999, ""}},
-		{"a day", `{"policy":"drain","deadline":"1d"}`, onCloseJSON{Policy: "drain", Deadline: "24h"}},
+		{"keep", `{"policy":"keep"}`, closingJSON{Policy: "keep"}},
+		{"drain alone is 30 seconds", `{"policy":"drain"}`, closingJSON{Policy: "drain", Deadline: "30s"}},
+		{"in full", `{"policy":"drain","deadline":"60s","code":1012,"reason":"back at nine"}`, closingJSON{"drain", "1m", 1012, "back at nine"}},
+		{"at once", `{"policy":"drain","deadline":"0s","code":4999}`, closingJSON{"drain", "0s", 4999, ""}},
+		{"a day", `{"policy":"drain","deadline":"1d"}`, closingJSON{Policy: "drain", Deadline: "24h"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","on_close":`+tt.sent+`}`))
-			if g.Override == nil || g.Override.OnClose == nil || *g.Override.OnClose != tt.want {
+			g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","closing":`+tt.sent+`}`))
+			if g.Override == nil || g.Override.Closing == nil || *g.Override.Closing != tt.want {
 				t.Errorf("override %+v", g.Override)
 			}
 		})
@@ -157,7 +157,7 @@ func TestTheSwitchCarriesItsOwnOnClose(t *testing.T) {
 func TestADrainIsShownWhileItRuns(t *testing.T) {
 	gates(t, map[string]gate.Policy{"draining": {}})
 	openTunnels(t, "draining", 3)
-	g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","on_close":{"policy":"drain","deadline":"1h","code":1012}}`))
+	g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","closing":{"policy":"drain","deadline":"1h","code":1012}}`))
 	if g.State != gate.Draining || g.Tunnels != 3 || g.Drain == nil {
 		t.Fatalf("%+v", g)
 	}

@@ -46,10 +46,10 @@ type overrideJSON struct {
 	From    string       `json:"from"`
 	At      time.Time    `json:"at,omitzero"`
 	Expires time.Time    `json:"expires,omitzero"`
-	OnClose *onCloseJSON `json:"on_close,omitempty"`
+	Closing *closingJSON `json:"closing,omitempty"`
 }
 
-type onCloseJSON struct {
+type closingJSON struct {
 	Policy   string `json:"policy"`
 	Deadline string `json:"deadline,omitempty"`
 	Code     uint16 `json:"code,omitempty"`
@@ -141,18 +141,18 @@ func wireOverride(o *gate.Override) *overrideJSON {
 	}
 	return &overrideJSON{
 		Mode: o.Mode, Reason: o.Reason, Actor: o.Actor, From: o.From,
-		At: o.At.UTC(), Expires: o.Expires.UTC(), OnClose: wireOnClose(o.OnClose),
+		At: o.At.UTC(), Expires: o.Expires.UTC(), Closing: wireClosing(o.Closing),
 	}
 }
 
-func wireOnClose(c *gate.OnClose) *onCloseJSON {
+func wireClosing(c *gate.Closing) *closingJSON {
 	if c == nil {
 		return nil
 	}
 	if !c.Drain {
-		return &onCloseJSON{Policy: "keep"}
+		return &closingJSON{Policy: "keep"}
 	}
-	return &onCloseJSON{Policy: "drain", Deadline: short(c.Deadline), Code: c.Code, Reason: c.Reason}
+	return &closingJSON{Policy: "drain", Deadline: short(c.Deadline), Code: c.Code, Reason: c.Reason}
 }
 
 // short writes a duration as people do: 1m30s, but 1m and 24h.

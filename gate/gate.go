@@ -30,8 +30,8 @@ type Snapshot struct {
 	Mode Mode
 	// Override in force, nil without.
 	Override *Override
-	// OnClose in force: the override's if it has one, else the policy's.
-	OnClose OnClose
+	// Closing in force: the override's if it has one, else the policy's.
+	Closing Closing
 	// Rules has an entry for each open_when line.
 	Rules []RuleState
 	// Removed reports whether the gate has left the configuration.
@@ -121,12 +121,12 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 	if g.override != nil && g.override.Expired(now) {
 		g.override = nil
 	}
-	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, OnClose: g.policy.OnClose, Removed: g.policy.Removed}
+	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, Closing: g.policy.Closing, Removed: g.policy.Removed}
 	after.Rules = g.ask(now)
 	if o := g.override; o != nil {
 		after.Mode = o.Mode
-		if o.OnClose != nil {
-			after.OnClose = *o.OnClose
+		if o.Closing != nil {
+			after.Closing = *o.Closing
 		}
 		after.Next = o.Expires
 	}

@@ -167,20 +167,20 @@ func TestRuleThatWasNeverReadKeepsTheGateShut(t *testing.T) {
 func TestPlanTakesTheOperatorsWordsFirst(t *testing.T) {
 	byRule := Verdict{Cause: CauseRule, Reason: "w does not hold"}
 	byHand := Verdict{Cause: CauseOverride, Reason: "db migration"}
-	configured := OnClose{Drain: true, Deadline: time.Minute, Reason: "closed for the night"}
+	configured := Closing{Drain: true, Deadline: time.Minute, Reason: "closed for the night"}
 	tests := []struct {
 		name   string
-		on     OnClose
+		on     Closing
 		v      Verdict
 		o      *Override
 		reason string
 		code   uint16
 	}{
 		{"configured words", configured, byRule, nil, "closed for the night", 1013},
-		{"no words: the verdict's", OnClose{Drain: true}, byRule, nil, "w does not hold", 1013},
+		{"no words: the verdict's", Closing{Drain: true}, byRule, nil, "w does not hold", 1013},
 		{"the switch's reason", configured, byHand, &Override{Reason: "db migration"}, "db migration", 1013},
 		{"a switch without words", configured, Verdict{Cause: CauseOverride, Reason: "switched off"}, &Override{}, "closed for the night", 1013},
-		{"the switch's own close reason", OnClose{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &Override{Reason: "db migration", OnClose: &OnClose{Reason: "back soon"}}, "back soon", 1012},
+		{"the switch's own close reason", Closing{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &Override{Reason: "db migration", Closing: &Closing{Reason: "back soon"}}, "back soon", 1012},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,8 +66,8 @@ type Override struct {
 	At time.Time
 	// Expires is when the gate follows its policy again. Zero: never.
 	Expires time.Time
-	// OnClose replaces the policy's treatment of open tunnels. Nil: the policy's.
-	OnClose *OnClose
+	// Closing replaces the policy's treatment of open tunnels. Nil: the policy's.
+	Closing *Closing
 }
 
 // Expired reports whether the override's end has come.

@@ -41,8 +41,8 @@ type Policy struct {
 	Mode Mode
 	// OpenWhen must all hold for an Auto gate to be open. None: open.
 	OpenWhen []Condition
-	// OnClose is what happens to open tunnels when the gate closes.
-	OnClose OnClose
+	// Closing is what happens to open tunnels when the gate closes.
+	Closing Closing
 	// Removed means that the gate has left the configuration: it is closed,
 	// whatever mode, rules and override say.
 	Removed bool
@@ -60,9 +60,9 @@ const (
 	CodeServiceRestart uint16 = 1012
 )
 
-// OnClose is what happens to open tunnels when their gate closes. The zero
+// Closing is what happens to open tunnels when their gate closes. The zero
 // value keeps them.
-type OnClose struct {
+type Closing struct {
 	// Drain ends the tunnels: each is told at once, between two frames, and
 	// has until the deadline to finish. False: they stay open.
 	Drain bool
@@ -75,21 +75,21 @@ type OnClose struct {
 	Reason string
 }
 
-// Drain is one carried-out OnClose: what the tunnels are told, and until when.
+// Drain is one carried-out Closing: what the tunnels are told, and until when.
 type Drain struct {
 	Deadline time.Time
 	Code     uint16
 	Reason   string
 }
 
-// Plan returns what an OnClose means at a moment. An operator's words go before
+// Plan returns what a Closing means at a moment. An operator's words go before
 // those of the configuration, and those before the verdict's.
-func (c OnClose) Plan(now time.Time, v Verdict, o *Override) Drain {
+func (c Closing) Plan(now time.Time, v Verdict, o *Override) Drain {
 	d := Drain{Deadline: now.Add(c.Deadline), Code: c.Code, Reason: c.Reason}
 	if d.Code == 0 {
 		d.Code = CodeTryAgainLater
 	}
-	ownWords := o != nil && o.OnClose != nil && o.OnClose.Reason != ""
+	ownWords := o != nil && o.Closing != nil && o.Closing.Reason != ""
 	if o != nil && o.Reason != "" && !ownWords {
 		d.Reason = o.Reason
 	}

@@ -46,7 +46,7 @@ func drain(o *options) (report, error) {
 	defer closeAll(all)
 	body, err := json.Marshal(map[string]any{
 		"mode": "off", "reason": "measured",
-		"on_close": map[string]any{"policy": "drain", "deadline": "10s", "code": 1012, "reason": "measured"},
+		"closing": map[string]any{"policy": "drain", "deadline": "10s", "code": 1012, "reason": "measured"},
 	})
 	if err != nil {
 		return nil, err

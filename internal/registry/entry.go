@@ -88,7 +88,7 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 		r.flags.load()
 		e.loadOverride()
 	}
-	if fresh && (first || p.Mode != "" || len(p.OpenWhen) > 0 || p.OnClose != gate.OnClose{}) {
+	if fresh && (first || p.Mode != "" || len(p.OpenWhen) > 0 || p.Closing != gate.Closing{}) {
 		e.setPolicy(p, time.Now())
 	}
 	return e
@@ -172,16 +172,16 @@ func (e *Entry) resume() {
 }
 
 // remove treats a gate that left the configuration: it admits nothing more,
-// and its tunnels are drained by its last on_close.
+// and its tunnels are drained by its last closing.
 func (e *Entry) remove(now time.Time) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	last := e.gate.Snapshot().OnClose
+	last := e.gate.Snapshot().Closing
 	if last.Drain && last.Code == 0 {
 		last.Code = gate.CodeServiceRestart
 	}
 	e.follow.rules(gate.Policy{})
-	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, OnClose: last}, now)
+	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, Closing: last}, now)
 	e.follow.at(after.Next, now)
 	if last.Drain {
 		e.beginDrain(last.Plan(now, after.Verdict, nil), tunnel.ByGate)
@@ -216,7 +216,7 @@ func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	if turned && e.isPresent() {
 		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
 	}
-	if (turned || before.OnClose != after.OnClose) && e.reg.settled() {
+	if (turned || before.Closing != after.Closing) && e.reg.settled() {
 		e.treat(now)
 	}
 }
@@ -228,18 +228,18 @@ func (e *Entry) isPresent() bool {
 	return e.present
 }
 
-// treat applies on_close to the open tunnels of a closed gate. While a
+// treat applies closing to the open tunnels of a closed gate. While a
 // configuration is in force that may still be taken back, only an operator's
-// own word is carried out, by the on_close of before; the rest waits for settle.
+// own word is carried out, by the closing of before; the rest waits for settle.
 func (e *Entry) treat(now time.Time) {
 	s := e.gate.Snapshot()
-	c := s.OnClose
+	c := s.Closing
 	if !e.reg.settled() {
 		switch {
 		case s.Override == nil:
 			return
-		case s.Override.OnClose == nil:
-			c = e.policyBefore().OnClose
+		case s.Override.Closing == nil:
+			c = e.policyBefore().Closing
 		}
 	}
 	if s.Open || !c.Drain {

@@ -17,7 +17,7 @@ import (
 
 func TestPromise1RemovedGateAdmitsNothingThoughItIsSwitchedOn(t *testing.T) {
 	m := lonely(t)
-	first := config(m, map[string]gate.Policy{"g": {OnClose: drainsInAMinute}, "other": {}})
+	first := config(m, map[string]gate.Policy{"g": {Closing: drainsInAMinute}, "other": {}})
 	Begin(first)
 	e := Acquire("g", gate.Policy{}, m)
 	flip(t, "g", SwitchRequest{Mode: gate.On})
@@ -180,11 +180,11 @@ func TestPromise3RecordThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 func TestHandingBackToAClosedRuleTreatsTunnelsAndAReloadDoesNotAgain(t *testing.T) {
 	m := lonely(t)
 	setFlag(t, "1")
-	policies := map[string]gate.Policy{"g": {OnClose: drainsInAMinute, OpenWhen: onFlag(nil)}}
+	policies := map[string]gate.Policy{"g": {Closing: drainsInAMinute, OpenWhen: onFlag(nil)}}
 	first := config(m, policies)
 	Begin(first)
 	tun, _ := open(t, Acquire("g", gate.Policy{}, m))
-	flip(t, "g", SwitchRequest{Mode: gate.Off, OnClose: &gate.OnClose{}}) // keeps them
+	flip(t, "g", SwitchRequest{Mode: gate.Off, Closing: &gate.Closing{}}) // keeps them
 	setFlag(t, "0")
 	e, _ := reg.lookup("g")
 	e.refresh()
@@ -207,12 +207,12 @@ func TestPromise2SwitchDuringALoadThatFailsGoesByThePolicyBefore(t *testing.T) {
 	keeps := config(m, map[string]gate.Policy{"g": {}})
 	Begin(keeps)
 	tun, _ := open(t, Acquire("g", gate.Policy{}, m))
-	failing := config(m, map[string]gate.Policy{"g": {OnClose: drainsInAMinute}})
+	failing := config(m, map[string]gate.Policy{"g": {Closing: drainsInAMinute}})
 	Begin(failing)
 	flip(t, "g", SwitchRequest{Mode: gate.Off})
 	End(failing)
 	if tun.told.Load() {
-		t.Error("ended by the on_close of a load that has failed")
+		t.Error("ended by the closing of a load that has failed")
 	}
 	works := config(m, failing.Gates)
 	Begin(works)

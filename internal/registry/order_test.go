@@ -13,7 +13,7 @@ import (
 // What a change of the gate has in its train comes once, and in order, whoever
 // sees the change first.
 
-var drainsInAMinute = gate.OnClose{Drain: true, Deadline: time.Minute}
+var drainsInAMinute = gate.Closing{Drain: true, Deadline: time.Minute}
 
 // flagRule follows the live flag F.
 type flagRule struct {
@@ -46,7 +46,7 @@ func onFlag(between func()) []gate.Condition {
 
 func TestPromise1ChangeThatARequestSeesFirstIsCarriedOut(t *testing.T) {
 	m := lonely(t)
-	Begin(config(m, map[string]gate.Policy{"g": {Mode: gate.Off, OnClose: drainsInAMinute}}))
+	Begin(config(m, map[string]gate.Policy{"g": {Mode: gate.Off, Closing: drainsInAMinute}}))
 	e := Acquire("g", gate.Policy{}, m)
 	s := flip(t, "g", SwitchRequest{Mode: gate.On, TTL: time.Hour})
 	tun, _ := open(t, e)

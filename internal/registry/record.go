@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -26,10 +27,11 @@ type overrideRecord struct {
 	From    string         `json:"from,omitempty"`
 	At      time.Time      `json:"at"`
 	Expires *time.Time     `json:"expires,omitempty"`
-	OnClose *onCloseRecord `json:"on_close,omitempty"`
+	Closing *closingRecord `json:"closing,omitempty"`
+	OnClose *closingRecord `json:"on_close,omitempty"` // what it was called before: read, not written
 }
 
-type onCloseRecord struct {
+type closingRecord struct {
 	Drain    bool   `json:"drain"`
 	Deadline string `json:"deadline,omitempty"`
 	Code     uint16 `json:"code,omitempty"`
@@ -46,8 +48,8 @@ func encode(o *gate.Override) []byte {
 		at := o.Expires.UTC()
 		r.Expires = &at
 	}
-	if c := o.OnClose; c != nil {
-		r.OnClose = &onCloseRecord{Drain: c.Drain, Deadline: c.Deadline.String(), Code: c.Code, Reason: c.Reason}
+	if c := o.Closing; c != nil {
+		r.Closing = &closingRecord{Drain: c.Drain, Deadline: c.Deadline.String(), Code: c.Code, Reason: c.Reason}
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -69,14 +71,14 @@ func decode(b []byte) (*gate.Override, error) {
 	if r.Expires != nil {
 		o.Expires = *r.Expires
 	}
-	if c := r.OnClose; c != nil {
-		o.OnClose = &gate.OnClose{Drain: c.Drain, Code: c.Code, Reason: c.Reason}
+	if c := cmp.Or(r.Closing, r.OnClose); c != nil {
+		o.Closing = &gate.Closing{Drain: c.Drain, Code: c.Code, Reason: c.Reason}
 		if c.Deadline != "" {
 			d, err := time.ParseDuration(c.Deadline)
 			if err != nil {
 				return nil, fmt.Errorf("decoding a stored switch: %w", err)
 			}
-			o.OnClose.Deadline = d
+			o.Closing.Deadline = d
 		}
 	}
 	if err := validate(o); err != nil {
@@ -93,8 +95,8 @@ func validate(o *gate.Override) error {
 	if err := validText("actor", o.Actor, maxActor); err != nil {
 		return err
 	}
-	if o.OnClose != nil {
-		return validOnClose(*o.OnClose)
+	if o.Closing != nil {
+		return validClosing(*o.Closing)
 	}
 	return nil
 }

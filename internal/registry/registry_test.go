@@ -190,14 +190,14 @@ func TestSwitchIsStoredAndThereAgain(t *testing.T) {
 	c := config(m, map[string]gate.Policy{"g": {}})
 	Begin(c)
 	s := flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "db migration", Actor: "ana", From: "127.0.0.1", TTL: time.Hour,
-		OnClose: &gate.OnClose{Drain: true, Deadline: time.Minute, Code: 1012, Reason: "soon"}})
+		Closing: &gate.Closing{Drain: true, Deadline: time.Minute, Code: 1012, Reason: "soon"}})
 	if s.State != gate.Closed || !s.Stored || s.Reason != "db migration" || s.Override.Actor != "ana" || s.Until.IsZero() {
 		t.Errorf("got %+v", s)
 	}
 	reg = newRegistry() // another process
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	again := state(t, "g")
-	if again.State != gate.Closed || again.Reason != "db migration" || again.Override.OnClose.Code != 1012 || !again.Until.Equal(s.Until) || !again.Since.Equal(s.Override.At) {
+	if again.State != gate.Closed || again.Reason != "db migration" || again.Override.Closing.Code != 1012 || !again.Until.Equal(s.Until) || !again.Since.Equal(s.Override.At) {
 		t.Errorf("after a restart %+v", again)
 	}
 	flip(t, "g", SwitchRequest{Mode: gate.Auto})
@@ -225,6 +225,16 @@ func TestPromise8GateFollowsItsConfigurationWhileStorageCannotBeRead(t *testing.
 			return s.State == gate.Closed && len(s.Problems) == 0
 		})
 	})
+}
+
+func TestRecordOfBeforeWithOnCloseIsRead(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","on_close":{"drain":true,"deadline":"7s","code":1012,"reason":"moving"}}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	want := gate.Closing{Drain: true, Deadline: 7 * time.Second, Code: 1012, Reason: "moving"}
+	if s := state(t, "g"); s.Closing != want {
+		t.Errorf("closing %+v, want %+v", s.Closing, want)
+	}
 }
 
 func TestPromise8BrokenRecordIsAProblemAndNotAState(t *testing.T) {
@@ -309,13 +319,13 @@ func TestAbsurdRequestsAreRefused(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	for name, req := range map[string]SwitchRequest{
-		"mode":              {Mode: "ajar"},
-		"reason":            {Mode: gate.Off, Reason: strings.Repeat("x", 513)},
-		"actor":             {Mode: gate.Off, Actor: "a\x00b"},
-		"ttl":               {Mode: gate.Off, TTL: time.Millisecond},
-		"on_close.code":     {Mode: gate.Off, OnClose: &gate.OnClose{Drain: true, Code: 1005}},
-		"on_close.deadline": {Mode: gate.Off, OnClose: &gate.OnClose{Drain: true, Deadline: 25 * time.Hour}},
-		"on_close.reason":   {Mode: gate.Off, OnClose: &gate.OnClose{Drain: true, Reason: strings.Repeat("x", 124)}},
+		"mode":             {Mode: "ajar"},
+		"reason":           {Mode: gate.Off, Reason: strings.Repeat("x", 513)},
+		"actor":            {Mode: gate.Off, Actor: "a\x00b"},
+		"ttl":              {Mode: gate.Off, TTL: time.Millisecond},
+		"closing.code":     {Mode: gate.Off, Closing: &gate.Closing{Drain: true, Code: 1005}},
+		"closing.deadline": {Mode: gate.Off, Closing: &gate.Closing{Drain: true, Deadline: 25 * time.Hour}},
+		"closing.reason":   {Mode: gate.Off, Closing: &gate.Closing{Drain: true, Reason: strings.Repeat("x", 124)}},
 	} {
 		var invalid *InvalidError
 		if _, err := Switch(t.Context(), "g", req); !errors.As(err, &invalid) || invalid.Field != name {
@@ -336,7 +346,7 @@ func TestPromise2FailedConfigurationLeavesNoTrace(t *testing.T) {
 	tun, _ := open(t, e)
 	before := state(t, "g")
 
-	failing := config(m, map[string]gate.Policy{"g": {Mode: gate.Off, OnClose: gate.OnClose{Drain: true, Deadline: time.Minute}}, "new": {}})
+	failing := config(m, map[string]gate.Policy{"g": {Mode: gate.Off, Closing: gate.Closing{Drain: true, Deadline: time.Minute}}, "new": {}})
 	fresh := Acquire("new", gate.Policy{}, m)
 	Begin(failing)
 	if state(t, "g").State == gate.Open {
@@ -359,7 +369,7 @@ func TestPromise2FailedConfigurationLeavesNoTrace(t *testing.T) {
 
 func TestPromise1ReloadTreatsTunnelsOnceTheOldOneHasStopped(t *testing.T) {
 	m := lonely(t)
-	old := config(m, map[string]gate.Policy{"g": {}, "gone": {OnClose: gate.OnClose{Drain: true, Deadline: time.Minute}}})
+	old := config(m, map[string]gate.Policy{"g": {}, "gone": {Closing: gate.Closing{Drain: true, Deadline: time.Minute}}})
 	Begin(old)
 	kept, _ := open(t, Acquire("g", gate.Policy{}, m))
 	leaving, _ := open(t, Acquire("gone", gate.Policy{}, m))
@@ -387,7 +397,7 @@ func TestGateThatClosedMeanwhileRefusesAHandshake(t *testing.T) {
 
 func TestDrainIsTheStateWhileTunnelsThatWereToldAreOpen(t *testing.T) {
 	m := lonely(t)
-	Begin(config(m, map[string]gate.Policy{"g": {OnClose: gate.OnClose{Drain: true, Deadline: time.Minute}}}))
+	Begin(config(m, map[string]gate.Policy{"g": {Closing: gate.Closing{Drain: true, Deadline: time.Minute}}}))
 	tun, client := open(t, Acquire("g", gate.Policy{}, m))
 	s := flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "why"})
 	if s.State != gate.Draining || s.Draining != 1 || s.DrainReason != "why" || s.DrainCode != 1013 {

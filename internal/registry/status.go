@@ -31,7 +31,7 @@ type Status struct {
 	Override *gate.Override
 	Rules    []RuleStatus
 	Totals   TotalsStatus
-	OnClose  gate.OnClose
+	Closing  gate.Closing
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
 	// Upstreams has the open tunnels of each upstream that ever had one.
@@ -100,7 +100,7 @@ func (e *Entry) status(now time.Time) Status {
 	moved := e.counts()
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
-		Since: s.Since, Until: s.Until, Override: s.Override, OnClose: s.OnClose, Removed: s.Removed, ETag: etag,
+		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
 		Stored: e.reg.store.stored(overrideKey(e.name)),
 		Totals: TotalsStatus{
 			Accepted: e.accepted.Load(), Refused: e.refused.Load(),

@@ -53,8 +53,8 @@ type SwitchRequest struct {
 	Reason, Actor, From string
 	// TTL after which the gate is Auto again: 1 s to 365 days. Zero: no end.
 	TTL time.Duration
-	// OnClose in place of the policy's. Nil: the policy's.
-	OnClose *gate.OnClose
+	// Closing in place of the policy's. Nil: the policy's.
+	Closing *gate.Closing
 	// IfMatch is the If-Match header. Empty: whatever the state is.
 	IfMatch string
 }
@@ -115,9 +115,9 @@ func (r SwitchRequest) override(now time.Time) *gate.Override {
 	if r.TTL > 0 {
 		o.Expires = now.Add(r.TTL).Round(0) // by the wall clock, which goes on while a machine sleeps
 	}
-	if r.OnClose != nil {
-		c := *r.OnClose
-		o.OnClose = &c
+	if r.Closing != nil {
+		c := *r.Closing
+		o.Closing = &c
 	}
 	return o
 }
@@ -128,7 +128,7 @@ func (r SwitchRequest) repeats(o *gate.Override) bool {
 	if r.Mode == gate.Auto || o == nil {
 		return r.Mode == gate.Auto && o == nil
 	}
-	sameClose := (r.OnClose == nil) == (o.OnClose == nil) && (r.OnClose == nil || *r.OnClose == *o.OnClose)
+	sameClose := (r.Closing == nil) == (o.Closing == nil) && (r.Closing == nil || *r.Closing == *o.Closing)
 	return r.Mode == o.Mode && r.Reason == o.Reason && r.Actor == o.Actor &&
 		r.TTL == 0 && o.Expires.IsZero() && sameClose
 }
@@ -146,26 +146,26 @@ func (r SwitchRequest) validate() error {
 	if r.TTL != 0 && (r.TTL < minTTL || r.TTL > maxTTL) {
 		return &InvalidError{"ttl", fmt.Sprintf("%s: want 1s to 8760h (365 days)", r.TTL)}
 	}
-	if r.Mode == gate.Auto && (r.TTL != 0 || r.OnClose != nil) {
-		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and on_close"}
+	if r.Mode == gate.Auto && (r.TTL != 0 || r.Closing != nil) {
+		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and closing"}
 	}
-	if r.OnClose != nil {
-		return validOnClose(*r.OnClose)
+	if r.Closing != nil {
+		return validClosing(*r.Closing)
 	}
 	return nil
 }
 
-func validOnClose(c gate.OnClose) error {
+func validClosing(c gate.Closing) error {
 	if c.Deadline < 0 || c.Deadline > maxDeadline {
-		return &InvalidError{"on_close.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
+		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
 	}
 	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
-		return &InvalidError{"on_close.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
+		return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
 	}
 	if len(c.Reason) > 123 {
-		return &InvalidError{"on_close.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
+		return &InvalidError{"closing.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
 	}
-	return validText("on_close.reason", c.Reason, 123)
+	return validText("closing.reason", c.Reason, 123)
 }
 
 // validText refuses what a log line, a header or a close frame cannot carry.

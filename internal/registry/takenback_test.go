@@ -21,9 +21,9 @@ func TestPromise2FailedLoadLeavesARemovedGateAsItWas(t *testing.T) {
 	End(first) // chat is gone, and keeps its tunnels
 	before := state(t, "chat")
 
-	drains := gate.Policy{Mode: gate.Off, OnClose: gate.OnClose{Drain: true, Deadline: time.Minute}}
+	drains := gate.Policy{Mode: gate.Off, Closing: gate.Closing{Drain: true, Deadline: time.Minute}}
 	half := Acquire("chat", drains, m) // a Provision that fails
-	if now := state(t, "chat"); now.Mode != before.Mode || now.OnClose != before.OnClose {
+	if now := state(t, "chat"); now.Mode != before.Mode || now.Closing != before.Closing {
 		t.Errorf("a Provision changed the gate: was %+v, is %+v", before, now)
 	}
 	half.Release()
@@ -34,7 +34,7 @@ func TestPromise2FailedLoadLeavesARemovedGateAsItWas(t *testing.T) {
 	End(failing) // a Start that fails
 	handler.Release()
 	after := state(t, "chat")
-	if after.Mode != before.Mode || after.OnClose != before.OnClose || after.State != before.State || kept.told.Load() {
+	if after.Mode != before.Mode || after.Closing != before.Closing || after.State != before.State || kept.told.Load() {
 		t.Errorf("was %+v, is %+v; told %v", before, after, kept.told.Load())
 	}
 }
@@ -47,7 +47,7 @@ func TestPromise2ConfigurationThatComesAloneIsSettledWhenItsLoadHasSucceeded(t *
 	End(first) // by a configuration without wsgate
 
 	var succeeded atomic.Bool
-	drains := config(m, map[string]gate.Policy{"chat": {Mode: gate.Off, OnClose: gate.OnClose{Drain: true, Deadline: time.Minute}}})
+	drains := config(m, map[string]gate.Policy{"chat": {Mode: gate.Off, Closing: gate.Closing{Drain: true, Deadline: time.Minute}}})
 	drains.Current = succeeded.Load
 	Begin(drains)
 	End(drains) // its load has failed
@@ -134,7 +134,7 @@ func TestPromise8StoredFlagsAreReadAgainAndMissedMeanwhile(t *testing.T) {
 
 func TestBrokenRecordIsReplacedByAnyWord(t *testing.T) {
 	m := lonely(t)
-	m.data[overrideKey("g")] = []byte(`{"mode":"off","on_close":{"drain":true,"code":1005}}`)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","closing":{"drain":true,"code":1005}}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	if s := state(t, "g"); len(s.Problems) == 0 || s.Mode != gate.Auto {
 		t.Fatalf("a record that nobody may say is in force: %+v", s)

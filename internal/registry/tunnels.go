@@ -59,7 +59,7 @@ type Admission struct {
 
 // Admit lists a tunnel that is about to start, or returns a [*ClosedError] when
 // the gate closed while the handshake was under way. From here on the tunnel
-// is treated by on_close like the others, even before it was started.
+// is treated by closing like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release}
 	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})

@@ -143,7 +143,7 @@ func TestStreamsCarryTunnels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := plainBackend(t)
-			s := secure(t, b, `on_close drain 5s code 4002 "closed for streams, too"`)
+			s := secure(t, b, `closing drain 5s code 4002 "closed for streams, too"`)
 			c := dial(t, s)
 			c.echo("hello")
 			quiet := time.NewTimer(2500 * time.Millisecond) // Caddy's idle deadline is 1s here

@@ -108,7 +108,7 @@ func (c *h2Conn) ending(stream uint32) (data []byte, end string) {
 func TestPromise6HTTP2TunnelEndsWithENDSTREAM(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
-	s := secure(t, b, `on_close drain 5s code 4002 "closed"`)
+	s := secure(t, b, `closing drain 5s code 4002 "closed"`)
 	c := h2Dial(t, s)
 	answer := frame(8, []byte{0x03, 0xe8}, true)
 
@@ -158,7 +158,7 @@ func TestPromise5HTTP2ClientCanAnswerACloseOfItsUpstream(t *testing.T) {
 func TestPromise4HTTP2ClientThatReadsNothingHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	b := flood(t)
-	s := secure(t, b, `on_close drain 1s`)
+	s := secure(t, b, `closing drain 1s`)
 	stalled := func() *h2Conn {
 		c := h2Dial(t, s)
 		c.open(1, s) // and nothing is read

@@ -86,7 +86,7 @@ func TestPromise1NewPolicyAppliesToOpenTunnels(t *testing.T) {
 	s := chat(t, b, "")
 	open := many(s, 10)
 	closed := s.options
-	closed.Sites = strings.Replace(closed.Sites, "gate chat", "gate chat\n\t\tmode off\n\t\ton_close drain 5s code 4001 \"new policy\"", 1)
+	closed.Sites = strings.Replace(closed.Sites, "gate chat", "gate chat\n\t\tmode off\n\t\tclosing drain 5s code 4001 \"new policy\"", 1)
 	s.MustLoad(closed)
 	for _, c := range open {
 		closedWith(t, c, 4001, "new policy", limit)
@@ -113,12 +113,12 @@ func TestPromise1NewTimeoutsApplyToOpenTunnels(t *testing.T) {
 func TestPromise1GateThatIsGoneDrains(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
-	s := chat(t, b, `on_close drain 5s`)
+	s := chat(t, b, `closing drain 5s`)
 	c := s.dial("/ws/")
 	echoes(t, c, "here")
 	gone := s.options
 	gone.Sites = strings.Replace(gone.Sites, "gate chat", "gate other", 1)
-	gone.Sites = strings.Replace(gone.Sites, "on_close drain 5s", "", 1)
+	gone.Sites = strings.Replace(gone.Sites, "closing drain 5s", "", 1)
 	s.MustLoad(gone)
 	closedWith(t, c, 1012, "gate was removed from the configuration", limit)
 
@@ -139,5 +139,5 @@ func TestPromise1PatchByIDDropsNothing(t *testing.T) {
 		t.Fatalf("patch: %d %s", status, body)
 	}
 	s.refused("/ws/", http.StatusServiceUnavailable)
-	allEcho(t, open, "on_close keep")
+	allEcho(t, open, "closing keep")
 }

@@ -23,7 +23,7 @@ func TestPromise2FailedLoadChangesNothing(t *testing.T) {
 	open := many(s, 20)
 	before := s.Gate("chat")
 
-	off := strings.Replace(s.options.Sites, "gate chat", "gate chat\n\t\tmode off\n\t\ton_close drain 1s", 1)
+	off := strings.Replace(s.options.Sites, "gate chat", "gate chat\n\t\tmode off\n\t\tclosing drain 1s", 1)
 	loads := map[string]string{
 		"provision fails":           off + fmt.Sprintf("http://localhost:%d {\n\trespond @nothing 200\n\t@nothing expression `no_such_function()`\n}\n", testcaddy.Port(t)),
 		"a listener cannot bind":    off + "http://127.0.0.1:" + portOf(taken.Addr()) + " {\n\tbind 127.0.0.1\n\trespond no\n}\n",

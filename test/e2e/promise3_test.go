@@ -35,7 +35,7 @@ func TestPromise3SwitchIsInForceAtOnce(t *testing.T) {
 func TestPromise3FlappingServesOrRefusesEveryHandshake(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
-	s := chat(t, b, "on_close drain 2s")
+	s := chat(t, b, "closing drain 2s")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	var served, refused, closed atomic.Int64

@@ -32,7 +32,7 @@ func flood(t *testing.T) *backend {
 func TestPromise4StalledClientsHoldUpNoOperator(t *testing.T) {
 	t.Parallel()
 	b := flood(t)
-	s := chat(t, b, "on_close drain 1s")
+	s := chat(t, b, "closing drain 1s")
 	for range 20 {
 		rawDial(t, s, "/ws/") // never reads
 	}

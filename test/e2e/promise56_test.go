@@ -14,7 +14,7 @@ import (
 func TestPromise5CloseGoesBetweenTwoFramesUnderFlood(t *testing.T) {
 	t.Parallel()
 	b := flood(t)
-	s := chat(t, b, `on_close drain 10s code 4000 "between frames"`)
+	s := chat(t, b, `closing drain 10s code 4000 "between frames"`)
 	c := rawDial(t, s, "/ws/")
 	if op, p, err := c.next(); err != nil || op != 2 || len(p) != 64<<10 {
 		t.Fatalf("first frame: %d, %d bytes, %v", op, len(p), err)

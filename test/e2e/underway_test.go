@@ -211,7 +211,7 @@ func TestPromise4ClientThatDoesNotReadItsAnswerHoldsUpNobody(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c.r)
 			close(left)
 		})
-		s := chat(t, b, words+"on_close drain 1s")
+		s := chat(t, b, words+"closing drain 1s")
 		c := s.ask("/ws/")
 		s.Await("the tunnel to be admitted", func() bool { return s.Gate("chat")["tunnels"].(float64) == 1 })
 		s.Switch("chat", `{"mode":"off"}`)

@@ -28,7 +28,7 @@ func (s *site) metrics() map[string]string {
 func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
-	s := chat(t, b, "on_close drain 5s")
+	s := chat(t, b, "closing drain 5s")
 	c := s.dial("/ws/")
 	echoes(t, c, "hello")
 	address := upstream(b, "")
@@ -96,10 +96,10 @@ func TestLogsSayWhatHappened(t *testing.T) {
 	if len(opened) != 1 || opened[0]["tunnel_id"] != line["tunnel_id"] || line["duration"] == nil || line["bytes_up"] == nil {
 		t.Errorf("opened %v, closed %v", opened, line)
 	}
-	s.Switch("chat", `{"mode":"off","reason":"db migration","actor":"ana","on_close":{"policy":"drain","deadline":"9s","code":4000}}`)
+	s.Switch("chat", `{"mode":"off","reason":"db migration","actor":"ana","closing":{"policy":"drain","deadline":"9s","code":4000}}`)
 	s.Await("the change", func() bool { return len(s.Lines("gate changed")) == 1 && len(s.Lines("gate switched")) == 1 })
-	if said := fmt.Sprint(s.Lines("gate switched")[0]["on_close"]); said != "map[code:4000 deadline:9s policy:drain]" {
-		t.Errorf("gate switched: on_close %s", said)
+	if said := fmt.Sprint(s.Lines("gate switched")[0]["closing"]); said != "map[code:4000 deadline:9s policy:drain]" {
+		t.Errorf("gate switched: closing %s", said)
 	}
 	if line := s.Lines("gate changed")[0]; line["state"] != "closed" || line["cause"] != "override" || line["reason"] != "db migration" || line["actor"] != "ana" {
 		t.Errorf("gate changed: %v", line)
