@@ -38,6 +38,7 @@ type directive struct {
 //	    mode              auto|on|off
 //	    open_when         [not] <rule> [<args...>]
 //	    when_closed       503
+//	    reason            "<text>"
 //	    closing           keep | drain [<deadline>] [code <code>] ["<reason>"]
 //	    handshake_timeout <duration>
 //	    idle_timeout      <duration>

@@ -73,7 +73,7 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 			return err
 		}
 		if !known {
-			return word.Errf("unknown word %q in gate %s: want mode, open_when, when_closed or closing", word.Val(), name)
+			return word.Errf("unknown word %q in gate %s: want mode, open_when, when_closed, reason or closing", word.Val(), name)
 		}
 	}
 	p.policy.ID = name

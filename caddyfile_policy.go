@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -53,6 +56,8 @@ func (p *policyWords) policyWord(d *caddyfile.Dispenser) (known bool, err error)
 		read = p.whenClosed
 	case "closing":
 		read = p.closing
+	case "reason":
+		read = p.publicReason
 	case "on_close":
 		return true, d.Err("on_close is called closing now: want closing, with the same arguments")
 	case "on_open":
@@ -94,6 +99,26 @@ func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
 		return d.Errf("when_closed %q: want 503, the only answer there is so far", d.Val())
 	}
 	p.policy.WhenClosed = 503
+	return nil
+}
+
+// mostFixed is how many bytes of a reason may be fixed without a warning: a
+// close frame takes 123, and the time needs some of them.
+const mostFixed = 90
+
+// publicReason reads what clients are told while the gate is closed.
+func (p *policyWords) publicReason(d *caddyfile.Dispenser) error {
+	if !d.NextArg() || d.Val() == "" {
+		return d.Err(`reason: want what clients read while the gate is closed, in quotes, such as "back at {wsgate.until}"`)
+	}
+	p.policy.Reason = d.Val()
+	if err := registry.ValidReason(d.Val()); err != nil {
+		return d.WrapErr(err)
+	}
+	if fixed := len(strings.ReplaceAll(d.Val(), gate.UntilPlaceholder, "")); fixed > mostFixed {
+		caddy.Log().Named("caddyfile").Warn("reason is long: a close frame takes 123 bytes, and the rest of it is cut off there",
+			zap.Int("bytes", fixed), zap.String("file", d.File()), zap.Int("line", d.Line()))
+	}
 	return nil
 }
 

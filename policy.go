@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/registry"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -32,6 +33,15 @@ type Policy struct {
 	// the only value there is; it comes with Retry-After where the end of the
 	// closing is known.
 	WhenClosed int `json:"when_closed,omitempty"`
+
+	// What clients read while the gate is closed: in the body of the refusal,
+	// in a close frame, in `{http.wsgate.reason}`. At most 512 bytes of UTF-8
+	// without control characters; a close frame takes the first 123. In it
+	// `{wsgate.until}` is the time at which the gate opens, as people read it
+	// (`09:00 (Asia/Tokyo)`); where that is not known, and by default, a neutral
+	// sentence stands instead. The reason that an operator gives with a switch
+	// goes before it. Text: escape it where you put it into HTML.
+	Reason string `json:"reason,omitempty"`
 
 	// What happens to open tunnels when the gate closes, and when it leaves
 	// the configuration. Default: they are kept.
@@ -68,7 +78,7 @@ type Closing struct {
 	Code int `json:"code,omitempty"`
 
 	// The reason in the close frame, at most 123 bytes of UTF-8. Default: the
-	// reason of the closing. A reason given with the switch goes before it.
+	// policy's `reason`. A reason given with the switch goes before it.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -85,6 +95,10 @@ func (p *Policy) provision(ctx caddy.Context) (gate.Policy, error) {
 	if p.WhenClosed != 0 && p.WhenClosed != 503 {
 		return out, fmt.Errorf("when_closed %d: want 503", p.WhenClosed)
 	}
+	if err := registry.ValidReason(p.Reason); err != nil {
+		return out, err
+	}
+	out.Reason = p.Reason
 	for i := range p.OpenWhen {
 		c, err := p.OpenWhen[i].provision(ctx)
 		if err != nil {

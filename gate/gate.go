@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,6 +135,7 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 		after.Mode = Off
 	}
 	after.Verdict = g.policy.judge(after.Mode, g.override, after.Rules)
+	after.Zone = g.policy.zone()
 	for _, r := range after.Rules {
 		after.Next = sooner(after.Next, r.Next)
 	}
@@ -177,14 +179,21 @@ func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
 		if reason == "" {
 			reason = "switched " + string(o.Mode)
 		}
-		return Verdict{Open: o.Mode == On, Cause: CauseOverride, Reason: reason}
+		v := Verdict{Open: o.Mode == On, Cause: CauseOverride, Reason: reason, Text: o.Reason}
+		if !v.Open && v.Text == "" {
+			v.Text = p.Reason
+		}
+		return v
 	}
-	if mode != Auto {
-		return Verdict{Open: mode == On, Cause: CauseConfig, Reason: "mode " + string(mode)}
+	if mode == On {
+		return Verdict{Open: true, Cause: CauseConfig, Reason: "mode on"}
+	}
+	if mode == Off {
+		return Verdict{Cause: CauseConfig, Reason: "mode off", Text: p.Reason}
 	}
 	for _, r := range rules {
 		if !r.Holds {
-			return Verdict{Cause: CauseRule, Reason: r.word() + " " + r.failing()}
+			return Verdict{Cause: CauseRule, Reason: r.word() + " " + r.failing(), Text: p.Reason}
 		}
 	}
 	if len(rules) > 0 {
@@ -193,12 +202,27 @@ func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
 	return Verdict{Open: true, Cause: CauseConfig, Reason: "no rules"}
 }
 
-// word is the rule as the configuration spells it.
+// word is the rule as the configuration spells it, with its arguments where it
+// can say them.
 func (r RuleState) word() string {
-	if r.Not {
-		return "not " + r.Name
+	word := r.Name
+	if s, ok := r.Rule.(fmt.Stringer); ok {
+		word = s.String()
 	}
-	return r.Name
+	if r.Not {
+		return "not " + word
+	}
+	return word
+}
+
+// zone is the one in which clients are told a time.
+func (p Policy) zone() *time.Location {
+	for _, c := range p.OpenWhen {
+		if z, ok := c.Rule.(Zoned); ok && z.Zone() != nil {
+			return z.Zone()
+		}
+	}
+	return nil
 }
 
 // failing says why the rule keeps the gate shut.

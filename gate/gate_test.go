@@ -177,7 +177,10 @@ func TestPlanTakesTheOperatorsWordsFirst(t *testing.T) {
 		code   uint16
 	}{
 		{"configured words", configured, byRule, nil, "closed for the night", 1013},
-		{"no words: the verdict's", Closing{Drain: true}, byRule, nil, "w does not hold", 1013},
+		{"no words: the neutral sentence", Closing{Drain: true}, byRule, nil, "closed for now", 1013},
+		{"the policy's words", Closing{Drain: true}, Verdict{Cause: CauseRule, Text: "see you tomorrow"}, nil, "see you tomorrow", 1013},
+		{"words with a time", Closing{Drain: true, Reason: "back at {wsgate.until}"}, Verdict{Until: start.Add(time.Hour), Zone: time.UTC}, nil, "back at 10:00 (UTC)", 1013},
+		{"words with a time nobody knows", Closing{Drain: true, Reason: "back at {wsgate.until}"}, byRule, nil, "closed for now", 1013},
 		{"the switch's reason", configured, byHand, &Override{Reason: "db migration"}, "db migration", 1013},
 		{"a switch without words", configured, Verdict{Cause: CauseOverride, Reason: "switched off"}, &Override{}, "closed for the night", 1013},
 		{"the switch's own close reason", Closing{Drain: true, Code: 1012, Reason: "back soon"}, byHand, &Override{Reason: "db migration", Closing: &Closing{Reason: "back soon"}}, "back soon", 1012},

@@ -78,9 +78,15 @@ func (o *Override) Expired(now time.Time) bool {
 // Verdict is the answer with its reasons. Everything that says no says it
 // with the verdict.
 type Verdict struct {
-	Open   bool
-	Cause  Cause
+	Open  bool
+	Cause Cause
+	// Reason says why, for operators: it may name rules and flags.
 	Reason string
+	// Text is what clients are told of it ([Verdict.PublicText]): the
+	// operator's words, else those of the policy. Empty: a neutral sentence.
+	Text string
+	// Zone in which clients are told a time. Nil: the server's.
+	Zone *time.Location
 	// Since is when this state (open or closed) began, as far as known.
 	Since time.Time
 	// Until is the next moment at which the state can change. Zero: unknown,

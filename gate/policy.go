@@ -1,6 +1,9 @@
 package gate
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Rule is an ambient condition: it needs no request, so a gate's state is
 // known at any moment, and so is the moment of its next change.
@@ -43,6 +46,9 @@ type Policy struct {
 	OpenWhen []Condition
 	// Closing is what happens to open tunnels when the gate closes.
 	Closing Closing
+	// Reason is what clients are told while the gate is closed, unless an
+	// operator said something else. Empty: a neutral sentence.
+	Reason string
 	// Removed means that the gate has left the configuration: it is closed,
 	// whatever mode, rules and override say.
 	Removed bool
@@ -71,7 +77,7 @@ type Closing struct {
 	// Code of the close frame. Zero: 1013, or 1012 when the gate left the
 	// configuration.
 	Code uint16
-	// Reason in the close frame. Empty: the verdict's reason.
+	// Reason in the close frame. Empty: the verdict's public text.
 	Reason string
 }
 
@@ -83,7 +89,7 @@ type Drain struct {
 }
 
 // Plan returns what a Closing means at a moment. An operator's words go before
-// those of the configuration, and those before the verdict's.
+// those of the configuration, and those before the verdict's public text.
 func (c Closing) Plan(now time.Time, v Verdict, o *Override) Drain {
 	d := Drain{Deadline: now.Add(c.Deadline), Code: c.Code, Reason: c.Reason}
 	if d.Code == 0 {
@@ -93,8 +99,6 @@ func (c Closing) Plan(now time.Time, v Verdict, o *Override) Drain {
 	if o != nil && o.Reason != "" && !ownWords {
 		d.Reason = o.Reason
 	}
-	if d.Reason == "" {
-		d.Reason = v.Reason
-	}
+	d.Reason = v.expand(cmp.Or(d.Reason, v.Text), now)
 	return d
 }

@@ -192,7 +192,7 @@ func TestHandingBackToAClosedRuleTreatsTunnelsAndAReloadDoesNotAgain(t *testing.
 		t.Error("told though the switch keeps tunnels")
 	}
 	s := flip(t, "g", SwitchRequest{Mode: gate.Auto})
-	if !tun.told.Load() || s.State != gate.Draining || s.DrainReason != "env_flag does not hold" {
+	if !tun.told.Load() || s.State != gate.Draining || s.DrainReason != "closed for now" {
 		t.Errorf("told %v, %+v", tun.told.Load(), s)
 	}
 	Begin(config(m, policies))

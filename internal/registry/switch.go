@@ -133,11 +133,24 @@ func (r SwitchRequest) repeats(o *gate.Override) bool {
 		r.TTL == 0 && o.Expires.IsZero() && sameClose
 }
 
+// ValidReason refuses a reason that clients could not be told: more than 512
+// bytes, not UTF-8, with control characters, or with a placeholder in it that
+// there is not.
+func ValidReason(reason string) error {
+	if err := validText("reason", reason, maxReason); err != nil {
+		return err
+	}
+	if err := gate.CheckText(reason); err != nil {
+		return &InvalidError{"reason", err.Error()}
+	}
+	return nil
+}
+
 func (r SwitchRequest) validate() error {
 	if r.Mode != gate.Auto && r.Mode != gate.On && r.Mode != gate.Off {
 		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(r.Mode))}
 	}
-	if err := validText("reason", r.Reason, maxReason); err != nil {
+	if err := ValidReason(r.Reason); err != nil {
 		return err
 	}
 	if err := validText("actor", r.Actor, maxActor); err != nil {

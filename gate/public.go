@@ -1,0 +1,86 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// UntilPlaceholder stands in public text for the moment at which the state
+// changes, as people read it.
+const UntilPlaceholder = "{wsgate.until}"
+
+// Zoned is a [Rule] that goes by the clock of a zone. Times in public text are
+// told in the zone of a gate's first such rule.
+type Zoned interface {
+	// Zone of the rule. Nil: it has none.
+	Zone() *time.Location
+}
+
+// PublicText is what clients read of a verdict: in the body of a refusal, in a
+// close frame, in {http.wsgate.reason}. It is the operator's text or the
+// configured one, else a neutral sentence with the time. It never names rules,
+// flags or hosts.
+func (v Verdict) PublicText(now time.Time) string { return v.expand(v.Text, now) }
+
+// expand puts the time into a text. A text that needs a time nobody knows, and
+// an empty one, give way to the neutral sentence.
+func (v Verdict) expand(text string, now time.Time) string {
+	switch {
+	case text == "":
+		return v.neutral(now)
+	case !strings.Contains(text, UntilPlaceholder):
+		return text
+	case v.Until.IsZero():
+		return v.neutral(now)
+	}
+	return strings.ReplaceAll(text, UntilPlaceholder, clock(v.Until, v.Zone, now))
+}
+
+// neutral says what the state is, and until when.
+func (v Verdict) neutral(now time.Time) string {
+	state := Closed
+	if v.Open {
+		state = Open
+	}
+	switch {
+	case !v.Until.IsZero():
+		return fmt.Sprintf("%s until %s", state, clock(v.Until, v.Zone, now))
+	case v.Open:
+		return string(state)
+	}
+	return string(state) + " for now"
+}
+
+// clock writes a moment as people read it: 09:00 (Asia/Tokyo), with its date
+// when it is further off than 24 h.
+func clock(t time.Time, zone *time.Location, now time.Time) string {
+	if zone == nil {
+		zone = time.Local
+	}
+	t = t.In(zone)
+	name := zone.String()
+	if zone == time.Local {
+		name = t.Format("MST")
+	}
+	layout := "15:04"
+	if t.Sub(now) > 24*time.Hour {
+		layout = "2006-01-02 15:04"
+	}
+	return t.Format(layout) + " (" + name + ")"
+}
+
+// CheckText refuses public text with a placeholder that there is not.
+func CheckText(text string) error {
+	for rest := text; ; {
+		_, after, found := strings.Cut(rest, "{wsgate.")
+		if !found {
+			return nil
+		}
+		name, _, closed := strings.Cut(after, "}")
+		if !closed || name != "until" {
+			return fmt.Errorf("unknown placeholder {wsgate.%s: there is %s", name+"}", UntilPlaceholder)
+		}
+		rest = after
+	}
+}
