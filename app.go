@@ -1,20 +1,25 @@
 package wsgate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
 func init() {
 	caddy.RegisterModule(new(App))
 	registry.SetObserver(reporter{})
+	registry.AtShutdown(handshake.Exit)
+	caddy.OnExit(func(context.Context) { registry.Shutdown() }) // of tunnels that no configuration of ours is left for
 }
 
 // App holds the gates of a configuration, and puts them in force. It is there
@@ -28,6 +33,7 @@ type App struct {
 
 	mu       sync.Mutex // guards the fields below, while handlers are provisioned
 	declared map[string]*Policy
+	servers  map[*caddyhttp.Server]bool // that a handler was seen in
 	conf     *registry.Config
 }
 
@@ -43,6 +49,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.declared = make(map[string]*Policy)
+	a.servers = make(map[*caddyhttp.Server]bool)
 	a.conf = &registry.Config{
 		Gates:   make(map[string]gate.Policy),
 		Limits:  make(map[string]map[string]registry.LimitValues),
@@ -81,6 +88,15 @@ func (a *App) declare(name string, p *Policy, parsed gate.Policy) error {
 	a.declared[name] = p
 	a.conf.Gates[name] = parsed
 	return nil
+}
+
+// first reports whether a server is seen for the first time.
+func (a *App) first(s *caddyhttp.Server) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := a.servers[s]
+	a.servers[s] = true
+	return !seen
 }
 
 // policyOf returns what is known of a gate so far.
@@ -129,7 +145,7 @@ func (a *App) Start() error {
 }
 
 // Stop takes the configuration out of force. When the process exits it ends
-// all tunnels, which takes at most 6 s.
+// all tunnels, which takes at most 3.6 s.
 func (a *App) Stop() error {
 	registry.End(a.conf)
 	return nil

@@ -4,14 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/wsgate/wsgate/internal/handshake"
 )
 
 // answer says no: through the error routes where one of them answers, else by
 // itself, with the reason, so that Caddy does not log each refusal as an error.
+// On HTTP/2 and HTTP/3 it always does so by itself: Caddy gives error routes its
+// own copy of the request, and what is a handshake there stays one.
 func (a *attempt) answer(status int, err error) error {
-	if s := a.h.server; s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+	handshake.Patient(a.w, a.r)
+	if status == http.StatusServiceUnavailable {
+		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
+	}
+	if s := a.h.server; handshake.Detached(a.r) && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
 		refusal := caddyhttp.Error(status, err)
 		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
 			return refusal

@@ -36,9 +36,10 @@ const defaultHandshakeTimeout = 15 * time.Second
 // `{http.wsgate.gate}` | The gate's name
 // `{http.wsgate.state}` | `open` or `closed`
 // `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`; `shutdown` where the process is about to exit
-// `{http.wsgate.reason}` | Why, in words
+// `{http.wsgate.reason}` | What clients are told: the operator's reason, else the policy's, else a neutral sentence with the time. Text: escape it in HTML
 // `{http.wsgate.until}` | When the state can change next (RFC 3339), empty where unknown
-// `{http.wsgate.retry_after}` | The same in seconds from now, empty where unknown
+// `{http.wsgate.retry_after}` | How many seconds a client is told to wait: until the gate can open, else 5 to 30 at random. Empty while the gate is open
+// `{http.wsgate.outcome}` | What became of the handshake: `accepted`, `closed`, `malformed` or one of `upstream_…`, `aborted`. Empty for other requests
 // `{http.wsgate.tunnel_id}` | The tunnel's name in logs, once it is accepted
 type Handler struct {
 	// The gate that the tunnels belong to: letters, digits, `_`, `.` and `-`,
@@ -104,7 +105,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.fill(); err != nil {
 		return err
 	}
-	policy, err := h.join(ctx)
+	module, err := ctx.App("wsgate")
+	if err != nil {
+		return fmt.Errorf("loading the wsgate app: %w", err)
+	}
+	app := module.(*App)
+	policy, err := h.join(ctx, app)
 	if err != nil {
 		return err
 	}
@@ -119,16 +125,22 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.entry = registry.Acquire(h.Gate, policy, ctx.Storage())
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		h.server = server
-		server.RegisterConnContext(handshake.ConnContext)
-		server.RegisterOnShutdown(func() {
-			if caddy.Exiting() { // Caddy waits for HTTP/2 and HTTP/3 streams before it stops us
-				registry.Shutdown()
-			}
-		})
+	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if h.server != nil && app.first(h.server) {
+		follow(h.server)
 	}
 	return nil
+}
+
+// follow has a server say what an exit of the process needs to know.
+func follow(s *caddyhttp.Server) {
+	s.RegisterConnContext(handshake.ConnContext)
+	s.RegisterConnState(handshake.ConnState)
+	s.RegisterOnShutdown(func() {
+		if caddy.Exiting() { // Caddy waits for requests under way before it stops us
+			registry.Shutdown()
+		}
+	})
 }
 
 // fill sets defaults and refuses what cannot be meant.
@@ -176,12 +188,7 @@ func (h *Handler) fingerprint() string {
 }
 
 // join makes the handler part of its gate, and returns the gate's policy.
-func (h *Handler) join(ctx caddy.Context) (gate.Policy, error) {
-	module, err := ctx.App("wsgate")
-	if err != nil {
-		return gate.Policy{}, fmt.Errorf("loading the wsgate app: %w", err)
-	}
-	app := module.(*App)
+func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	if h.Policy != nil {
 		policy, err := h.Policy.provision(ctx)
 		if err != nil {

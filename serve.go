@@ -2,7 +2,7 @@ package wsgate
 
 import (
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -30,23 +30,34 @@ const (
 // ServeHTTP takes one request through. A handshake is checked, meets the gate,
 // is passed to an upstream, and becomes a tunnel that is the gate's own; on
 // HTTP/1.1 the handler returns then, on HTTP/2 and HTTP/3 it stays with its
-// stream. Any other request goes to the next handler.
+// stream. A handshake that is refused is none any more: whatever comes after
+// sees a plain GET. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &attempt{h: h, w: w, r: r, began: time.Now()}
 	a.verdict = h.entry.Verdict(a.began)
 	a.placeholders()
 	if !handshake.Is(r) {
+		handshake.SeeServer(r)
 		return next.ServeHTTP(w, r)
 	}
+	if !handshake.Detached(r) {
+		a.w = handshake.PastIntercept(w) // whose routes may hold another copy of the request
+	}
 	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	under, pending := handshake.Begin(r)
+	defer pending.End()
+	defer registry.Attach()()
 
 	if err := handshake.Check(r); err != nil {
 		return a.malformed(err)
 	}
+	if pending.Exiting {
+		a.verdict = registry.ExitVerdict()
+	}
 	if !a.verdict.Open {
 		return a.closed()
 	}
-	accepted, failed := h.engine.Handshake(w, r, next)
+	accepted, failed := h.engine.Handshake(a.w, under, next)
 	if failed != nil {
 		return a.failed(failed)
 	}
@@ -61,6 +72,8 @@ type attempt struct {
 	began    time.Time
 	clientIP string
 	verdict  gate.Verdict
+	wait     int // seconds that a client is told to wait; 0: not told yet
+	outcome  string
 	upstream string // that refused, or failed
 	tunnelID string
 }
@@ -86,27 +99,22 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	}
 	a.tunnelID = t.ID().String()
 	a.note()
-	if !handshake.Detached(a.r) {
-		defer registry.Attach()()
-	}
 	a.w.Header().Del("Server") // neither the backend's nor Caddy's own
 	conn, early, err := handshake.Take(a.w, a.r, up.Header)
 	if err != nil {
 		_ = up.Conn.Close()
 		t.Drop()
 		a.upstream = up.Upstream
-		a.count(string(upstream.Aborted), 0, err)
+		a.refuse(string(upstream.Aborted), 0, err)
 		return nil // nothing can be answered any more
 	}
+	a.outcome = outcomeAccepted
 	handshakesTotal.WithLabelValues(a.h.Gate, outcomeAccepted).Inc()
 	handshakeSeconds.WithLabelValues(a.h.Gate).Observe(time.Since(a.began).Seconds())
 	t.Opened()
 	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
 	if !handshake.Detached(a.r) {
 		t.Wait()
-		if caddy.Exiting() {
-			handshake.Farewell(a.r)
-		}
 	}
 	return nil
 }
@@ -121,25 +129,26 @@ func (a *attempt) malformed(err error) error {
 			a.w.Header()[name] = values
 		}
 	}
-	a.count(outcomeMalformed, status, err)
+	a.refuse(outcomeMalformed, status, err)
 	return a.answer(status, err)
 }
 
-// closed answers a handshake that met a closed gate.
+// closed answers a handshake that met a closed gate. What the client reads is
+// public text; the rest of the verdict is for the log.
 func (a *attempt) closed() error {
-	now := time.Now()
-	if wait := a.verdict.RetryAfter(now); wait > 0 {
-		a.w.Header().Set("Retry-After", strconv.Itoa(wait))
-	}
 	a.w.Header().Set("Cache-Control", "no-store")
-	a.count(outcomeClosed, http.StatusServiceUnavailable, nil)
-	return a.answer(http.StatusServiceUnavailable, fmt.Errorf("gate %q is closed: %s", a.h.Gate, a.verdict.Reason))
+	a.refuse(outcomeClosed, http.StatusServiceUnavailable, nil)
+	return a.answer(http.StatusServiceUnavailable, errors.New(a.verdict.PublicText(time.Now())))
 }
 
 // failed answers a handshake that no upstream accepted.
 func (a *attempt) failed(e *upstream.Error) error {
 	a.upstream = e.Upstream
-	a.count(string(e.Outcome), e.Status, e)
+	if e.Outcome == upstream.Exiting {
+		a.verdict = registry.ExitVerdict()
+		return a.closed()
+	}
+	a.refuse(string(e.Outcome), e.Status, e)
 	if e.Cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -153,8 +162,15 @@ func (a *attempt) failed(e *upstream.Error) error {
 	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))
 }
 
-// count counts and logs a refusal.
-func (a *attempt) count(outcome string, status int, err error) {
+// refuse makes an end of the handshake: whatever sees the request from now on
+// sees none. It counts and logs.
+func (a *attempt) refuse(outcome string, status int, err error) {
+	a.outcome = outcome
+	handshake.Strip(a.r)
+	a.note()
+	if outcome == outcomeClosed && caddyhttp.GetVar(a.r.Context(), caddyhttp.LogLevelVar) == nil {
+		caddyhttp.SetVar(a.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
+	}
 	a.h.entry.Refused()
 	took := time.Since(a.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
@@ -166,14 +182,35 @@ func (a *attempt) count(outcome string, status int, err error) {
 	}.report()
 }
 
-// note adds gate and tunnel to the access log.
+const (
+	// leastWait and mostWait frame what a client is told to wait, in seconds,
+	// where nobody knows how long. It is drawn at random, so that clients do not
+	// come back in step.
+	leastWait, mostWait = 5, 30
+)
+
+// retryAfter is how many seconds a client has to wait that is told to come
+// back: until the gate can open, else some.
+func (a *attempt) retryAfter() int {
+	if a.wait == 0 && !a.verdict.Open {
+		a.wait = a.verdict.RetryAfter(time.Now())
+	}
+	if a.wait == 0 {
+		a.wait = leastWait + rand.IntN(mostWait-leastWait+1) //nolint:gosec // not a secret
+	}
+	return a.wait
+}
+
+// note adds the gate, and the tunnel if there is one, to the access log.
 func (a *attempt) note() {
 	if s := a.h.server; s != nil && s.Logs == nil {
 		return // there is none
 	}
 	if extra, ok := a.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("wsgate", a.h.Gate))
-		extra.Set(zap.String("tunnel_id", a.tunnelID))
+		if a.tunnelID != "" {
+			extra.Set(zap.String("tunnel_id", a.tunnelID))
+		}
 	}
 }
 
@@ -193,17 +230,19 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	case "http.wsgate.cause":
 		return string(a.verdict.Cause), true
 	case "http.wsgate.reason":
-		return a.verdict.Reason, true
+		return a.verdict.PublicText(time.Now()), true
+	case "http.wsgate.outcome":
+		return a.outcome, true
 	case "http.wsgate.until":
 		if a.verdict.Until.IsZero() {
 			return "", true
 		}
 		return a.verdict.Until.UTC().Format(time.RFC3339), true
 	case "http.wsgate.retry_after":
-		if wait := a.verdict.RetryAfter(time.Now()); wait > 0 {
-			return strconv.Itoa(wait), true
+		if a.verdict.Open && a.wait == 0 {
+			return "", true
 		}
-		return "", true
+		return strconv.Itoa(a.retryAfter()), true
 	case "http.wsgate.tunnel_id":
 		return a.tunnelID, true
 	}

@@ -54,5 +54,5 @@ func TestImportTurnsWebSocketOverHTTP2On(t *testing.T) {
 		}
 		return true
 	})
-	s.Stop(10 * time.Second)
+	s.Stop(4500 * time.Millisecond)
 }

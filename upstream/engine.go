@@ -183,7 +183,7 @@ func leave101Alone(h *reverseproxy.Handler) error {
 // it did not.
 func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	a := &attempt{response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: !handshake.Detached(r)}
+	a := &attempt{ctx: r.Context(), response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: !handshake.Detached(r)}
 	if e.Timeout > 0 {
 		a.deadline = time.Now().Add(e.Timeout)
 	}
@@ -207,6 +207,9 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	gone := r.Context().Err() != nil
 	var failed *Error
 	switch {
+	case a.exiting() && !a.cut && (err != nil || a.refused == 0):
+		a.drop()
+		failed = &Error{Status: http.StatusServiceUnavailable, Outcome: Exiting, Err: handshake.ErrExiting}
 	case a.cut:
 		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Cut: true, Err: fmt.Errorf("the backend answered %d, and the answer was broken off", a.refused)}
 	case a.expired && err == nil:
@@ -239,12 +242,14 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	}
 	defer a.recover()
 	r = r.WithContext(ctx)
+	r.Header = r.Header.Clone() // routes of handle_response get it, stripped by then
+	a.given, a.w = r, w
 	if !a.stream {
 		return e.Proxy.ServeHTTP(mute{w, a}, r, next)
 	}
 	no := &refusing{ResponseWriter: w}
 	err := e.Proxy.ServeHTTP(mute{no, a}, r, next)
-	if err == nil && a.accepted == nil && !a.expired {
+	if err == nil && a.accepted == nil && !a.stopped() {
 		no.begin() // net/http would say 200 for whoever said nothing
 	}
 	return err
@@ -252,11 +257,14 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 
 // attempt is a handshake on its way through the embedded handler.
 type attempt struct {
+	ctx      context.Context // of the request
 	response *headers.Handler
 	repl     *caddy.Replacer
 	dynamic  bool
-	deadline time.Time // zero: none
-	stream   bool      // of HTTP/2 or HTTP/3
+	deadline time.Time     // zero: none
+	stream   bool          // of HTTP/2 or HTTP/3
+	given    *http.Request // to reverse_proxy, which makes its own of it
+	w        http.ResponseWriter
 
 	accepted *Accepted
 	answered *http.Response // the 101 of the same
@@ -293,6 +301,13 @@ func (a *attempt) drop() {
 		up.Release()
 	}
 }
+
+// exiting reports whether the process is about to exit.
+func (a *attempt) exiting() bool { return errors.Is(context.Cause(a.ctx), handshake.ErrExiting) }
+
+// stopped reports whether reverse_proxy was made to stop before it had an
+// answer; what the client is told is not its affair then.
+func (a *attempt) stopped() bool { return a.expired || a.refused == 0 && a.exiting() }
 
 // late reports whether the time for all attempts together is over.
 func (a *attempt) late() bool { return !a.deadline.IsZero() && !time.Now().Before(a.deadline) }

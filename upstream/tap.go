@@ -52,6 +52,10 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	a.refused = res.StatusCode
+	if a.accepted == nil {
+		handshake.Patient(a.w, a.given)
+		handshake.Strip(a.given) // what handle_response sees is no handshake any more
+	}
 	return res, nil
 }
 

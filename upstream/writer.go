@@ -7,7 +7,7 @@ import (
 
 // hintPatience is how long a client may take to take an answer before the
 // final one.
-const hintPatience = 5 * time.Second
+const hintPatience = 3 * time.Second
 
 // patient returns a writer whose 1xx answers do not wait for a client that
 // does not read.
@@ -44,9 +44,10 @@ type mute struct {
 // Unwrap gives http.ResponseController the writer below.
 func (m mute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
-// WriteHeader leaves the answer to a late handshake to whoever knows why.
+// WriteHeader leaves the answer to a handshake that was stopped to whoever knows
+// why.
 func (m mute) WriteHeader(status int) {
-	if status != statusClientGone || !m.attempt.expired {
+	if status != statusClientGone || !m.attempt.stopped() {
 		m.ResponseWriter.WriteHeader(status)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/quic-go/quic-go/http3"
 )
 
 // forever replaces Caddy's idle deadline on streams, which would end a tunnel
@@ -190,20 +189,6 @@ func (s *stream) breakOff() {
 		return
 	}
 	_ = s.beneath.Close() // it was of no use to anybody
-}
-
-// lastWords is how long the other requests of an HTTP/3 server may take when
-// the process exits and one of its clients does not go.
-const lastWords = 3 * time.Second
-
-// Farewell sees to it that a stream's client does not hold up the exit of the
-// process: an HTTP/3 connection stays until the client closes it, and Caddy
-// waits for that (RFC 9114 §5.2 asks clients to; not all do). On other versions
-// it does nothing. Call it when the tunnel has ended because of the exit.
-func Farewell(r *http.Request) {
-	if server, ok := r.Context().Value(http3.ServerContextKey).(*http3.Server); ok && r.ProtoMajor == 3 {
-		time.AfterFunc(lastWords, func() { _ = server.Close() })
-	}
 }
 
 // address is a textual address of a stream.

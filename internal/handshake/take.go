@@ -22,7 +22,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 // the answer is 101 and the innermost connection is hijacked; early is what
 // the client sent behind its handshake. On HTTP/2 and HTTP/3 the answer is 200
 // and the connection is the stream, which ends when its handler returns.
-// A client that does not read its answer has 5 s. After an error nothing can be
+// A client that does not read its answer has 3 s. After an error nothing can be
 // answered any more.
 func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
@@ -63,7 +63,7 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 }
 
 // answerPatience is how long a client may take to take the answer.
-const answerPatience = 5 * time.Second
+const answerPatience = 3 * time.Second
 
 // innermost returns the writer that net/http made: what lies around it (access
 // logs, metrics) would put a wrapper around the connection that hides what it

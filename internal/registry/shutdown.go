@@ -7,14 +7,17 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
 const (
-	// exitGrace is how long tunnels may take to end when the process exits.
-	exitGrace = 4 * time.Second
+	// exitGrace is how long tunnels may take to end when the process exits. With
+	// what Caddy needs for itself the whole takes less than 4.5 s: service units
+	// kill after 5 s.
+	exitGrace = 3 * time.Second
 	// exitLimit is how long Shutdown waits in all.
-	exitLimit = 6 * time.Second
+	exitLimit = 3600 * time.Millisecond
 	// exitPoll is how often a process without any configuration of ours looks
 	// whether it is exiting, while HTTP/2 or HTTP/3 tunnels are left.
 	exitPoll = 200 * time.Millisecond
@@ -30,25 +33,46 @@ var (
 	watching     atomic.Bool
 )
 
-// Attach counts a tunnel whose handler has to stay (HTTP/2 and 3): Caddy waits
-// for it when the process exits. The returned function takes it back.
+// Attach counts a handshake that is under way, or a tunnel whose handler has to
+// stay (HTTP/2 and 3): Caddy waits for it when the process exits. The returned
+// function takes it back.
 func Attach() (detach func()) {
 	attached.Add(1)
 	return func() { attached.Add(-1) }
 }
 
+// atShutdown is called when a shutdown begins, once.
+var atShutdown func()
+
+// AtShutdown names what a shutdown begins with, in place of what was named
+// before. It must not block. Call it before the first configuration.
+func AtShutdown(do func()) { atShutdown = do }
+
+// ExitVerdict refuses a handshake because the process is about to exit.
+func ExitVerdict() gate.Verdict {
+	return gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason, Text: shutdownReason}
+}
+
 // Shutdown ends every tunnel with close code 1001 because the process exits:
-// nothing is admitted any more, each peer is told, and after 4 s what is left
-// is cut. It returns when all are gone, at the latest after 6 s. Any number of
-// callers share one shutdown.
+// nothing is admitted any more, each peer is sent a close frame, and after 3 s
+// what is left is cut. It returns when all are gone and what was switched is
+// stored, at the latest after 3.6 s. Any number of callers share one shutdown.
 func Shutdown() {
 	shutdownOnce.Do(func() {
 		exiting.Store(true)
+		if atShutdown != nil {
+			atShutdown()
+		}
 		reg.shutdown(time.Now())
 	})
 }
 
 func (r *registry) shutdown(now time.Time) {
+	stored := make(chan struct{})
+	go func() {
+		defer close(stored)
+		r.store.flush(exitGrace)
+	}()
 	r.mu.Lock()
 	entries := make([]*Entry, 0, len(r.entries))
 	for _, e := range r.entries {
@@ -77,11 +101,14 @@ func (r *registry) shutdown(now time.Time) {
 			return
 		}
 	}
-	r.store.flush(time.Second)
+	select {
+	case <-stored:
+	case <-deadline.C:
+	}
 }
 
-// watchExit ends HTTP/2 and HTTP/3 tunnels at exit when no configuration of
-// ours is left to hear of it. It ends when they are gone.
+// watchExit ends what is attached at exit when no configuration of ours is left
+// to hear of it. It ends when that is gone.
 func (r *registry) watchExit() {
 	if attached.Load() == 0 || !watching.CompareAndSwap(false, true) {
 		return

@@ -66,7 +66,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if exiting.Load() {
-		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason}}
+		return nil, &ClosedError{ExitVerdict()}
 	}
 	if e.buried {
 		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}

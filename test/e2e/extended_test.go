@@ -65,10 +65,10 @@ func (p *pipe) Close() error                { _ = p.body.Close(); return p.Write
 
 // askers make the extended CONNECT and return the answer, with what writes to
 // the stream.
-var askers = map[string]func(t *testing.T, s *site) (*http.Response, io.WriteCloser){"HTTP/2": askH2, "HTTP/3": askH3}
+var askers = map[string]func(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser){"HTTP/2": askH2, "HTTP/3": askH3}
 
 // ask makes the extended CONNECT that a round tripper is given.
-func ask(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request)) (*http.Response, io.WriteCloser) {
+func ask(t *testing.T, s *site, rt http.RoundTripper, edit []func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
 	u, err := url.Parse(strings.Replace(s.url, "wss", "https", 1) + "/ws/")
 	if err != nil {
@@ -81,7 +81,9 @@ func ask(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request)) (
 		Method: http.MethodConnect, URL: u, Host: u.Host, Body: r, ContentLength: -1,
 		Header: http.Header{"Sec-Websocket-Version": {"13"}},
 	}).WithContext(ctx)
-	set(req)
+	for _, set := range edit {
+		set(req)
+	}
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		t.Fatalf("extended CONNECT: %v\n%s", err, s.Log())
@@ -89,18 +91,18 @@ func ask(t *testing.T, s *site, rt http.RoundTripper, set func(*http.Request)) (
 	return resp, w
 }
 
-func askH2(t *testing.T, s *site) (*http.Response, io.WriteCloser) {
+func askH2(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
 	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(rt.CloseIdleConnections)
-	return ask(t, s, rt, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} })
+	return ask(t, s, rt, append(edit, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} }))
 }
 
-func askH3(t *testing.T, s *site) (*http.Response, io.WriteCloser) {
+func askH3(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
 	rt := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}}
 	t.Cleanup(func() { _ = rt.Close() })
-	return ask(t, s, rt, func(r *http.Request) { r.Proto = "websocket" })
+	return ask(t, s, rt, append(edit, func(r *http.Request) { r.Proto = "websocket" }))
 }
 
 // opened is the tunnel that an extended CONNECT opened.
@@ -203,7 +205,7 @@ func TestPromise4SIGTERMEndsStreamsInTime(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Stop(10 * time.Second)
+		s.Stop(exitLimit)
 	}()
 	for name, c := range map[string]*rawConn{"HTTP/2": h2, "HTTP/3": h3} {
 		if op, p, err := c.next(); err != nil || op != 8 || len(p) < 2 || int(p[0])<<8|int(p[1]) != 1001 {

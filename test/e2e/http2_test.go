@@ -178,5 +178,5 @@ func TestPromise4HTTP2ClientThatReadsNothingHoldsUpNobody(t *testing.T) {
 
 	s.Switch("chat", `{"mode":"auto"}`)
 	stalled()
-	s.Stop(10 * time.Second)
+	s.Stop(exitLimit)
 }

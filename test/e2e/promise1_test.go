@@ -120,7 +120,7 @@ func TestPromise1GateThatIsGoneDrains(t *testing.T) {
 	gone.Sites = strings.Replace(gone.Sites, "gate chat", "gate other", 1)
 	gone.Sites = strings.Replace(gone.Sites, "closing drain 5s", "", 1)
 	s.MustLoad(gone)
-	closedWith(t, c, 1012, "gate was removed from the configuration", limit)
+	closedWith(t, c, 1012, "closed for now", limit)
 
 	keep := s.dial("/ws/") // gate other keeps
 	plain := gone

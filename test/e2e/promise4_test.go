@@ -70,7 +70,7 @@ func TestPromise4SIGTERMEndsInTime(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Stop(10 * time.Second)
+		s.Stop(exitLimit)
 	}()
 	closedWith(t, c, 1001, "server is shutting down", limit)
 	<-done

@@ -89,7 +89,7 @@ func TestB6FlagIsLive(t *testing.T) {
 	if status, body := s.Call("PUT", "/wsgate/flags/ENABLE_WS", `{"value":"0"}`); status != 200 {
 		t.Fatalf("setting the flag: %d %s", status, body)
 	}
-	closedWith(t, c, 1013, "env_flag does not hold", limit)
+	closedWith(t, c, 1013, "closed for now", limit)
 	s.refused("/ws/", http.StatusServiceUnavailable)
 
 	s.Kill() // what was set is there again
@@ -133,7 +133,7 @@ func TestB9SwitchSurvivesARestart(t *testing.T) {
 	closedWith(t, c, 1012, "db migration", limit)
 	s.refused("/ws/", http.StatusServiceUnavailable)
 
-	s.Stop(10 * time.Second)
+	s.Stop(exitLimit)
 	s.Run(s.options)
 	s.refused("/ws/", http.StatusServiceUnavailable)
 	if st := s.Gate("chat"); st["reason"] != "db migration" || st["mode"] != "off" {

@@ -13,7 +13,7 @@ import (
 
 // opening is a handshake as it goes over the wire.
 func opening(s *site, target string) string {
-	return "GET " + target + " HTTP/1.1\nHost: " + strings.TrimPrefix(s.url, "ws://") +
+	return "GET " + target + " HTTP/1.1\nHost: " + strings.TrimPrefix(strings.TrimPrefix(s.url, "ws://"), "wss://") +
 		"\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: " + sampleKey + "\nSec-WebSocket-Version: 13\n\n"
 }
 

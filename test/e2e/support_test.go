@@ -26,6 +26,7 @@ type backend struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []string // request URIs as they came
+	methods  []string
 	headers  []http.Header
 	open     map[*websocket.Conn]bool
 }
@@ -50,6 +51,7 @@ func plainBackend(t *testing.T) *backend {
 func (b *backend) serve(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.requests = append(b.requests, r.RequestURI)
+	b.methods = append(b.methods, r.Method)
 	b.headers = append(b.headers, r.Header.Clone())
 	b.mu.Unlock()
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})

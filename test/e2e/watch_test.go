@@ -61,7 +61,7 @@ func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
 	s.MustLoad(o)
 	check("after a reload")
 	s.Switch("chat", `{"mode":"off","ttl":"1h"}`)
-	closedWith(t, c, 1013, "switched off", limit)
+	closedWith(t, c, 1013, "", limit) // until when, in the neutral sentence
 	s.refused("/ws/", http.StatusServiceUnavailable)
 	want[`caddy_wsgate_gate_open{gate="chat"}`] = "0"
 	want[`caddy_wsgate_tunnels{gate="chat",upstream="`+address+`"}`] = "0"
@@ -141,7 +141,7 @@ func TestErrorRoutesAnswerForAClosedGate(t *testing.T) {
 
 func TestReasonIsSaidWhereNoErrorRouteAnswers(t *testing.T) {
 	t.Parallel()
-	const own, theirs = "gate \"chat\" is closed: mode off\n", "an error route"
+	const own, theirs = "closed for now\n", "an error route"
 	respond := " {\n\t\trespond \"" + theirs + "\" {err.status_code}\n\t}\n"
 	b := plainBackend(t)
 	for name, c := range map[string]struct {

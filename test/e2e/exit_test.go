@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wsgate/wsgate/internal/testcaddy"
+)
+
+// exitLimit is what promise 4 gives an exit: service units kill after 5 s.
+const exitLimit = 4500 * time.Millisecond
+
+// silent is a backend that takes a handshake and never answers. It says when
+// one has come.
+func silent(t *testing.T) (*backend, <-chan struct{}) {
+	t.Helper()
+	came := make(chan struct{}, 16)
+	return rawBackend(t, func(c *rawConn, _ *http.Request) {
+		came <- struct{}{}
+		_, _ = io.Copy(io.Discard, c.r)
+	}), came
+}
+
+// stuck is a backend that refuses with more than any buffer takes. It says when
+// it has written some of that, and when nobody takes any more.
+func stuck(t *testing.T) (b *backend, begun, left chan struct{}) {
+	t.Helper()
+	begun, left = make(chan struct{}, 64), make(chan struct{}, 64)
+	b = rawBackend(t, func(c *rawConn, _ *http.Request) {
+		_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 100000000\r\n\r\n")
+		piece := make([]byte, 1<<16)
+		_, _ = c.Write(piece)
+		begun <- struct{}{}
+		for {
+			if _, err := c.Write(piece); err != nil {
+				left <- struct{}{}
+				return
+			}
+		}
+	})
+	return b, begun, left
+}
+
+// unread connects and never reads: what a server says fills up.
+func unread(t *testing.T, s *site, text string) {
+	t.Helper()
+	c, err := net.Dial("tcp", "127.0.0.1"+s.url[strings.LastIndexByte(s.url, ':'):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.(*net.TCPConn).SetReadBuffer(4096)
+	if _, err := io.WriteString(c, strings.ReplaceAll(text, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPromise4ExitRefusesHandshakesThatAreUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, words := range []string{"handshake_timeout 1h", "handshake_timeout 1h\n\t\tlb_try_duration 1h"} { // the short way, and the long one
+		t.Run("HTTP/1.1 "+words, func(t *testing.T) {
+			t.Parallel()
+			b, came := silent(t)
+			s := chat(t, b, words)
+			c := s.ask("/ws/")
+			<-came
+			answered := make(chan *http.Response, 1)
+			go func() { answered <- answerOf(c) }()
+			s.Stop(exitLimit)
+			if resp := <-answered; resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("answered %v", resp)
+			}
+			if line := s.refusal(); line["outcome"] != "closed" || line["cause"] != "shutdown" {
+				t.Errorf("logged %v", line)
+			}
+		})
+	}
+	for version, ask := range askers {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			b, came := silent(t)
+			s := secure(t, b, "handshake_timeout 1h")
+			answered := make(chan int, 1)
+			go func() {
+				resp, w := ask(t, s)
+				_ = w.Close()
+				answered <- resp.StatusCode
+			}()
+			<-came
+			s.Stop(exitLimit)
+			if status := <-answered; status != 503 {
+				t.Errorf("answered %d", status)
+			}
+		})
+	}
+}
+
+func TestPromise4ExitWaitsForNoClientThatDoesNotReadARefusal(t *testing.T) {
+	t.Parallel()
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		t.Parallel()
+		b, begun, _ := stuck(t)
+		s := chat(t, b, "")
+		for range 20 {
+			unread(t, s, opening(s, "/ws/"))
+		}
+		for range 20 {
+			<-begun
+		}
+		s.Stop(exitLimit)
+	})
+	for version, ask := range askers {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			b, _, _ := stuck(t)
+			s := secure(t, b, "")
+			resp, _ := ask(t, s) // whose body is not read
+			if resp.StatusCode != 403 {
+				t.Errorf("answered %s", resp.Status)
+			}
+			s.Stop(exitLimit)
+		})
+	}
+}
+
+func TestPromise4ExitWaitsForNoHandshakeThatIsNotSentWhole(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	for name, text := range map[string]string{
+		"nothing":      "",
+		"half a line":  "GET /w",
+		"half a field": "GET /ws/ HTTP/1.1\nHost: localhost\nUpgrade: webso",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := chat(t, b, "")
+			unread(t, s, text)
+			s.Stop(exitLimit)
+		})
+	}
+	t.Run("half a TLS handshake", func(t *testing.T) {
+		t.Parallel()
+		s := secure(t, b, "")
+		unread(t, s, "\x16\x03\x01\x02")
+		s.Stop(exitLimit)
+	})
+	t.Run("TLS and nothing more", func(t *testing.T) {
+		t.Parallel()
+		s := secure(t, b, "")
+		c, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "wss://"), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s.Stop(exitLimit)
+	})
+}
+
+func TestPromise4ClientThatDoesNotReadARefusalIsLetGo(t *testing.T) {
+	t.Parallel()
+	b, _, left := stuck(t)
+	s := chat(t, b, "handshake_timeout 1s")
+	unread(t, s, opening(s, "/ws/"))
+	select {
+	case <-left: // the backend's connection is free
+	case <-time.After(limit):
+		t.Error("the backend still writes to a client that does not read")
+	}
+}
+
+func TestPromise4ExitSendsCloseFramesToTunnelsThatNoConfigurationIsLeftFor(t *testing.T) {
+	t.Parallel()
+	s := chat(t, plainBackend(t), "")
+	c := s.dial("/ws/")
+	s.MustLoad(testcaddy.Options{Sites: fmt.Sprintf("http://localhost:%d {\n\trespond here\n}\n", testcaddy.Port(t))})
+	echoes(t, c, "kept")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Stop(exitLimit)
+	}()
+	closedWith(t, c, 1001, "server is shutting down", limit)
+	<-done
+}
+
+func TestPromise4ExitRefusesAHandshakeThatIsUnderWayInAConfigurationThatIsGone(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]string{"with a gate": "	wsgate ws://localhost:1\n", "without": "\trespond here\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, came := silent(t)
+			s := chat(t, b, "handshake_timeout 1h")
+			c := s.ask("/ws/")
+			<-came
+			s.MustLoad(testcaddy.Options{Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", testcaddy.Port(t), next)})
+			answered := make(chan *http.Response, 1)
+			go func() { answered <- answerOf(c) }()
+			s.Stop(exitLimit)
+			if resp := <-answered; resp == nil || resp.StatusCode != 503 {
+				t.Errorf("answered %v", resp)
+			}
+		})
+	}
+}
+
+// answerOf reads the head of an answer; nil: there was none.
+func answerOf(c net.Conn) *http.Response {
+	_ = c.SetReadDeadline(time.Now().Add(limit))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return nil
+	}
+	return resp
+}
