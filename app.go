@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -109,26 +110,29 @@ func (a *App) policyOf(name string) gate.Policy {
 	return a.conf.Gates[name]
 }
 
-// limit notes a handler's limits, and returns the key that they are under:
-// handlers of one gate that have the same fingerprint are told apart by their
-// order in the configuration.
-func (a *App) limit(name, fingerprint string, limits registry.LimitValues) (key string) {
+// unnamed counts the handlers without a name, in all configurations.
+var unnamed atomic.Int64
+
+// limit notes a handler's limits, and returns the key that they are under: its
+// name, by which the next configuration finds its tunnels. A handler may be
+// there several times (a site on two ports), with the same limits; one without
+// a name has a key of its own, which no other configuration has.
+func (a *App) limit(gateName, name string, limits registry.LimitValues) (key string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	of := a.conf.Limits[name]
+	of := a.conf.Limits[gateName]
 	if of == nil {
 		of = make(map[string]registry.LimitValues)
-		a.conf.Limits[name] = of
+		a.conf.Limits[gateName] = of
 	}
-	key = fingerprint
-	for n := 2; ; n++ {
-		if _, taken := of[key]; !taken {
-			break
-		}
-		key = fmt.Sprintf("%s #%d", fingerprint, n)
+	if name == "" {
+		name = fmt.Sprintf("unnamed handler %d", unnamed.Add(1))
 	}
-	of[key] = limits
-	return key
+	if before, twice := of[name]; twice && before != limits {
+		return "", fmt.Errorf("gate %q: two handlers with the name %q have different limits: give each a name of its own", gateName, name)
+	}
+	of[name] = limits
+	return name, nil
 }
 
 // current reports whether the load of this configuration has succeeded.

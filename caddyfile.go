@@ -23,17 +23,20 @@ func init() {
 type directive struct {
 	policyWords
 
-	helper    httpcaddyfile.Helper
-	matchers  caddy.ModuleMap
-	handler   *Handler
-	upstreams []address
-	rest      []caddyfile.Segment // reverse_proxy's words
+	helper   httpcaddyfile.Helper
+	matchers caddy.ModuleMap
+	// matcherText is the matcher as it is written; empty without one.
+	matcherText string
+	handler     *Handler
+	upstreams   []address
+	rest        []caddyfile.Segment // reverse_proxy's words
 }
 
 // parseDirective reads
 //
 //	wsgate [<matcher>] [<upstreams...>] {
 //	    gate              <name>
+//	    name              <name>
 //	    id                <name>
 //	    mode              auto|on|off
 //	    open_when         [not] <rule> [<args...>]
@@ -50,6 +53,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Next()
 	p := &directive{helper: h, handler: new(Handler)}
 	p.start, p.seen = h.Token(), make(once)
+	p.matcherText = matcherText(h)
 	matchers, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, p.errf("%w", err)
@@ -81,6 +85,8 @@ func (p *directive) word(seg caddyfile.Segment) error {
 	switch name := d.Val(); name {
 	case "gate":
 		return p.gateName(d)
+	case "name":
+		return p.handlerName(d)
 	case "handshake_timeout":
 		return p.duration(d, &p.handler.HandshakeTimeout, name, "the default is 15s")
 	case "idle_timeout":
@@ -108,6 +114,21 @@ func (p *directive) gateName(d *caddyfile.Dispenser) error {
 		return err
 	}
 	return lineEnds(d, "gate")
+}
+
+// handlerName reads the name by which tunnels find the directive again.
+func (p *directive) handlerName(d *caddyfile.Dispenser) error {
+	if err := p.seen.take(d, "name"); err != nil {
+		return err
+	}
+	if !d.NextArg() || d.Val() == "" {
+		return d.Err("name: want a name for this directive, such as the path that it takes")
+	}
+	p.handler.Name = d.Val()
+	if err := checkName(p.handler.Name); err != nil {
+		return d.WrapErr(err)
+	}
+	return lineEnds(d, "name")
 }
 
 // duration reads a timeout. meaning is wsgate's word for it, otherwise says

@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/wsgate/wsgate/gate"
 )
@@ -14,6 +15,37 @@ type told struct {
 	policy  *Policy
 	at      caddyfile.Token  // where the policy begins
 	derived *caddyfile.Token // the directive whose name was derived
+	named   map[string]named // its directives so far, by their names
+}
+
+// named is a directive with a name.
+type named struct {
+	at             caddyfile.Token
+	idle, lifetime caddy.Duration
+}
+
+// distinguish gives the directive a name, by which its tunnels find it in the
+// next configuration: the site's address and the matcher, unless it has one.
+// Two that have the same name have the same limits, or are refused: which one a
+// tunnel came through could not be told.
+func (p *directive) distinguish(g *told) error {
+	h := p.handler
+	_, given := p.seen["name"]
+	if !given {
+		h.Name = strings.TrimSpace(siteAddress(p.helper) + " " + p.matcherText)
+	}
+	now := named{p.start, h.IdleTimeout, h.MaxLifetime}
+	before, twice := g.named[h.Name]
+	switch {
+	case !twice:
+		if g.named == nil {
+			g.named = make(map[string]named)
+		}
+		g.named[h.Name] = now
+	case before.idle != now.idle || before.lifetime != now.lifetime:
+		return p.errf("two directives of gate %q with the name %q have different limits, at %s and at %s: add `name <name>` to each of them, so that open tunnels find theirs after a reload", h.Gate, h.Name, place(before.at), place(p.start))
+	}
+	return nil
 }
 
 // join finds the directive's gate, and takes its policy there.
@@ -34,6 +66,9 @@ func (p *directive) join() error {
 		start := p.start
 		g.derived = &start
 	}
+	if err := p.distinguish(g); err != nil {
+		return err
+	}
 	switch {
 	case !p.any():
 	case g.policy == nil:
@@ -45,6 +80,16 @@ func (p *directive) join() error {
 		p.handler.Policy = &p.policy
 	}
 	return nil
+}
+
+// matcherText returns the matcher of a directive as it is written. The helper
+// stands on the directive, and stays there.
+func matcherText(h httpcaddyfile.Helper) string {
+	d := *h.Dispenser
+	if d.NextArg() && (d.Val() == "*" || strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@")) {
+		return d.Val()
+	}
+	return ""
 }
 
 // derive names the gate by the matcher, unless that makes one gate of two

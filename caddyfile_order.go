@@ -257,6 +257,16 @@ func siteOf(h httpcaddyfile.Helper) []line {
 	return lines
 }
 
+// siteAddress returns the first address of the site that a directive is in, by
+// the same way; empty where that is not to be had.
+func siteAddress(h httpcaddyfile.Helper) string {
+	keys := field(field(reflect.ValueOf(h), "parentBlock"), "Keys")
+	if keys.Kind() != reflect.Slice || keys.Len() == 0 {
+		return ""
+	}
+	return wordOf(keys.Index(0)).text
+}
+
 func wordOf(token reflect.Value) word {
 	text, file, number, quoted := field(token, "Text"), field(token, "File"), field(token, "Line"), field(token, "wasQuoted")
 	if !number.CanInt() || !quoted.CanInt() {

@@ -9,7 +9,7 @@ import (
 
 // ownWords are the words of a wsgate block that are not reverse_proxy's.
 var ownWords = []string{
-	"gate", "id", "mode", "open_when", "when_closed", "reason", "closing",
+	"gate", "name", "id", "mode", "open_when", "when_closed", "reason", "closing",
 	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -46,6 +48,13 @@ type Handler struct {
 	// at most 64. Handlers that name the same gate share it. Default: `default`.
 	Gate string `json:"gate,omitempty"`
 
+	// A name for this handler, unique in its gate: tunnels that are open follow
+	// the limits (`idle_timeout`, `max_lifetime`) of the handler that has the
+	// name of the one they came through. At most 256 bytes of UTF-8. Default:
+	// none; its tunnels keep the limits that they began with. The Caddyfile
+	// writes one from site address and matcher.
+	Name string `json:"name,omitempty"`
+
 	// What the gate is told by configuration. It stands here, or once in the
 	// app's `gates`; another handler of the same gate may leave it out or
 	// repeat it, but not say something else. Default: an open gate that keeps
@@ -59,12 +68,12 @@ type Handler struct {
 
 	// How long a tunnel may carry no byte, in either direction, before it is
 	// closed with code 1001. Default: no limit. Tunnels that are already open
-	// follow a new value at once.
+	// follow a new value of the handler with the same `name` at once.
 	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
 
 	// How long a tunnel may be open at all before it is closed with code 1001.
-	// Default: no limit. Tunnels that are already open follow a new value at
-	// once.
+	// Default: no limit. Tunnels that are already open follow a new value of the
+	// handler with the same `name` at once.
 	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
 
 	// The prefix of the request's path that `upstream_path` replaces. It is found
@@ -151,6 +160,9 @@ func (h *Handler) fill() error {
 	if !gate.ValidName(h.Gate) {
 		return fmt.Errorf("gate name %q: want 1 to 64 letters, digits, '_', '.' or '-'", h.Gate)
 	}
+	if err := checkName(h.Name); err != nil {
+		return fmt.Errorf("gate %q: %w", h.Gate, err)
+	}
 	if h.Proxy == nil || (len(h.Proxy.Upstreams) == 0 && h.Proxy.DynamicUpstreamsRaw == nil) {
 		return fmt.Errorf("gate %q: no upstream: want proxy.upstreams or proxy.dynamic_upstreams", h.Gate)
 	}
@@ -175,16 +187,15 @@ func (h *Handler) fill() error {
 	return nil
 }
 
-// fingerprint finds a handler again in the next configuration: tunnels follow
-// the timeouts of the handler they came through.
-func (h *Handler) fingerprint() string {
-	var b strings.Builder
-	b.WriteString(h.StripPathPrefix + ">" + h.UpstreamPath)
-	for _, u := range h.Proxy.Upstreams {
-		b.WriteString(" " + u.Dial)
+// maxName is the longest name of a handler.
+const maxName = 256
+
+// checkName refuses a handler's name that no log line or page could show.
+func checkName(name string) error {
+	if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("name %q: want at most %d bytes of UTF-8 without control characters", name, maxName)
 	}
-	b.Write(h.Proxy.DynamicUpstreamsRaw)
-	return b.String()
+	return nil
 }
 
 // join makes the handler part of its gate, and returns the gate's policy.
@@ -199,7 +210,10 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 		}
 	}
 	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
-	h.limitsKey = app.limit(h.Gate, h.fingerprint(), limits)
+	var err error
+	if h.limitsKey, err = app.limit(h.Gate, h.Name, limits); err != nil {
+		return gate.Policy{}, err
+	}
 	return app.policyOf(h.Gate), nil
 }
 

@@ -54,9 +54,8 @@ func (e *Entry) forgetLimits(l *Limits) {
 	}
 }
 
-// setLimits puts the timeouts of a configuration in force. Tunnels of a
-// handler that is gone follow the gate's only handler if there is just one,
-// and else keep what they had.
+// setLimits puts the timeouts of a configuration in force, by the handlers'
+// names. Tunnels of a handler that is gone keep what they had.
 func (e *Entry) setLimits(values map[string]LimitValues) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -66,13 +65,6 @@ func (e *Entry) setLimits(values map[string]LimitValues) {
 	for key, l := range e.limits {
 		_, l.configured = values[key]
 		e.forgetLimits(l)
-	}
-	if len(values) == 1 {
-		for _, v := range values {
-			for _, l := range e.limits {
-				l.set(v)
-			}
-		}
 	}
 	if e.sweep != nil { // its period may be another now
 		e.sweep.Stop()

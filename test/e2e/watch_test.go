@@ -60,8 +60,8 @@ func TestMetricsMoveWhileTunnelsAreOpenAndOutliveReloads(t *testing.T) {
 	o.Sites = strings.Replace(o.Sites, "gate chat", "gate chat\n\t\theader_up X-Changed yes", 1)
 	s.MustLoad(o)
 	check("after a reload")
-	s.Switch("chat", `{"mode":"off","ttl":"1h"}`)
-	closedWith(t, c, 1013, "", limit) // until when, in the neutral sentence
+	s.Switch("chat", `{"mode":"off","reason":"for an hour","ttl":"1h"}`)
+	closedWith(t, c, 1013, "for an hour", limit)
 	s.refused("/ws/", http.StatusServiceUnavailable)
 	want[`caddy_wsgate_gate_open{gate="chat"}`] = "0"
 	want[`caddy_wsgate_tunnels{gate="chat",upstream="`+address+`"}`] = "0"
