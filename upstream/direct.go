@@ -22,8 +22,9 @@ import (
 
 const (
 	// maxAnswer bounds the header of a backend's answer, those of 1xx answers
-	// before it included, as net/http does.
-	maxAnswer = 10 << 20
+	// before it included, where max_response_header_size does not say otherwise.
+	// It is held in memory until the client has taken it.
+	maxAnswer = 256 << 10
 	// probeInterval is Caddy's default between TCP keep-alive probes; how many
 	// of them is left to the system, whose 9 are Go's too.
 	probeInterval = 30 * time.Second
@@ -32,12 +33,15 @@ const (
 // direct makes the round trip of a handshake without http.Transport, which
 // costs two goroutines and a pool that a connection never comes back to. It
 // serves where the transport is Caddy's default: no TLS, no proxy, no options.
-type direct struct{ dialer net.Dialer }
+type direct struct {
+	dialer net.Dialer
+	most   int64 // bytes of an answer's header
+}
 
 // newDirect returns nil where a transport is configured to do more.
 func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport) *direct {
 	for word := range config {
-		if word != "protocol" && word != "compression" && word != "dial_timeout" {
+		if word != "protocol" && word != "compression" && word != "dial_timeout" && word != "max_response_header_size" {
 			return nil
 		}
 	}
@@ -46,11 +50,11 @@ func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport)
 			return nil
 		}
 	}
-	return &direct{net.Dialer{
+	return &direct{dialer: net.Dialer{
 		Timeout:         time.Duration(t.DialTimeout),
 		KeepAlive:       probeInterval,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: probeInterval, Count: -1},
-	}}
+	}, most: t.MaxResponseHeaderSize}
 }
 
 // past is a deadline that is over.
@@ -79,10 +83,13 @@ func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reversepr
 		return nil, nil, nil, dialError(ctx, deadline, err)
 	}
 	_ = conn.SetDeadline(deadline)
-	limited := &io.LimitedReader{R: conn, N: maxAnswer}
+	limited := &io.LimitedReader{R: conn, N: d.most}
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(limited)
 	res, err := exchange(req, conn, r, early)
+	if err != nil && limited.N <= 0 {
+		err = errTooLong
+	}
 	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
 		limited.N = math.MaxInt64
 		res.Body = &body{ReadCloser: res.Body, conn: conn, r: r, free: free}
@@ -152,10 +159,10 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*h
 		if err != nil {
 			return nil, unreadable(err)
 		}
-		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
+		if known(res) && (res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols) {
 			return res, nil
 		}
-		if res.StatusCode < 100 {
+		if !known(res) {
 			return nil, errNoHTTP
 		}
 		if err := early(res.StatusCode, res.Header); err != nil {
@@ -167,6 +174,12 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*h
 // errNoHTTP says that a backend answers something else than HTTP. Its own
 // words are not repeated: they may be anything.
 var errNoHTTP = errors.New("the backend's answer is no valid HTTP")
+
+// errTooLong says that a backend's header is larger than what is taken of one.
+var errTooLong = errors.New("the header of the backend's answer is too large (max_response_header_size of the transport)")
+
+// known reports whether an answer is one of HTTP/1, with a status that there is.
+func known(res *http.Response) bool { return res.ProtoMajor == 1 && res.StatusCode >= 100 }
 
 // unreadable is what reading an answer failed with.
 func unreadable(err error) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -40,6 +41,7 @@ type Engine struct {
 	path        pathRule
 	short       *short // nil: all handshakes are reverse_proxy's
 	provisioned bool   // the handler was, or has tried to be
+	secretive   bool   // errors of the network may name parts of a request
 }
 
 // Accepted is a backend that said 101, rightly.
@@ -70,6 +72,7 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h := e.Proxy
+	e.secretive = takesFromRequests(h, h.TransportRaw)
 	t, err := loadTransport(ctx, h)
 	if err != nil {
 		return err
@@ -82,7 +85,9 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 	if err := h.Provision(ctx); err != nil {
 		return fmt.Errorf("provisioning reverse_proxy: %w", err)
 	}
-	quietLogs(h)
+	if err := quietLogs(h, e.secretive); err != nil {
+		return err
+	}
 	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy)}
 	e.short = newShort(h, t.direct)
 	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
@@ -114,6 +119,9 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	case `"http"`:
 		config["compression"] = json.RawMessage("false")
 		answerTimeouts(config)
+		if _, set := config["max_response_header_size"]; !set {
+			config["max_response_header_size"] = json.RawMessage(strconv.Itoa(maxAnswer))
+		}
 	case `"fastcgi"`:
 		return nil, errors.New("transport fastcgi cannot carry WebSocket: use http")
 	}
@@ -227,7 +235,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	default:
 		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Err: fmt.Errorf("the backend answered %d", a.refused)}
 	}
-	failed.Upstream = a.tried
+	failed.Upstream, failed.secretive = a.tried, e.secretive
 	return nil, failed
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -51,15 +52,27 @@ type Error struct {
 	// Err is the cause. If refused and not answered, it is what a route of
 	// handle_response or retry_match says, for error routes.
 	Err error
+
+	secretive bool // its text may hold a part of the request
 }
 
-// Error says what went wrong, for the log: without Caddy's own trace around it.
+// Error says what went wrong, for the log: without Caddy's own trace around it,
+// and without what a placeholder has taken from the request.
 func (e *Error) Error() string {
+	if e.secretive && !e.Answered && e.Outcome != Refused && !said(e.Err) {
+		return unnamed(e.Err)
+	}
 	var he caddyhttp.HandlerError
 	if errors.As(e.Err, &he) && he.Err != nil {
 		return he.Err.Error()
 	}
 	return e.Err.Error()
+}
+
+// said reports whether an error is one of our own words.
+func said(err error) bool {
+	var lie *handshake.Lie
+	return errors.As(err, &lie) || slices.ContainsFunc([]error{errNoHTTP, errTooLong, errLate, handshake.ErrExiting, context.Canceled}, func(own error) bool { return errors.Is(err, own) })
 }
 
 // Unwrap returns the cause.

@@ -75,7 +75,7 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 		a.tried = info.Upstream.Dial
 	}
 	res, conn, early, err := t.exchange(req)
-	if err == nil && res.StatusCode < 100 {
+	if err == nil && !known(res) {
 		err = errors.Join(errNoHTTP, res.Body.Close())
 	}
 	if err != nil {

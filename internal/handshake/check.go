@@ -32,6 +32,8 @@ func Check(r *http.Request) error {
 		if err := checkUpgrade(r); err != nil {
 			return err
 		}
+	} else if _, err := streamBody(r); err != nil {
+		return err
 	}
 	version := r.Header["Sec-Websocket-Version"]
 	switch {
@@ -70,14 +72,34 @@ func checkUpgrade(r *http.Request) error {
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
 		return bad("Connection must name upgrade")
 	}
+	for option := range tokens(r.Header["Connection"]) {
+		if endToEnd(option) {
+			return bad("Connection must not name " + http.CanonicalHeaderKey(option) + ", which is for the backend, too")
+		}
+	}
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
 		return bad("want exactly one Sec-WebSocket-Key")
 	}
-	if raw, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err != nil || len(raw) != 16 || len(keys[0]) != 24 {
+	// Four bits of the last character stand for nothing, and may be anything: the
+	// key of RFC 6455 §4.1 has some set.
+	if raw, err := base64.StdEncoding.DecodeString(keys[0]); err != nil || len(raw) != 16 || len(keys[0]) != 24 {
 		return bad("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	return nil
+}
+
+// endToEnd reports whether a field means something to every recipient: it
+// belongs to the handshake, or says who asks. A Connection that names it would
+// have it taken off on the way (RFC 9110 §7.6.1), past a guard in front or to a
+// backend that checks it.
+func endToEnd(option string) bool {
+	option = strings.ToLower(option)
+	switch option {
+	case "host", "origin", "cookie", "authorization", "forwarded", "via", "x-real-ip", "content-length", ":protocol":
+		return true
+	}
+	return strings.HasPrefix(option, "sec-") || strings.HasPrefix(option, "x-forwarded-")
 }
 
 // websocketAlone reports whether an Upgrade header names websocket and nothing
@@ -124,15 +146,27 @@ func Claims(asked, answered http.Header, key string) error {
 		return &Lie{"Sec-WebSocket-Accept is wrong or missing"}
 	}
 	if protocol := answered["Sec-Websocket-Protocol"]; len(protocol) > 0 {
-		same := func(offer string) bool { return offer == protocol[0] }
-		if len(protocol) > 1 || !offered(asked, "Sec-WebSocket-Protocol", same) {
+		if len(protocol) > 1 || !offered(asked, "Sec-WebSocket-Protocol", protocol[0]) {
 			return &Lie{"the subprotocol was not asked for"}
 		}
 	}
-	for chosen := range tokens(answered["Sec-Websocket-Extensions"]) {
-		name := extension(chosen)
-		same := func(offer string) bool { return extension(offer) == name }
-		if name == "" || !offered(asked, "Sec-WebSocket-Extensions", same) {
+	return claimExtensions(asked, answered["Sec-Websocket-Extensions"])
+}
+
+// claimExtensions checks the extensions that a backend has chosen. Either list
+// may be long: each is read once.
+func claimExtensions(asked http.Header, chosen []string) error {
+	if len(chosen) == 0 {
+		return nil
+	}
+	offers := make(map[string]bool)
+	for _, key := range spellings("Sec-WebSocket-Extensions") {
+		for offer := range tokens(asked[key]) {
+			offers[extension(offer)] = true
+		}
+	}
+	for element := range tokens(chosen) {
+		if name := extension(element); name == "" || !offers[name] {
 			return &Lie{"an extension was not asked for"}
 		}
 	}
@@ -149,18 +183,22 @@ type Lie struct {
 // Error says that the 101 is invalid, and why.
 func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
 
-// offered reports whether a list header of the request has such an element.
-// Caddy spells these headers as RFC 6455 does, net/http in its own way: both
-// are looked at.
-func offered(asked http.Header, header string, such func(offer string) bool) bool {
-	for _, key := range []string{header, http.CanonicalHeaderKey(header)} {
+// offered reports whether a list header of the request has an element.
+func offered(asked http.Header, header, element string) bool {
+	for _, key := range spellings(header) {
 		for offer := range tokens(asked[key]) {
-			if such(offer) {
+			if offer == element {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// spellings are the keys that a field may be under: Caddy spells these as RFC
+// 6455 does, net/http in its own way.
+func spellings(header string) [2]string {
+	return [2]string{header, http.CanonicalHeaderKey(header)}
 }
 
 // extension is an extension's name, apart from its parameters (RFC 6455 §9.1).

@@ -23,7 +23,8 @@ var (
 	token     = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")          // RFC 9110 §5.6.2
 	websocket = regexp.MustCompile(`^[Ww][Ee][Bb][Ss][Oo][Cc][Kk][Ee][Tt]$`) // (?i) knows more letters than ASCII has
 	upgrade   = regexp.MustCompile(`^[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$`)
-	nonce     = regexp.MustCompile(`^[A-Za-z0-9+/]{21}[AQgw]==$`) // 16 bytes are 21 characters of 6 bits, and 2 bits
+	nonce     = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`) // 16 bytes are 21 characters of 6 bits, and 2 bits
+	recipient = regexp.MustCompile(`(?i)^(host|origin|cookie|authorization|forwarded|via|x-real-ip|content-length|:protocol|sec-.*|x-forwarded-.*)$`)
 	zero      = regexp.MustCompile(`^0+$`)
 	hopByHop  = regexp.MustCompile(`^(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)$`) // RFC 9113 §8.2.2
 )
@@ -66,6 +67,7 @@ func broken(r *http.Request) map[int][]string {
 		must(r.ProtoMinor >= 1, 400, "HTTP/1.1 or higher")
 		must(len(list(r.Header["Upgrade"])) == 1, 400, "websocket alone")
 		must(slices.ContainsFunc(list(r.Header["Connection"]), upgrade.MatchString), 400, "Connection: Upgrade")
+		must(!slices.ContainsFunc(list(r.Header["Connection"]), recipient.MatchString), 400, "Connection names no field of the handshake")
 		keys := r.Header["Sec-Websocket-Key"]
 		must(len(keys) == 1 && nonce.MatchString(keys[0]), 400, "one key of 16 bytes")
 		must(len(versions) > 0, 426, "a version")

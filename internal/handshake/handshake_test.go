@@ -3,6 +3,7 @@ package handshake
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 const (
@@ -18,6 +21,12 @@ const (
 )
 
 func TestAcceptKeyIsTheRFCs(t *testing.T) {
+	for _, key := range []string{key, "AQIDBAUGBwgJCgsMDQ4PEC==", "AQIDBAUGBwgJCgsMDQ4PEA=="} { // the second is RFC 6455 §4.1's
+		r := overConnection("GET / HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " + key)
+		if err := Check(r); err != nil {
+			t.Errorf("key %q: %v", key, err)
+		}
+	}
 	if got := AcceptKey(key); got != accept {
 		t.Errorf("got %s", got)
 	}
@@ -66,7 +75,9 @@ func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
 		{"no key", strings.Replace(good, "Sec-WebSocket-Key: "+key, "X: y", 1), 400},
 		{"two keys", good + "\nSec-WebSocket-Key: " + key, 400},
 		{"a key of 15 bytes", strings.Replace(good, key, "AAAAAAAAAAAAAAAAAAAA", 1), 400},
-		{"a key with trailing bits", strings.Replace(good, key, "dGhlIHNhbXBsZSBub25jZR==", 1), 400},
+		{"Connection names the key", strings.Replace(good, "keep-alive, Upgrade", "Upgrade, sec-websocket-key", 1), 400},
+		{"Connection names Origin on a second line", good + "\nConnection: ORIGIN", 400},
+		{"Connection names X-Forwarded-For", strings.Replace(good, "keep-alive, Upgrade", "x-forwarded-for,Upgrade", 1), 400},
 		{"version 12", strings.Replace(good, "Version: 13", "Version: 12", 1), 426},
 		{"two versions", good + "\nSec-WebSocket-Version: 13", 426},
 		{"no version", strings.Replace(good, "Sec-WebSocket-Version: 13\n", "", 1), 426},
@@ -220,3 +231,49 @@ func (s slow) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type outer struct{ http.ResponseWriter }
 
 func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// The test would take minutes if either list were looked through for each
+// element of the other.
+func TestPromise7ClaimsCostTimeLinearInWhatWasSent(t *testing.T) {
+	const many = 100_000
+	var offers, chosen strings.Builder
+	for i := range many {
+		fmt.Fprintf(&offers, "x%d,", i)
+		fmt.Fprintf(&chosen, "x%d,", many-1-i)
+	}
+	asked := http.Header{"Sec-Websocket-Extensions": {offers.String()}, "Sec-Websocket-Protocol": {offers.String()}}
+	answered := http.Header{
+		"Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Sec-Websocket-Accept": {AcceptKey(key)},
+		"Sec-Websocket-Extensions": {chosen.String()}, "Sec-Websocket-Protocol": {"x99999"},
+	}
+	began := time.Now()
+	if err := Claims(asked, answered, key); err != nil {
+		t.Error(err)
+	}
+	r := &http.Request{ProtoMajor: 2, Header: asked}
+	if err := Check(r); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestBodyOfAStreamIsTakenWithoutLimitsOfHandlersInFront(t *testing.T) {
+	plain := httptest.NewRequest("CONNECT", "/", nil)
+	plain.ProtoMajor = 2
+	limited := plain.Clone(plain.Context())
+	limited.Body = http.MaxBytesReader(nil, http.NoBody, 1)
+	if _, err := streamBody(limited); err == nil {
+		t.Error("a limit that cannot be taken off is kept")
+	}
+	reader := &caddyhttp.IdleTimeoutReader{ReadCloser: http.NoBody}
+	limited = limited.WithContext(caddyhttp.ContextWithIdleTimeouts(t.Context(), reader, nil))
+	if body, err := streamBody(limited); err != nil || body != io.ReadCloser(reader) {
+		t.Errorf("behind Caddy's reader: %v %v", body, err)
+	}
+	reader.ReadCloser = http.MaxBytesReader(nil, http.NoBody, 1)
+	if _, err := streamBody(limited); err == nil {
+		t.Error("a limit beneath Caddy's reader is kept")
+	}
+}

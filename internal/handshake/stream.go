@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -47,8 +48,12 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 		delete(h, name)
 	}
 	delete(h, "Sec-WebSocket-Accept") //nolint:canonicalheader // as upstreams spell it
+	body, err := streamBody(r)
+	if err != nil {
+		return nil, err // Check has refused it
+	}
 	s := &stream{
-		body: r.Body, w: w, control: http.NewResponseController(w),
+		body: body, w: w, control: http.NewResponseController(w),
 		remote: address(r.RemoteAddr), closed: make(chan struct{}),
 	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -64,6 +69,52 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("answering the handshake: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// streamBody returns what a client sends in a stream, without the limits that
+// handlers in front have put around it (request_body): a tunnel is no request
+// body, and would be cut in the middle of a frame. Caddy shows its own reader
+// where idle timeouts are on; where they are off, a limit cannot be taken off,
+// and the handshake has to be refused.
+func streamBody(r *http.Request) (io.ReadCloser, error) {
+	body := r.Body
+	if reader, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); reader != nil {
+		body = reader
+	}
+	inner := body
+	for {
+		reader, ok := inner.(*caddyhttp.IdleTimeoutReader)
+		if !ok {
+			break
+		}
+		inner = reader.ReadCloser
+	}
+	if !ofServer(inner) {
+		return nil, &Malformed{
+			Status: http.StatusInternalServerError,
+			Reason: "a handler in front (request_body) limits the request's body, which would cut the tunnel: leave handshakes out there (not ws_handshake), or leave the server's read_body_idle on",
+		}
+	}
+	return body, nil
+}
+
+// ofServer reports whether a body is the server's own: net/http's, quic-go's, or
+// Caddy's that counts for its access log.
+func ofServer(body io.ReadCloser) bool {
+	t := reflect.TypeOf(body)
+	if t == nil {
+		return true
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.PkgPath() {
+	case "golang.org/x/net/http2", "github.com/quic-go/quic-go/http3", "github.com/caddyserver/caddy/v2/modules/caddyhttp":
+		return true
+	case "net/http":
+		return t.Name() != "maxBytesReader"
+	}
+	return false
 }
 
 // lift takes the server's timeouts off the stream: they are about a request and

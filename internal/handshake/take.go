@@ -117,7 +117,11 @@ func bare(conn net.Conn) net.Conn {
 	if v.Kind() != reflect.Pointer || v.Type().String() != "*caddyhttp.http2Conn" {
 		return conn
 	}
-	if inner, ok := v.Elem().FieldByName("Conn").Interface().(net.Conn); ok {
+	field := v.Elem().FieldByName("Conn")
+	if !field.IsValid() || !field.CanInterface() {
+		return conn // a Caddy that keeps it elsewhere: the wrapper does no harm
+	}
+	if inner, ok := field.Interface().(net.Conn); ok {
 		return inner
 	}
 	return conn

@@ -101,6 +101,9 @@ func TestPromise7MalformedHandshakesReachNoBackend(t *testing.T) {
 		{"HTTP/1.0", with("GET /ws/ HTTP/1.0"), 400},
 		{"a subprotocol twice", with(get, "Sec-WebSocket-Protocol: a, a"), 400},
 		{"a subprotocol that is no token", with(get, "Sec-WebSocket-Protocol: a b"), 400},
+		{"a Connection that names the key", with(get, "Connection: Upgrade, Sec-WebSocket-Key"), 400},
+		{"a Connection that names Origin", with(get, "Connection: Upgrade, Origin"), 400},
+		{"a Connection that names Cookie, on a second line", with(get, "+Connection: cookie"), 400},
 		{"an old version", with(get, "Sec-WebSocket-Version: 8"), 426},
 		{"no version", with(get, "Sec-WebSocket-Version: -"), 426},
 	}
@@ -135,6 +138,12 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 			"another protocol":       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			"no protocol":            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			"two protocols":          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket, h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/9.9":               strings.Replace(up, "HTTP/1.1", "HTTP/9.9", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/2.0":               strings.Replace(up, "HTTP/1.1", "HTTP/2.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/1.0":               strings.Replace(up, "HTTP/1.1", "HTTP/1.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/2.0 and a refusal": "HTTP/2.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+			"a header of 300 KiB":    up + "Sec-WebSocket-Accept: %s\r\nX-Large: " + strings.Repeat("x", 300<<10) + "\r\n\r\n",
+			"200 000 extensions":     up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: " + strings.Repeat("a,", 100_000) + "\r\n\r\n",
 			"no HTTP":                "SSH-2.0-OpenSSH_9.2\r\n",
 			"nothing":                "",
 		}
