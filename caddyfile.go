@@ -15,7 +15,7 @@ func init() {
 	// A plain directive, not a handler directive: it has to see its matcher,
 	// which names the gate and the prefix.
 	httpcaddyfile.RegisterDirective("wsgate", parseDirective)
-	httpcaddyfile.RegisterDirectiveOrder("wsgate", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterDirectiveOrder("wsgate", httpcaddyfile.Before, "reverse_proxy")
 	httpcaddyfile.RegisterGlobalOption("wsgate", parseGlobalOption)
 }
 
@@ -75,7 +75,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, err
 		}
 	}
-	warnOfSwallowers(h, p.start, matchers)
+	p.warnOfSurroundings()
 	return h.NewRoute(matchers, p.handler), nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
 )
@@ -32,7 +33,11 @@ func (p *directive) distinguish(g *told) error {
 	h := p.handler
 	_, given := p.seen["name"]
 	if !given {
-		h.Name = strings.TrimSpace(siteAddress(p.helper) + " " + p.matcherText)
+		var site string
+		if all := siteAddresses(p.helper); len(all) > 0 {
+			site = all[0]
+		}
+		h.Name = strings.TrimSpace(site + " " + p.matcherText)
 	}
 	now := named{p.start, h.IdleTimeout, h.MaxLifetime}
 	before, twice := g.named[h.Name]
@@ -69,6 +74,9 @@ func (p *directive) join() error {
 	if err := p.distinguish(g); err != nil {
 		return err
 	}
+	if err := p.checkCopies(); err != nil {
+		return err
+	}
 	switch {
 	case !p.any():
 	case g.policy == nil:
@@ -90,6 +98,52 @@ func matcherText(h httpcaddyfile.Helper) string {
 		return d.Val()
 	}
 	return ""
+}
+
+// checkCopies looks whether Caddy makes several handlers of the directive, all
+// with the same policy: a patch of one of them would tell the gate two things,
+// and an @id may occur once in a configuration.
+func (p *directive) checkCopies() error {
+	why := ""
+	switch {
+	case !p.any():
+		return nil
+	case p.helper.IsNamedRoute():
+		why = "each site that invokes the route has one"
+	case listeners(siteAddresses(p.helper)) > 1:
+		why = "each listener of the site's addresses has one"
+	default:
+		return nil
+	}
+	if p.policy.ID != "" {
+		return p.errf("id %s: this directive becomes several handlers (%s), and an @id may occur once: write the policy in the global option, { wsgate { gate %s { … } } }", p.policy.ID, why, p.handler.Gate)
+	}
+	caddy.Log().Named("caddyfile").Warn("the policy of this wsgate lands in several handlers: while Caddy runs it can be patched in the global option only",
+		zap.String("gate", p.handler.Gate), zap.String("because", why), zap.String("file", p.start.File), zap.Int("line", p.start.Line),
+		zap.String("remedy", "write the policy in the global option, { wsgate { gate "+p.handler.Gate+" { … } } }"))
+	return nil
+}
+
+// listeners counts the listeners that a site's addresses need: one for each
+// port.
+func listeners(addresses []string) int {
+	ports := make(map[string]bool)
+	for _, text := range addresses {
+		a, err := httpcaddyfile.ParseAddress(text)
+		if err != nil {
+			continue // Caddy says what is wrong with it
+		}
+		port := a.Port
+		switch {
+		case port != "":
+		case a.Scheme == "http":
+			port = "80"
+		default:
+			port = "443"
+		}
+		ports[port] = true
+	}
+	return len(ports)
 }
 
 // derive names the gate by the matcher, unless that makes one gate of two

@@ -2,37 +2,47 @@ package wsgate
 
 import (
 	"encoding/json"
-	"os"
+	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"go.uber.org/zap"
 )
 
-// warnOfSwallowers warns when a directive that is in force for every request
-// comes before wsgate and keeps handshakes from it. The warning goes where
-// reverse_proxy's own go, to the log: Caddy hands plugins no other way.
-func warnOfSwallowers(h httpcaddyfile.Helper, start caddyfile.Token, matchers caddy.ModuleMap) {
-	s := surroundings{lines: siteOf(h), order: orderOf(h)}
-	where, found := s.find(s.lines, word{text: start.Text, file: start.File, line: start.Line})
+// warnOfSurroundings warns when a directive that is in force for every request
+// comes before wsgate and keeps handshakes from it, and when one beside it leads
+// handshakes past the gate. The warnings go where reverse_proxy's own go, to the
+// log: Caddy hands plugins no other way.
+func (p *directive) warnOfSurroundings() {
+	s := surroundings{lines: siteOf(p.helper), order: orderOf(p.helper)}
+	where, found := s.find(s.lines, word{text: p.start.Text, file: p.start.File, line: p.start.Line})
 	if !found {
 		return
 	}
-	for _, by := range s.swallowers(where, readsPath(matchers)) {
-		caddy.Log().Named("caddyfile").Warn("a directive without a matcher comes before wsgate and takes its handshakes",
+	logger := caddy.Log().Named("caddyfile").With(zap.String("file", p.start.File), zap.Int("line", p.start.Line))
+	for _, by := range s.swallowers(where, readsPath(p.matchers)) {
+		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
 			zap.String("directive", by.text), zap.Int("directive_line", by.line),
-			zap.String("file", start.File), zap.Int("line", start.Line),
-			zap.String("remedy", "give it a matcher, or put both into a route block with wsgate first"))
+			zap.String("remedy", "give it a matcher (@page not ws_handshake), or put both into a route block with wsgate first"))
+	}
+	var ours []string
+	for _, a := range p.upstreams {
+		ours = append(ours, destination(a.Dial))
+	}
+	for _, by := range s.around(where, ours) {
+		logger.Warn("a route beside wsgate leads handshakes to the same upstream, past the gate",
+			zap.String("directive", by.text), zap.Int("directive_line", by.line),
+			zap.String("remedy", "give it a matcher that leaves them out: @page not ws_handshake"))
 	}
 }
 
 // comesFirst is the part of Caddy's order that can keep a handshake from
 // wsgate. handle_path has the place of handle.
-var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "wsgate"}
+var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "abort", "error", "respond", "metrics", "wsgate"}
 
 // orderOf returns the order of directives: the operator's own, or Caddy's.
 func orderOf(h httpcaddyfile.Helper) []string {
@@ -91,6 +101,101 @@ func (s surroundings) find(lines []line, what word) ([]level, bool) {
 	return nil, false
 }
 
+// around returns the directives that lead handshakes to one of the addresses
+// without asking the gate. One behind a wsgate that takes every handshake gets
+// none.
+func (s surroundings) around(where []level, ours []string) []word {
+	inner := where[len(where)-1]
+	var by []word
+	var look func(lines []line, level int)
+	look = func(lines []line, depth int) {
+		for i, l := range lines {
+			switch l[0].text {
+			case "reverse_proxy", "php_fastcgi":
+				behind := depth == len(where)-1 && &lines[0] == &inner.lines[0] && inner.lines[inner.at].unconditional() && !s.before(inner, i)
+				if !behind && !s.leavesOut(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
+					by = append(by, l[0])
+				}
+			case "handle", "handle_path", "route":
+				switch {
+				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
+					look(where[depth+1].lines, depth+1)
+				case !s.leavesOut(l):
+					look(l.body(), len(where))
+				}
+			}
+		}
+	}
+	look(s.lines, 0)
+	return by
+}
+
+// leavesOut reports whether a line's matcher looks at whether a request is a
+// handshake, or is not known.
+func (s surroundings) leavesOut(l line) bool {
+	m := l.matcher()
+	if m == lost {
+		return true
+	}
+	for _, other := range s.lines {
+		if strings.HasPrefix(m, "@") && other[0].text == m {
+			return slices.ContainsFunc(other, func(w word) bool {
+				return strings.Contains(w.text, "ws_handshake") || strings.EqualFold(w.text, "Upgrade") || strings.EqualFold(w.text, "Connection")
+			})
+		}
+	}
+	return false
+}
+
+// destinations returns the upstreams of a line of reverse_proxy or php_fastcgi.
+func (l line) destinations() []string {
+	var all []string
+	take := func(words line) {
+		for _, w := range words {
+			if w.text == "{" && !w.quoted {
+				return
+			}
+			all = append(all, destination(w.text))
+		}
+	}
+	first := l[1:]
+	if m := l.matcher(); m != "" && m != lost {
+		first = l[2:]
+	}
+	take(first)
+	for _, inner := range l.body() {
+		if inner[0].text == "to" {
+			take(inner[1:])
+		}
+	}
+	return all
+}
+
+// destination is an upstream's address without what makes no difference to
+// where it leads: scheme, path, and how this machine is called.
+func destination(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "", address
+	}
+	if strings.HasPrefix(rest, "unix/") || strings.Contains(rest, "{") {
+		return rest
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		host, port = strings.Trim(rest, "[]"), "80"
+		if scheme == "https" || scheme == "wss" {
+			port = "443"
+		}
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() || host == "" {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // swallowers returns the directives that keep a handshake from wsgate.
 func (s surroundings) swallowers(where []level, readsPath bool) []word {
 	var by []word
@@ -128,8 +233,8 @@ func (s surroundings) position(l line) int {
 // the path.
 func (s surroundings) matchesPath(l line) bool {
 	m := l.matcher()
-	if !strings.HasPrefix(m, "@") {
-		return m != "" && m != "*"
+	if m == lost || !strings.HasPrefix(m, "@") {
+		return m != "" && m != "*" // most do
 	}
 	for _, other := range s.lines {
 		if other[0].text == m {
@@ -150,13 +255,13 @@ func (l line) swallows(readsPath bool) bool {
 			return inner.unconditional() && (inner.answers() || inner.swallows(false))
 		})
 	}
-	return l[0].text == "redir"
+	return slices.Contains([]string{"redir", "abort", "error", "respond", "metrics"}, l[0].text)
 }
 
 // answers reports whether a directive answers every request.
 func (l line) answers() bool {
 	switch l[0].text {
-	case "respond", "reverse_proxy", "php_fastcgi", "error", "abort":
+	case "respond", "reverse_proxy", "php_fastcgi", "error", "abort", "metrics":
 		return true
 	case "file_server":
 		return !slices.ContainsFunc(l, func(w word) bool { return w.text == "pass_thru" })
@@ -170,11 +275,16 @@ func (l line) unconditional() bool {
 	return m == "" || m == "*" || m == "/*"
 }
 
+// lost stands for the matcher of a directive that Caddy has read before ours: it
+// is gone from the tokens, what followed has moved up, and the last one stands
+// twice. Which it was is not known.
+const lost = "@"
+
 // matcher returns the line's matcher as it is written, empty without one.
 func (l line) matcher() string {
 	dir := l[0].text
 	if n := len(l); dir != "try_files" && n > 2 && l[n-1] == l[n-2] {
-		return l.lostMatcher()
+		return lost
 	}
 	if dir == "try_files" || len(l) < 2 || dir == "rewrite" && len(l) == 2 {
 		return "" // these take their only argument as where to
@@ -183,27 +293,6 @@ func (l line) matcher() string {
 		return m.text
 	}
 	return ""
-}
-
-// lostMatcher finds the matcher of a directive that Caddy has read before
-// ours: it is gone from the tokens (what follows moved up, and the last one
-// stands twice), but not from the file. Without the file it is taken for one.
-func (l line) lostMatcher() string {
-	const unknown = "@"
-	text, err := os.ReadFile(l[0].file)
-	if err != nil {
-		return unknown
-	}
-	tokens, err := caddyfile.Tokenize(text, l[0].file)
-	if err != nil {
-		return unknown
-	}
-	for i, t := range tokens[:max(0, len(tokens)-1)] {
-		if t.Line == l[0].line && t.Text == l[0].text {
-			return tokens[i+1].Text
-		}
-	}
-	return unknown
 }
 
 // body returns the lines of a line's block.
@@ -257,14 +346,18 @@ func siteOf(h httpcaddyfile.Helper) []line {
 	return lines
 }
 
-// siteAddress returns the first address of the site that a directive is in, by
-// the same way; empty where that is not to be had.
-func siteAddress(h httpcaddyfile.Helper) string {
+// siteAddresses returns the addresses of the site that a directive is in, by the
+// same way; none where they are not to be had.
+func siteAddresses(h httpcaddyfile.Helper) []string {
 	keys := field(field(reflect.ValueOf(h), "parentBlock"), "Keys")
-	if keys.Kind() != reflect.Slice || keys.Len() == 0 {
-		return ""
+	if keys.Kind() != reflect.Slice {
+		return nil
 	}
-	return wordOf(keys.Index(0)).text
+	var addresses []string
+	for i := range keys.Len() {
+		addresses = append(addresses, wordOf(keys.Index(i)).text)
+	}
+	return addresses
 }
 
 func wordOf(token reflect.Value) word {

@@ -24,7 +24,7 @@ func TestAdaptingWarnsWhereAnotherDirectiveTakesTheHandshakes(t *testing.T) {
 		{"redir above", "http://localhost {\n\tredir https://{host}{uri}\n" + ours + "}\n", "redir"},
 		{"redir with a path", "http://localhost {\n\tredir /old /new\n" + ours + "}\n", ""},
 		{"redir with a named matcher", "http://localhost {\n\t@old path /old\n\tredir @old /new\n" + ours + "}\n", ""},
-		{"rewrite of everything above", "http://localhost {\n\trewrite * /index.html\n" + ours + "}\n", "rewrite"},
+		{"rewrite above, whose matcher Caddy has taken", "http://localhost {\n\trewrite * /index.html\n" + ours + "}\n", ""},
 		{"rewrite of everything below", "http://localhost {\n" + ours + "\trewrite * /index.html\n}\n", "rewrite"},
 		{"rewrite without a matcher", "http://localhost {\n\trewrite /index.html\n" + ours + "}\n", "rewrite"},
 		{"rewrite where no path is looked at", "http://localhost {\n\trewrite * /index.html\n\twsgate ws://localhost:8080\n}\n", ""},
@@ -43,7 +43,18 @@ func TestAdaptingWarnsWhereAnotherDirectiveTakesTheHandshakes(t *testing.T) {
 		{"first in a route", "http://localhost {\n\troute {\n\t\twsgate /ws/* ws://localhost:8080\n\t\tredir https://{host}{uri}\n\t}\n}\n", ""},
 		{"second in a route", "http://localhost {\n\troute {\n\t\tredir https://{host}{uri}\n\t\twsgate /ws/* ws://localhost:8080\n\t}\n}\n", "redir"},
 		{"ordered first", "{\n\torder wsgate first\n}\n\nhttp://localhost {\n\tredir https://{host}{uri}\n" + ours + "}\n", ""},
-		{"what comes after anyway", "http://localhost {\n\trespond hello\n\treverse_proxy localhost:3000\n\tfile_server\n" + ours + "}\n", ""},
+		{"respond of everything", "http://localhost {\n\trespond hello\n" + ours + "}\n", "respond"},
+		{"respond below", "http://localhost {\n" + ours + "\trespond hello\n}\n", "respond"},
+		{"respond to some", "http://localhost {\n" + ours + "\trespond /up 200\n}\n", ""},
+		{"respond to what is no handshake", "http://localhost {\n\t@page not ws_handshake\n\trespond @page hello\n" + ours + "}\n", ""},
+		{"abort", "http://localhost {\n\tabort\n" + ours + "}\n", "abort"},
+		{"abort of some", "http://localhost {\n\t@bad remote_ip 10.0.0.0/8\n\tabort @bad\n" + ours + "}\n", ""},
+		{"error", "http://localhost {\n\terror \"no\" 404\n" + ours + "}\n", "error"},
+		{"metrics", "http://localhost {\n\tmetrics\n" + ours + "}\n", "metrics"},
+		{"metrics at a path", "http://localhost {\n\tmetrics /metrics\n" + ours + "}\n", ""},
+		{"ordered before respond", "{\n\torder wsgate before respond\n}\n\nhttp://localhost {\n\trespond hello\n" + ours + "}\n", ""},
+		{"respond in a handle of its own", "http://localhost {\n\thandle /up {\n\t\trespond hello\n\t}\n" + ours + "}\n", ""},
+		{"what comes after anyway", "http://localhost {\n\treverse_proxy localhost:3000\n\tfile_server\n" + ours + "}\n", ""},
 		{"another site", "http://localhost {\n" + ours + "}\n\nhttp://other.localhost {\n\tredir https://{host}{uri}\n}\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,4 +145,88 @@ func logOf(t *testing.T, f func()) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+func TestAdaptingWarnsOfARoutePastTheGate(t *testing.T) {
+	const other = "reverse_proxy"
+	for _, c := range []struct {
+		name, site string
+		warned     bool
+	}{
+		{"a catch-all to the same upstream", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy localhost:9001\n", true},
+		{"above", "\treverse_proxy localhost:9001\n\twsgate /keep/* ws://localhost:9001/\n", true},
+		{"by another name", "\twsgate /keep/* ws://127.0.0.1:9001/\n\treverse_proxy http://localhost:9001\n", true},
+		{"by its port alone", "\twsgate /keep/* :9001\n\treverse_proxy [::1]:9001\n", true},
+		{"by the default port", "\twsgate /keep/* ws://chat.internal\n\treverse_proxy http://CHAT.internal:80\n", true},
+		{"a unix socket", "\twsgate /keep/* unix//run/chat.sock\n\treverse_proxy unix//run/chat.sock\n", true},
+		{"one of several", "\twsgate /keep/* ws://a:1 ws://b:1\n\treverse_proxy c:1 {\n\t\tto b:1\n\t}\n", true},
+		{"at a path", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy /app/* localhost:9001\n", true},
+		{"in a handle", "\thandle /keep/* {\n\t\twsgate ws://localhost:9001\n\t}\n\thandle {\n\t\treverse_proxy localhost:9001\n\t}\n", true},
+		{"beside it in a handle", "\thandle /keep/* {\n\t\t@some header X-A b\n\t\twsgate @some ws://localhost:9001\n\t\treverse_proxy localhost:9001\n\t}\n", true},
+		{"in a handle in front of a gate for all", "\twsgate ws://localhost:9001\n\thandle /app/* {\n\t\treverse_proxy localhost:9001\n\t}\n", true},
+		{"behind a gate for all", "\twsgate ws://localhost:9001\n\treverse_proxy localhost:9001\n", false},
+		{"another upstream", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy localhost:9002\n", false},
+		{"another scheme's port", "\twsgate /keep/* ws://chat.internal\n\treverse_proxy https://chat.internal\n", false},
+		{"guarded", "\t@page not ws_handshake\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @page localhost:9001\n", false},
+		{"guarded in a handle", "\t@page not ws_handshake\n\twsgate /keep/* ws://localhost:9001/\n\thandle @page {\n\t\treverse_proxy localhost:9001\n\t}\n", false},
+		{"guarded by its header", "\t@page {\n\t\tnot header Upgrade websocket\n\t}\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @page localhost:9001\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := "http://localhost {\n" + c.site + "}\n"
+			var by []warning
+			for _, w := range warnings(t, text) {
+				if strings.Contains(w.Message, "past the gate") {
+					by = append(by, w)
+				}
+			}
+			switch {
+			case len(by) == 0 && !c.warned:
+			case len(by) != 1 || !c.warned:
+				t.Errorf("warned %v, want %v", by, c.warned)
+			case by[0].Directive != other || by[0].DirectiveLine != lineOf(text, other):
+				t.Errorf("the warning blames %+v", by[0])
+			}
+		})
+	}
+}
+
+func TestAdaptingWarnsOfOnePathForAll(t *testing.T) {
+	for site, warned := range map[string]bool{
+		"\twsgate ws://localhost:9001/base/\n":                               true,
+		"\twsgate /ws* ws://localhost:9001/base/\n":                          true,
+		"\thandle_path /ws/* {\n\t\twsgate ws://localhost:9001/base/\n\t}\n": true,
+		"\twsgate ws://localhost:9001/\n":                                    false,
+		"\twsgate ws://localhost:9001/socket\n":                              false,
+		"\twsgate /ws/* ws://localhost:9001/base/\n":                         false,
+		"\twsgate ws://localhost:9001/rooms/{query.room}/\n":                 false,
+	} {
+		found := false
+		for _, w := range warnings(t, "http://localhost {\n"+site+"}\n") {
+			found = found || strings.Contains(w.Message, "at the same path")
+		}
+		if found != warned {
+			t.Errorf("%q: warned %v", site, found)
+		}
+	}
+}
+
+func TestAdaptingWarnsOfAPolicyInSeveralHandlers(t *testing.T) {
+	const gate = "\twsgate ws://localhost:9001 {\n\t\tgate chat\n\t\tmode off\n\t}\n"
+	for text, warned := range map[string]bool{
+		"http://localhost:8080, http://localhost:8081 {\n" + gate + "}\n":                                     true,
+		"http://localhost, https://localhost {\n" + gate + "}\n":                                              true,
+		"&(chat) {\n" + gate + "}\n\nhttp://localhost {\n\tinvoke chat\n}\n":                                  true,
+		"http://a.localhost, http://b.localhost {\n" + gate + "}\n":                                           false,
+		"http://localhost {\n" + gate + "}\n":                                                                 false,
+		"http://localhost:1, http://localhost:2 {\n\twsgate ws://localhost:9001\n}\n":                         false,
+		"http://localhost:1, http://localhost:2 {\n" + strings.Replace(gate, "\t\tmode off\n", "", 1) + "}\n": false,
+	} {
+		found := false
+		for _, w := range warnings(t, text) {
+			found = found || strings.Contains(w.Message, "several handlers")
+		}
+		if found != warned {
+			t.Errorf("%s: warned %v", text, found)
+		}
+	}
 }

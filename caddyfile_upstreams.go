@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/upstream"
 )
@@ -148,23 +149,36 @@ func (p *directive) path() error {
 	if p.handler.Proxy.Rewrite != nil {
 		return p.errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
 	}
-	p.handler.UpstreamPath = first.Path
 	prefix, ok := strippable(p.matchers)
-	if !ok {
-		return nil
-	}
-	if strings.Contains(first.Path, "{") {
+	switch {
+	case !ok && first.Path == "/":
+		return nil // the root alone means: whatever was asked for
+	case !ok:
+		p.warnOfOnePath(first)
+	case strings.Contains(first.Path, "{"):
 		return p.errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
+	default:
+		p.handler.StripPathPrefix = prefix
 	}
-	p.handler.StripPathPrefix = prefix
+	p.handler.UpstreamPath = first.Path
 	return nil
 }
 
-// strippable returns the prefix of a matcher that is one path pattern ending
-// in /*, and nothing else.
+// warnOfOnePath warns of a constant path that looks like the place of a prefix,
+// where there is none: every handshake would get it as its whole path.
+func (p *directive) warnOfOnePath(a address) {
+	if strings.HasSuffix(a.Path, "/") && !strings.Contains(a.Path, "{") {
+		caddy.Log().Named("caddyfile").Warn("every handshake of this wsgate reaches the upstream at the same path: no path pattern ends in /*, so there is no prefix to replace",
+			zap.String("upstream", a.token.Text), zap.String("path", a.Path), zap.String("file", p.start.File), zap.Int("line", p.start.Line),
+			zap.String("remedy", "write wsgate /prefix/* …, or leave the path out and it stays as it was sent"))
+	}
+}
+
+// strippable returns the prefix of a matcher with one path pattern, which ends
+// in /*. Matchers of other kinds may stand beside it.
 func strippable(set caddy.ModuleMap) (prefix string, ok bool) {
 	patterns := pathPatterns(set)
-	if len(patterns) != 1 || len(set) != 1 {
+	if len(patterns) != 1 {
 		return "", false
 	}
 	prefix, ok = strings.CutSuffix(patterns[0], "*")

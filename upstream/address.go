@@ -167,8 +167,14 @@ func portNumber(s string) (int, error) {
 
 // plainAddress takes what reverse_proxy takes without a scheme.
 func plainAddress(s string) (Address, error) {
-	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ":") && len(s) == 1 {
+	if strings.HasPrefix(s, "/") || s == ":" {
 		return Address{}, fmt.Errorf("upstream %q: no host", s)
+	}
+	if port, found := strings.CutPrefix(s, ":"); found { // this machine, as in reverse_proxy
+		if err := checkPort(port); err != nil {
+			return Address{}, fmt.Errorf("upstream %q: %w", s, err)
+		}
+		return Address{Dial: s}, nil
 	}
 	if strings.HasPrefix(s, "unix/") || strings.HasPrefix(s, "unix+h2c/") || strings.Contains(s, "{") {
 		if strings.Count(s, "{") != strings.Count(s, "}") {

@@ -27,7 +27,7 @@ type pathRule struct {
 
 // newPathRule reads prefix and path as the configuration has them.
 func newPathRule(prefix, path string) (pathRule, error) {
-	if path == "" {
+	if path == "" || path == "/" && prefix == "" { // the root alone means: whatever was asked for
 		return pathRule{}, nil
 	}
 	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "{") {

@@ -40,6 +40,10 @@ func TestUpstreamPaths(t *testing.T) {
 		{"A1 the whole site", "/", "/base/", "//a/../b", "/base/b"},
 		{"A7 one slash at the joint", "/ws/", "/base/", "/ws//room", "/base/room"},
 		{"A7 base without a slash", "/ws/", "/base", "/ws/", "/base/"},
+		{"the root alone leaves the path alone", "", "/", "/ws/a%2F%2Fb?x=1", "/ws/a%2F%2Fb?x=1"},
+		{"A6 an escaped URL stays escaped", "", "/{http.regexp.ws.1}", "/ws/https%3A%2F%2Foffice.example%2Ff/ws", "/https%3A%2F%2Foffice.example%2Ff/ws"},
+		{"A6 a part of what is there twice in two ways that mean the same", "", "/{http.regexp.ws.1}", "/ws/%73", "/%73"},
+		{"A6 a capture behind a rewrite is the path's of before", "", "/{http.regexp.before.1}", "/ws/x", "/a%2Fb%3Fc"},
 		{"whole path", "", "/fixed", "/anything?x=1", "/fixed?x=1"},
 		{"whole path, escaped", "", "/a%2Fb", "/x", "/a%2Fb"},
 		{"A6 a capture stays raw", "", "/{http.regexp.ws.1}", "/ws/a%2Fb?x=1", "/a%2Fb?x=1"},
@@ -66,6 +70,11 @@ func TestUpstreamPaths(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, repl := asked(tt.uri)
 			r.Header.Set("X-Room", "a b?c")
+			if strings.Contains(tt.path, "before") {
+				r, repl = asked("/old/a%2Fb%3Fc")
+				r.URL = &url.URL{Path: "/ws/x"} // a rewrite
+				repl.Set("http.regexp.before.1", "a/b?c")
+			}
 			repl.Set("http.regexp.ws.1", strings.TrimPrefix(caddyhttp.CleanPath(r.URL.Path, true), "/ws/"))
 			before := r.URL.String()
 			rule, err := newPathRule(tt.prefix, tt.path)
@@ -110,6 +119,26 @@ func TestPathsThatLeaveTheUpstreamsAreRefused(t *testing.T) {
 		if got, err := rule.apply(r, repl); err == nil {
 			t.Errorf("%v became %s", tt, got.URL.RequestURI())
 		}
+	}
+}
+
+func TestACaptureThatIsThereTwiceInTwoWaysIsRefused(t *testing.T) {
+	rule, err := newPathRule("", "/{http.regexp.ws.1}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uri, v := range map[string]string{"/a%2Fb/a/b": "a/b", "/a/b/a%2Fb": "a/b", "/x?/x%3F": "", "/%3F/%3f/a%3F": "?"} {
+		r, repl := asked(strings.ReplaceAll(uri, "?", "%3F"))
+		repl.Set("http.regexp.ws.1", v)
+		_, err := rule.apply(r, repl)
+		if twice := v == "a/b"; (err != nil) != twice {
+			t.Errorf("%q in %s: %v", v, uri, err)
+		}
+	}
+	r, repl := asked("/" + strings.Repeat("a/", 50_000))
+	repl.Set("http.regexp.ws.1", strings.Repeat("a/", 25_000)) // compared with few of its places
+	if _, err := rule.apply(r, repl); err != nil {
+		t.Error(err)
 	}
 }
 

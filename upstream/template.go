@@ -94,12 +94,8 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 	}
 	v := repl.ReplaceAll("{"+key+"}", "")
 	if strings.HasPrefix(key, "http.regexp.") {
-		decoded, escaped := r.URL.Path, r.URL.EscapedPath()
-		if unclean(decoded) {
-			decoded, escaped, _ = clean(r.URL, true) // empty where nothing can come of it
-		}
-		if raw, ok := rawPart(decoded, escaped, v); ok {
-			return raw, nil
+		if raw, found, err := capture(r, v); found || err != nil {
+			return raw, err
 		}
 	}
 	return (&url.URL{Path: v}).EscapedPath(), nil
@@ -114,17 +110,101 @@ func pathOf(u *url.URL) (string, error) {
 	return escaped, err
 }
 
-// rawPart returns the part of an escaped path that a part of the decoded one
-// came from: path_regexp captures from the decoded path.
-func rawPart(decoded, escaped, v string) (string, bool) {
-	at := len(decoded) - len(v)
-	if !strings.HasSuffix(decoded, v) {
-		at = strings.Index(decoded, v)
+// capture returns what a value was captured from, escaped as it was sent:
+// path_regexp captures from the decoded path, of the request as it is or as it
+// was before a rewrite. found is false for a value that is in neither.
+func capture(r *http.Request, v string) (raw string, found bool, err error) {
+	if raw, found, err = rawPart(r.URL, v); found || err != nil {
+		return raw, found, err
 	}
-	if at < 0 {
-		return "", false
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
+		return rawPart(o.URL, v)
 	}
-	return escaped[escapedIndex(escaped, at):escapedIndex(escaped, at+len(v))], true
+	return "", false, nil
+}
+
+// rawPart returns the part of an escaped path that a part of the decoded one,
+// as Caddy's matchers see it, came from. A part that is there twice and was
+// sent in two ways that mean different paths is an error.
+func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
+	decoded, at, escaped := matched(u)
+	last := strings.LastIndex(decoded, v) // most expressions capture the end
+	if last < 0 {
+		return "", false, nil
+	}
+	raw = escaped[at[last]:at[last+len(v)]]
+	for i, places := 0, 0; i < last && v != "" && places < mostPlaces; i, places = i+1, places+1 {
+		i += strings.Index(decoded[i:], v)
+		if other := escaped[at[i]:at[i+len(v)]]; reserved(other) != reserved(raw) {
+			return "", false, errTwice
+		}
+	}
+	return raw, true, nil
+}
+
+// mostPlaces bounds how many places of one value in a path are compared, which
+// whoever sends the path can make as many as it has letters.
+const mostPlaces = 100
+
+// errTwice says that a value stands in the path twice, with slashes or marks
+// that are escaped in one place and not in the other.
+var errTwice = errors.New("the path of the request has what it is to become twice, escaped in two ways")
+
+// matched returns a path as Caddy's matchers see it (decoded, slashes merged,
+// without dots), and where each of its bytes, and its end, stands in the escaped
+// one.
+func matched(u *url.URL) (decoded string, at []int, escaped string) {
+	escaped = u.EscapedPath()
+	if dotted(u.Path) {
+		var err error
+		if _, escaped, err = clean(u, true); err != nil {
+			return "", []int{0}, "" // nothing comes of it
+		}
+	}
+	b := make([]byte, 0, len(escaped))
+	for i := 0; i < len(escaped); i++ {
+		c, from := escaped[i], i
+		if c == '%' && i+2 < len(escaped) {
+			c = unhex(escaped[i+1])<<4 | unhex(escaped[i+2])
+			i += 2
+		}
+		if c == '/' && len(b) > 0 && b[len(b)-1] == '/' {
+			continue
+		}
+		b, at = append(b, c), append(at, from)
+	}
+	return string(b), append(at, len(escaped)), escaped
+}
+
+// reserved brings the escapes of a path into one form: those of letters, digits
+// and -._~ mean the character (RFC 3986 §2.3), the rest are data.
+func reserved(escaped string) string {
+	var b strings.Builder
+	for i := 0; i < len(escaped); i++ {
+		if escaped[i] != '%' || i+2 >= len(escaped) {
+			b.WriteByte(escaped[i])
+			continue
+		}
+		c := unhex(escaped[i+1])<<4 | unhex(escaped[i+2])
+		if c == '-' || c == '.' || c == '_' || c == '~' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			b.WriteByte(c)
+		} else {
+			b.WriteString(strings.ToUpper(escaped[i : i+3]))
+		}
+		i += 2
+	}
+	return b.String()
+}
+
+// unhex is the value of a hexadecimal digit in a path that is validly escaped.
+func unhex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c >= 'a':
+		return c - 'a' + 10
+	}
+	return c - 'A' + 10
 }
 
 // single makes runs of slashes at the front and at joints one slash.

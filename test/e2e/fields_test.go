@@ -127,3 +127,19 @@ func TestHopByHopFieldsOfEarlyHintsStayBehind(t *testing.T) {
 		}
 	})
 }
+
+func TestHostportIsWhatTheClientSentAsHost(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		hosts := make(chan string, 1)
+		b := rawBackend(t, func(c *rawConn, r *http.Request) {
+			hosts <- r.Host
+			c.accept(r)
+		})
+		s := chat(t, b, words+"header_up Host {hostport}")
+		knock(t, s)
+		if got := <-hosts; got != strings.TrimPrefix(s.url, "ws://") {
+			t.Errorf("the backend compares Origin with %q, want %q", got, s.url)
+		}
+	})
+}

@@ -93,3 +93,26 @@ func TestPathsThatCannotBeAreRefusedAtLoad(t *testing.T) {
 		}
 	}
 }
+
+func TestAPathAtTheUpstreamReplacesAPrefixOrLeavesThePathAlone(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	up := "ws://localhost:" + b.port()
+	for name, c := range map[string]struct{ site, uri, want string }{
+		"the root, for a whole site":         {"\twsgate " + up + "/", "/ws/room?x=1", "/ws/room?x=1"},
+		"the root, and a prefix":             {"\twsgate /ws/* " + up + "/", "/ws/room", "/room"},
+		"the root, and a pattern without /*": {"\twsgate /ws* " + up + "/", "/ws/room", "/ws/room"},
+		"the root, and two patterns":         {"\t@ws path /ws /ws/*\n\twsgate @ws " + up + "/", "/ws/room", "/ws/room"},
+		"a prefix beside other matchers":     {"\t@ws {\n\t\tpath /ws/*\n\t\theader Connection *Upgrade*\n\t}\n\twsgate @ws " + up + "/base/", "/ws/room", "/base/room"},
+		"the root, in a handle_path":         {"\thandle_path /ws/* {\n\t\twsgate " + up + "/\n\t}", "/ws/room", "/room"},
+		"the root, in a handle":              {"\thandle /ws/* {\n\t\twsgate " + up + "/\n\t}", "/ws/room", "/ws/room"},
+		"no path":                            {"\twsgate /ws/* " + up, "/ws/a%2Fb", "/ws/a%2Fb"},
+		"a path, for a whole site":           {"\twsgate " + up + "/socket", "/ws/room?x=1", "/socket?x=1"},
+		"an escaped URL in a capture":        {"\t@ws path_regexp ws ^/ws/(.*)$\n\twsgate @ws " + up + "/{re.ws.1}", "/ws/https%3A%2F%2Foffice.example%2Ff/ws", "/https%3A%2F%2Foffice.example%2Ff/ws"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sites(t, "", "http://localhost:{$PORT} {\n"+c.site+"\n}\n")
+			s.reaches(b, c.uri, c.want)
+		})
+	}
+}
