@@ -148,6 +148,9 @@ func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
 	case g.override != nil && !g.override.At.IsZero() && (before == nil || before.Override != g.override):
 		after.Since = g.override.At // which may have been set before a restart
 	}
+	if after.Since.After(now) { // the clock went back, or another node's is ahead
+		after.Since = now
+	}
 	after.Until = g.nextState(now, after)
 	g.current.Store(after)
 	return before, after

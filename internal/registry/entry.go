@@ -40,6 +40,8 @@ type Entry struct {
 	// under way: two at once would carry out theirs in any order.
 	changing sync.Mutex
 
+	announced *bool // whether the gate was open when observers last heard of it; nil: they have not. Guarded by changing
+
 	mu          sync.Mutex // guards the fields below
 	tunnels     []*Tunnel
 	gone        tunnel.Counts // of tunnels that have ended
@@ -53,6 +55,7 @@ type Entry struct {
 	version     uint64         // of the switch
 	said        bool           // the switch was thrown, or came to its end, in this process's life
 	olderPolicy gate.Policy
+	wasPresent  bool   // in a configuration before that
 	loaded      bool   // the stored override was read, or replaced by a newer one
 	retrying    bool   // it will be read again
 	problem     string // why the stored override could not be read
@@ -135,13 +138,22 @@ func (e *Entry) setPolicy(p gate.Policy, now time.Time) {
 	e.changed(before, after, now)
 }
 
-// remember keeps what is in force, for a configuration that is taken back.
-func (e *Entry) remember() {
+// remember keeps what is in force, for a configuration that is taken back: before
+// says whether one before it has the gate.
+func (e *Entry) remember(before bool) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.older, e.olderPolicy = e.gate.Snapshot(), e.gate.Policy()
+	e.older, e.olderPolicy, e.wasPresent = e.gate.Snapshot(), e.gate.Policy(), before
+}
+
+// strange reports whether no configuration has had the gate before the one that
+// was taken back: it is gone like one that has left.
+func (e *Entry) strange() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.older == nil || !e.older.Removed && !e.wasPresent
 }
 
 // policyBefore returns what remember has kept.
@@ -212,13 +224,40 @@ func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 // hands back to a rule that ends them. e.changing is held.
 func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
-	turned := before.Open != after.Open
-	if turned && e.isPresent() {
-		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
+	settled := e.reg.settled()
+	if settled || before.Override != after.Override {
+		e.announce(before, after)
 	}
-	if (turned || before.Closing != after.Closing) && e.reg.settled() {
+	if (before.Open != after.Open || before.Closing != after.Closing) && settled {
 		e.treat(now)
 	}
+}
+
+// announce tells observers when the gate is another than they last heard.
+// e.changing is held.
+func (e *Entry) announce(before, after *gate.Snapshot) {
+	if !e.isPresent() {
+		return
+	}
+	was := before.Open
+	if e.announced != nil {
+		was = *e.announced
+	}
+	e.announced = &after.Open
+	if was != after.Open {
+		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
+	}
+}
+
+// settle does what had to wait for the configuration in force to be there for
+// good: observers hear of a change that it brought, and a closed gate treats its
+// tunnels.
+func (e *Entry) settle(now time.Time) {
+	e.changing.Lock()
+	s := e.gate.Snapshot()
+	e.announce(s, s)
+	e.changing.Unlock()
+	e.treat(now)
 }
 
 // isPresent reports whether a configuration in force names the gate.

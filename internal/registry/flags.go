@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -36,8 +37,11 @@ type flagSet struct {
 	said     map[string]bool // by an operator, in this process's life; the rest was loaded
 	watchers map[string]map[*func()]struct{}
 	loaded   bool
-	retrying bool
-	problem  string // why the stored flags could not be read
+	// elsewhere: what was loaded comes from another place than the one in force,
+	// and goes when that one has been read.
+	elsewhere bool
+	retrying  bool
+	problem   string // why the stored flags could not be read
 }
 
 // FlagInfo is a live flag.
@@ -158,7 +162,9 @@ func (f *flagSet) change(name string, value *string, ifMatch string) error {
 		return ErrPrecondition
 	}
 	if value != nil && had && old == *value {
+		f.said[name] = true
 		f.mu.Unlock()
+		f.store.again(flagKey(name), flagBytes(value)) // somebody may have taken it away
 		return nil
 	}
 	f.replace(name, value)
@@ -188,7 +194,8 @@ func (f *flagSet) replace(name string, value *string) {
 }
 
 // move takes the flags along to another place: what was said in this process's
-// life is written there, a removal too; what nobody has said is read from there.
+// life is written there, a removal too; of the rest what lies there counts, and
+// not what was read elsewhere.
 func (f *flagSet) move() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,14 +203,14 @@ func (f *flagSet) move() {
 	if m := f.values.Load(); m != nil {
 		now = *m
 	}
-	for name := range f.versions {
+	for name := range f.said {
 		if value, set := now[name]; set {
 			f.put(name, &value)
 		} else {
 			f.put(name, nil)
 		}
 	}
-	f.loaded = false
+	f.loaded, f.elsewhere = false, true
 }
 
 // unload forgets what was loaded, and keeps what an operator has said.
@@ -222,12 +229,15 @@ func (f *flagSet) unload() {
 }
 
 // put has a flag stored, or with nil deleted.
-func (f *flagSet) put(name string, value *string) {
-	var b []byte
-	if value != nil {
-		b, _ = json.Marshal(flagRecord{*value}) // a string: cannot fail
+func (f *flagSet) put(name string, value *string) { f.store.put(flagKey(name), flagBytes(value)) }
+
+// flagBytes is a flag's record; nil without a value.
+func flagBytes(value *string) []byte {
+	if value == nil {
+		return nil
 	}
-	f.store.put(flagKey(name), b)
+	b, _ := json.Marshal(flagRecord{*value}) // a string: cannot fail
+	return b
 }
 
 // watching returns who watches a flag. f.mu is held.
@@ -255,12 +265,23 @@ func (f *flagSet) load() {
 		f.again()
 	}
 	var tell []func()
+	old := make(map[string]string)
+	if m := f.values.Load(); m != nil {
+		old = *m
+	}
 	for name, value := range found {
-		if f.versions[name] == 0 {
+		if before, had := old[name]; !f.said[name] && (!had || before != value) {
 			f.replace(name, &value)
 			tell = append(tell, f.watching(name)...)
 		}
 	}
+	for name := range old {
+		if _, there := found[name]; !there && !f.said[name] && f.elsewhere && err == nil {
+			f.replace(name, nil)
+			tell = append(tell, f.watching(name)...)
+		}
+	}
+	f.elsewhere = f.elsewhere && err != nil
 	f.mu.Unlock()
 	if first {
 		Logger().Error("reading the stored flags failed", zap.Error(err))
@@ -308,7 +329,7 @@ func (f *flagSet) read() (map[string]string, error) {
 		b, ok, err := f.store.load(key)
 		var rec flagRecord
 		if err == nil && ok {
-			err = json.Unmarshal(b, &rec)
+			err = decodeFlag(b, &rec)
 		}
 		if err != nil {
 			problem = fmt.Errorf("reading flag %q: %w", name, err)
@@ -319,6 +340,21 @@ func (f *flagSet) read() (map[string]string, error) {
 		}
 	}
 	return found, problem
+}
+
+// decodeFlag reads a record, and holds it to what may be said.
+func decodeFlag(b []byte, rec *flagRecord) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return err
+	}
+	if len(fields["value"]) == 0 || fields["value"][0] != '"' {
+		return errors.New("it has no value")
+	}
+	if err := json.Unmarshal(b, rec); err != nil {
+		return err
+	}
+	return ValidFlagValue(rec.Value)
 }
 
 // ValidFlagName refuses a name that no environment variable could have:

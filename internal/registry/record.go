@@ -112,13 +112,13 @@ func (e *Entry) keepOverride(o *gate.Override) {
 
 // moveOverride takes the switch along to another place: what was said in this
 // process's life is written there, that there is none too; else what lies there
-// is read.
+// is read, whatever was read elsewhere.
 func (e *Entry) moveOverride() {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	o := e.gate.Snapshot().Override
 	e.mu.Lock()
-	said := e.said || o != nil
+	said := e.said
 	e.loaded = said
 	e.mu.Unlock()
 	if said {
@@ -154,11 +154,25 @@ func (e *Entry) loadOverride() {
 	}
 	e.loaded, e.problem, e.version = true, "", nextVersion()
 	e.mu.Unlock()
-	if o == nil || o.Expired(now) {
+	if o != nil && o.Expired(now) {
+		e.reg.store.put(overrideKey(e.name), nil) // a clock that goes back must not bring it back
+		o = nil
+	}
+	if o == nil && e.gate.Snapshot().Override == nil {
 		return
 	}
-	before, after := e.gate.SetOverride(o, now)
-	e.moved(before, after, now) // without storing what came from there
+	before, after := e.gate.SetOverride(o, now) // in place of what another storage had
+	e.moved(before, after, now)                 // without storing what came from there
+	if o != nil {
+		fields := []zap.Field{
+			zap.String("gate", e.name), zap.String("mode", string(o.Mode)), zap.String("reason", o.Reason),
+			zap.String("actor", o.Actor), zap.String("from", o.From), zap.Time("at", o.At),
+		}
+		if !o.Expires.IsZero() {
+			fields = append(fields, zap.Time("expires", o.Expires))
+		}
+		Logger().Info("stored switch in force", fields...)
+	}
 }
 
 // loadFailed says that the stored switch cannot be read, and tries again.

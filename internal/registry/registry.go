@@ -86,30 +86,46 @@ func (r *registry) logger() *zap.Logger {
 }
 
 func (r *registry) begin(c *Config, now time.Time) {
+	r.change(func() func() { return r.putInForce(c, now) })
+}
+
+// change changes what is in force, and then, without the lock, does what reads
+// storage.
+func (r *registry) change(do func() (read func())) {
 	r.changing.Lock()
-	defer r.changing.Unlock()
+	read := do()
+	r.changing.Unlock()
+	if read != nil {
+		read()
+	}
+}
+
+func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
 	r.inForce = append(r.inForce, c)
 	alone := len(r.inForce) == 1
 	entries := make([]*Entry, 0, len(c.Gates))
+	known := make(map[*Entry]bool, len(c.Gates))
 	for name := range c.Gates {
 		e := r.entry(name)
+		known[e] = e.present
 		e.present = true
 		entries = append(entries, e)
 	}
 	r.mu.Unlock()
 	for _, e := range entries {
-		e.remember()
+		e.remember(known[e])
 		e.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
 	switch {
 	case !alone:
 	case c.Current == nil:
-		r.settle(c, now)
+		return r.settle(c, now)
 	default:
 		go r.settleWhenCurrent(c)
 	}
+	return nil
 }
 
 // currentPoll is how often a configuration that came alone is asked whether its
@@ -129,26 +145,41 @@ func (r *registry) settleWhenCurrent(c *Config) {
 }
 
 // trySettle reports whether nothing is left to do for settleWhenCurrent.
-func (r *registry) trySettle(c *Config) bool {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+func (r *registry) trySettle(c *Config) (done bool) {
+	r.change(func() (read func()) {
+		done, read = r.settleIfCurrent(c)
+		return read
+	})
+	return done
+}
+
+func (r *registry) settleIfCurrent(c *Config) (done bool, read func()) {
 	r.mu.Lock()
 	waits := slices.Contains(r.inForce, c) && !c.settled
 	alone := len(r.inForce) == 1
 	r.mu.Unlock()
 	switch {
 	case !waits:
-		return true
+		return true, nil
 	case !alone || !c.Current():
-		return false
+		return false, nil
 	}
-	r.settle(c, time.Now())
-	return true
+	return true, r.settle(c, time.Now())
 }
 
 func (r *registry) end(c *Config, now time.Time) {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	exits := false
+	r.change(func() (read func()) {
+		exits, read = r.takeOut(c, now)
+		return read
+	})
+	if exits {
+		Shutdown()
+	}
+}
+
+// takeOut reports whether nothing is left because the process exits.
+func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
 	r.mu.Lock()
 	at := -1
 	for i := range r.inForce {
@@ -158,7 +189,7 @@ func (r *registry) end(c *Config, now time.Time) {
 	}
 	if at < 0 {
 		r.mu.Unlock()
-		return
+		return false, nil
 	}
 	wasTop := at == len(r.inForce)-1
 	r.inForce = append(r.inForce[:at:at], r.inForce[at+1:]...)
@@ -172,17 +203,18 @@ func (r *registry) end(c *Config, now time.Time) {
 
 	switch {
 	case top == nil && caddy.Exiting():
-		Shutdown()
+		return true, nil
 	case top == nil && tried:
 		r.restore(new(Config), c, now)
 	case top == nil:
-		r.settle(&Config{Storage: c.Storage}, now)
+		read = r.settle(&Config{Storage: c.Storage}, now)
 		r.watchExit()
 	case wasTop:
 		r.restore(top, c, now)
 	case settled:
-		r.settle(top, now)
+		read = r.settle(top, now)
 	}
+	return false, read
 }
 
 // restore puts an older configuration in force again after a failed load; an
@@ -203,7 +235,11 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 		}
 	}
 	r.mu.Unlock()
-	for _, e := range gone { // tunnels of a configuration before may be left
+	for _, e := range gone { // tunnels of a configuration before may be left, or of this one
+		if e.strange() {
+			e.remove(now)
+			continue
+		}
 		e.setPolicy(e.policyBefore(), now)
 		e.resume()
 	}
@@ -211,13 +247,14 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 		e.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
 		e.resume()
-		e.treat(now) // what closed it meanwhile could not be carried out
+		e.settle(now) // what changed it meanwhile could not be carried out
 	}
 }
 
 // settle does what could not be taken back: storage follows the configuration,
-// closed gates treat their tunnels, and gates that are gone drain theirs.
-func (r *registry) settle(c *Config, now time.Time) {
+// closed gates treat their tunnels, and gates that are gone drain theirs. What it
+// returns is to be called without the lock: it reads storage.
+func (r *registry) settle(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
 	c.settled = true
 	r.mu.Unlock()
@@ -225,7 +262,6 @@ func (r *registry) settle(c *Config, now time.Time) {
 	if moved {
 		r.flags.move()
 	}
-	r.flags.load()
 	r.mu.Lock()
 	var here, gone []*Entry
 	for name, e := range r.entries {
@@ -241,14 +277,19 @@ func (r *registry) settle(c *Config, now time.Time) {
 		if moved {
 			e.moveOverride()
 		}
-		e.loadOverride()
-		e.treat(now)
 	}
 	for _, e := range gone {
 		e.remove(now)
 		r.mu.Lock()
 		r.forget(e)
 		r.mu.Unlock()
+	}
+	return func() {
+		r.flags.load()
+		for _, e := range here {
+			e.loadOverride()
+			e.settle(time.Now())
+		}
 	}
 }
 

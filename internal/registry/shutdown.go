@@ -60,6 +60,7 @@ func ExitVerdict() gate.Verdict {
 func Shutdown() {
 	shutdownOnce.Do(func() {
 		exiting.Store(true)
+		close(reg.store.exit)
 		if atShutdown != nil {
 			atShutdown()
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,6 @@ type Storage interface {
 const (
 	// storeWait is how long a switch waits to hear that it was stored.
 	storeWait = 5 * time.Second
-	// storeTimeout bounds one call of the storage that heeds its context.
-	storeTimeout = 10 * time.Second
 	// A write that failed is tried again after retryFirst, then twice as long
 	// each time up to retryMost.
 	retryFirst = 200 * time.Millisecond
@@ -35,9 +34,11 @@ const (
 // tried again until it is stored. Its one goroutine lives while something is
 // to be written.
 type store struct {
+	exit chan struct{} // closed when the process exits: nobody waits any longer
+
 	mu      sync.Mutex // guards the fields below
-	storage Storage
-	lent    bool // by a configuration that is not in force yet
+	at      *location  // nil: nowhere
+	lent    bool       // by a configuration that is not in force yet
 	pending map[string]*write
 	running bool
 	kick    chan struct{} // wakes a writer that waits before the next try
@@ -51,7 +52,7 @@ type write struct {
 }
 
 func newStore() *store {
-	return &store{pending: make(map[string]*write), kick: make(chan struct{}, 1)}
+	return &store{exit: make(chan struct{}), pending: make(map[string]*write), kick: make(chan struct{}, 1)}
 }
 
 // bind makes s the place to write to, and reports whether it is another place
@@ -62,8 +63,15 @@ func (st *store) bind(s Storage) (moved bool) {
 	if s == nil {
 		return false
 	}
-	moved = st.storage != nil && place(st.storage) != place(s)
-	st.storage, st.lent = s, false
+	if st.at == nil || !same(st.at.Storage, s) {
+		moved = st.at != nil
+		st.at = newLocation(s)
+		if moved && st.running { // its writer may wait for the place of before
+			close(st.kick)
+			st.running, st.kick = false, make(chan struct{}, 1)
+		}
+	}
+	st.lent = false
 	st.start()
 	return moved
 }
@@ -72,8 +80,8 @@ func (st *store) bind(s Storage) (moved bool) {
 func (st *store) bindFirst(s Storage) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.storage == nil && s != nil {
-		st.storage, st.lent = s, true
+	if st.at == nil && s != nil {
+		st.at, st.lent = newLocation(s), true
 	}
 }
 
@@ -84,63 +92,79 @@ func (st *store) unbind() bool {
 	if !st.lent {
 		return false
 	}
-	st.storage, st.lent = nil, false
+	st.at, st.lent = nil, false
 	return true
 }
 
-// place tells two storages apart: each configuration brings its own value,
-// most often for the same place.
-func place(s Storage) string {
-	if n, ok := s.(fmt.Stringer); ok {
-		return n.String()
-	}
-	return fmt.Sprintf("%T", s)
-}
+// maxRecord is the largest record that is read. The longest sensible one has
+// some 2 KiB.
+const maxRecord = 16 << 10
 
 // load reads one record, or what waits to be stored in its place. ok is false
 // without one, or without a storage.
 func (st *store) load(key string) (value []byte, ok bool, err error) {
 	st.mu.Lock()
-	s := st.storage
+	at := st.at
 	if w := st.pending[key]; w != nil {
 		defer st.mu.Unlock()
 		return w.value, w.value != nil, nil
 	}
 	st.mu.Unlock()
-	if s == nil {
+	if at == nil {
 		return nil, false, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	value, err = s.Load(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
+	value, err = at.read(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, false, nil
+	case err == nil && len(value) > maxRecord:
+		return nil, false, fmt.Errorf("the record has %d bytes, want at most %d", len(value), maxRecord)
 	}
 	return value, err == nil, err
+}
+
+// read reads one record.
+func (l *location) read(key string) ([]byte, error) {
+	answer := make(chan []byte, 1) // which nobody takes from a call that was given up
+	err := l.reads.do(func(ctx context.Context) error {
+		value, err := l.Load(ctx, key)
+		answer <- value
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-answer, nil
 }
 
 // list returns the keys directly below a path.
 func (st *store) list(path string) ([]string, error) {
 	st.mu.Lock()
-	s := st.storage
+	at := st.at
 	st.mu.Unlock()
-	if s == nil {
+	if at == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	keys, err := s.List(ctx, path, false)
-	if errors.Is(err, fs.ErrNotExist) {
+	answer := make(chan []string, 1)
+	err := at.reads.do(func(ctx context.Context) error {
+		keys, err := at.List(ctx, path, false)
+		answer <- keys
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return keys, err
+	return <-answer, nil
 }
 
 // bound reports whether there is a storage at all.
 func (st *store) bound() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.storage != nil
+	return st.at != nil
 }
 
 // put has a value written (nil: deleted) as soon as can be, in place of any
@@ -158,9 +182,20 @@ func (st *store) put(key string, value []byte) {
 	st.start()
 }
 
+// again has a record written once more, or with nil looked for whether it is
+// gone, in case somebody has taken it away.
+func (st *store) again(key string, value []byte) {
+	st.mu.Lock()
+	_, waits := st.pending[key]
+	st.mu.Unlock()
+	if !waits {
+		st.put(key, value)
+	}
+}
+
 // start makes sure that the writer runs, and looks now. st.mu is held.
 func (st *store) start() {
-	if st.storage == nil || len(st.pending) == 0 {
+	if st.at == nil || len(st.pending) == 0 {
 		return
 	}
 	if st.running {
@@ -171,21 +206,21 @@ func (st *store) start() {
 		return
 	}
 	st.running = true
-	go st.run()
+	go st.run(st.at, st.kick)
 }
 
-// run writes until nothing is left to write, in rounds: a record that cannot
-// be written holds up no other.
-func (st *store) run() {
+// run writes to one place until nothing is left to write, or there is another
+// place, in rounds: a record that cannot be written holds up no other.
+func (st *store) run(at *location, kick chan struct{}) {
 	wait := retryFirst
 	failed := make(map[string]bool) // in this round
 	for {
-		key, w, value, turn, s := st.next(failed)
+		key, w, value, turn := st.next(at, failed)
 		switch {
 		case w != nil:
-			err := carryOut(s, key, value)
+			err := at.carryOut(key, value)
 			if err == nil {
-				st.wrote(key, w, turn)
+				st.wrote(at, key, w, turn)
 				wait = retryFirst
 				continue
 			}
@@ -198,7 +233,7 @@ func (st *store) run() {
 			pause := time.NewTimer(wait)
 			select {
 			case <-pause.C:
-			case <-st.kick:
+			case <-kick:
 				pause.Stop()
 			}
 			wait = min(2*wait, retryMost)
@@ -209,40 +244,54 @@ func (st *store) run() {
 
 // next picks a record to write that has not failed in this round. None: the
 // round is over; if nothing has failed in it, the writer is done.
-func (st *store) next(failed map[string]bool) (key string, w *write, value []byte, turn int, s Storage) {
+func (st *store) next(at *location, failed map[string]bool) (key string, w *write, value []byte, turn int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.at != at { // another writer has taken over
+		clear(failed)
+		return "", nil, nil, 0
+	}
 	for key, w = range st.pending {
 		if !failed[key] {
-			return key, w, w.value, w.turn, st.storage
+			return key, w, w.value, w.turn
 		}
 	}
 	st.running = len(failed) > 0
-	return "", nil, nil, 0, nil
+	return "", nil, nil, 0
 }
 
-// wrote notes that a value is stored, unless a newer one came meanwhile.
-func (st *store) wrote(key string, w *write, turn int) {
+// wrote notes that a value is stored, unless a newer one came meanwhile, or the
+// place is no longer the one in force.
+func (st *store) wrote(at *location, key string, w *write, turn int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if w.turn == turn {
+	if w.turn == turn && st.at == at {
 		delete(st.pending, key)
 		close(w.done)
 	}
 }
 
-// carryOut stores or deletes one record.
-func carryOut(s Storage, key string, value []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	if value != nil {
-		return s.Store(ctx, key, value)
+// carryOut stores or deletes one record, and looks whether it is there: stored
+// is what can be read again.
+func (l *location) carryOut(key string, value []byte) error {
+	if value == nil {
+		err := l.writes.do(func(ctx context.Context) error { return l.Delete(ctx, key) })
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	}
-	err := s.Delete(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := l.writes.do(func(ctx context.Context) error { return l.Store(ctx, key, value) }); err != nil {
+		return err
 	}
-	return err
+	there, err := l.read(key)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading what was stored: %w", err)
+	case !bytes.Equal(there, value):
+		return errors.New("reading what was stored: it is something else")
+	}
+	return nil
 }
 
 // stored reports whether the newest value of a key is in storage.
@@ -268,21 +317,26 @@ func (st *store) wait(ctx context.Context, key string) bool {
 		return true
 	case <-limit.C:
 	case <-ctx.Done():
+	case <-st.exit:
 	}
 	return false
 }
 
 // flush waits at most d for everything to be stored.
 func (st *store) flush(d time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
+	limit := time.NewTimer(d)
+	defer limit.Stop()
 	st.mu.Lock()
-	keys := make([]string, 0, len(st.pending))
-	for key := range st.pending {
-		keys = append(keys, key)
+	var waits []*write
+	for _, w := range st.pending {
+		waits = append(waits, w)
 	}
 	st.mu.Unlock()
-	for _, key := range keys {
-		st.wait(ctx, key)
+	for _, w := range waits {
+		select {
+		case <-w.done:
+		case <-limit.C:
+			return
+		}
 	}
 }

@@ -96,6 +96,11 @@ func (e *Entry) throw(req SwitchRequest, now time.Time) error {
 			e.keepOverride(after.Override) // in place of what cannot be read
 		}
 		e.changed(before, after, now)
+	} else {
+		e.mu.Lock()
+		e.said = true
+		e.mu.Unlock()
+		e.reg.store.again(overrideKey(e.name), encode(was.Override)) // somebody may have taken it away
 	}
 	if req.Mode == gate.Off {
 		e.treat(now) // tunnels that an earlier closing kept, too
