@@ -8,20 +8,15 @@ import (
 )
 
 // Gate is the named thing one switches. Safe for concurrent use; reading a
-// verdict takes no lock.
+// verdict takes no lock, and rules are asked outside of every lock.
 type Gate struct {
 	current atomic.Pointer[Snapshot]
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex // guards the fields below; never held while a rule is asked
 	policy   Policy
 	override *Override
-	known    []answer // the last answer of each condition, by index
-}
-
-// answer is what a condition last said.
-type answer struct {
-	holds bool
-	ok    bool // it has ever answered
+	answers  []Answer // of the policy's conditions, by index
+	turn     uint64   // counts the policies and overrides
 }
 
 // Snapshot is a gate's answer between two changes. It is not modified.
@@ -76,16 +71,30 @@ func (g *Gate) Policy() Policy {
 	return g.policy
 }
 
-// SetPolicy puts p in force. The override, if any, stays above it.
+// SetPolicy puts p in force. The override, if any, stays above it. A rule that
+// says the same as one before keeps its last answer where it cannot be read.
 func (g *Gate) SetPolicy(p Policy, now time.Time) (before, after *Snapshot) {
-	if p.Mode == "" {
-		p.Mode = Auto
+	return g.put(func() Look { return g.LookPolicy(p, now, true) }, now)
+}
+
+// SetOverride puts o in force; nil hands back to the policy.
+func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
+	return g.put(func() Look { return g.LookOverride(o, now, true) }, now)
+}
+
+// Refresh looks at the rules and at the override's end again.
+func (g *Gate) Refresh(now time.Time) (before, after *Snapshot) {
+	return g.put(func() Look { return g.Look(now, true) }, now)
+}
+
+// put applies what was looked at, and looks again where something else was put
+// in force meanwhile.
+func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
+	for {
+		if before, after, ok := g.Apply(look(), now); ok {
+			return before, after
+		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.policy = p
-	g.known = make([]answer, len(p.OpenWhen))
-	return g.settle(now)
 }
 
 // Resume gives a state its begin back, after a policy that changed it was taken
@@ -100,109 +109,6 @@ func (g *Gate) Resume(s *Snapshot) {
 	again := *now
 	again.Since = s.Since
 	g.current.Store(&again)
-}
-
-// SetOverride puts o in force; nil hands back to the policy.
-func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.override = o
-	return g.settle(now)
-}
-
-// Refresh looks at the rules and at the override's end again.
-func (g *Gate) Refresh(now time.Time) (before, after *Snapshot) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.settle(now)
-}
-
-// settle computes the snapshot anew. g.mu is held. before is nil the first time.
-func (g *Gate) settle(now time.Time) (before, after *Snapshot) {
-	if g.override != nil && g.override.Expired(now) {
-		g.override = nil
-	}
-	after = &Snapshot{Mode: g.policy.Mode, Override: g.override, Closing: g.policy.Closing, Removed: g.policy.Removed}
-	after.Rules = g.ask(now)
-	if o := g.override; o != nil {
-		after.Mode = o.Mode
-		if o.Closing != nil {
-			after.Closing = *o.Closing
-		}
-		after.Next = o.Expires
-	}
-	if after.Removed {
-		after.Mode = Off
-	}
-	after.Verdict = g.policy.judge(after.Mode, g.override, after.Rules)
-	after.Zone = g.policy.zone()
-	for _, r := range after.Rules {
-		after.Next = sooner(after.Next, r.Next)
-	}
-
-	before = g.current.Load()
-	after.Since = now
-	switch {
-	case before != nil && before.Open == after.Open:
-		after.Since = before.Since
-	case g.override != nil && !g.override.At.IsZero() && (before == nil || before.Override != g.override):
-		after.Since = g.override.At // which may have been set before a restart
-	}
-	if after.Since.After(now) { // the clock went back, or another node's is ahead
-		after.Since = now
-	}
-	after.Until = g.nextState(now, after)
-	g.current.Store(after)
-	return before, after
-}
-
-// ask evaluates every condition, and falls back to what it last said.
-func (g *Gate) ask(now time.Time) []RuleState {
-	states := make([]RuleState, len(g.policy.OpenWhen))
-	for i, c := range g.policy.OpenWhen {
-		holds, next, err := c.Rule.Eval(now)
-		if err != nil {
-			holds = g.known[i].ok && g.known[i].holds
-		} else {
-			holds = holds != c.Not
-			g.known[i] = answer{holds: holds, ok: true}
-		}
-		states[i] = RuleState{Name: c.Name, Not: c.Not, Holds: holds, Next: next, Err: err, Rule: c.Rule}
-	}
-	return states
-}
-
-// judge turns mode and rules into a verdict without its times.
-func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
-	if p.Removed {
-		return Verdict{Cause: CauseConfig, Reason: RemovedReason}
-	}
-	if o != nil {
-		reason := o.Reason
-		if reason == "" {
-			reason = "switched " + string(o.Mode)
-		}
-		v := Verdict{Open: o.Mode == On, Cause: CauseOverride, Reason: reason, Text: o.Reason}
-		if !v.Open && v.Text == "" {
-			v.Text = p.Reason
-		}
-		return v
-	}
-	if mode == On {
-		return Verdict{Open: true, Cause: CauseConfig, Reason: "mode on"}
-	}
-	if mode == Off {
-		return Verdict{Cause: CauseConfig, Reason: "mode off", Text: p.Reason}
-	}
-	for _, r := range rules {
-		if !r.Holds {
-			return Verdict{Cause: CauseRule, Reason: r.word() + " " + r.failing(), Text: p.Reason}
-		}
-	}
-	if len(rules) > 0 {
-		return Verdict{Open: true, Cause: CauseRule, Reason: "all rules hold"}
-	}
-	return Verdict{Open: true, Cause: CauseConfig, Reason: "no rules"}
 }
 
 // word is the rule as the configuration spells it, with its arguments where it

@@ -13,22 +13,27 @@ const maxSteps = 512
 const horizon = 366 * 24 * time.Hour
 
 // nextState returns the first moment after now at which the state (open or
-// closed) differs from s, going by the clock alone: rules that change when
-// somebody acts are taken to stay as they are. Zero: never, or not known.
-// g.mu is held.
-func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
-	at, override, rules := now, s.Override, s.Rules
+// closed) differs from what was looked at, going by the clock alone: rules that
+// change when somebody acts are taken to stay as they are. Zero: never, or not
+// known.
+func (l *Look) nextState(now time.Time) time.Time {
+	s := l.snapshot
+	at, override, answers := now, s.Override, l.answers
 	limit := now.Add(horizon)
-	if g.policy.Removed || override == nil && g.policy.Mode == Auto && hopeless(rules) {
+	mode := l.policy.Mode
+	if mode == "" {
+		mode = Auto
+	}
+	if l.policy.Removed || override == nil && mode == Auto && hopeless(answers) {
 		return time.Time{}
 	}
 	for range maxSteps {
 		var next time.Time
 		if override != nil {
 			next = override.Expires // until then rules say nothing
-		} else if g.policy.Mode == Auto {
-			for _, r := range rules {
-				next = sooner(next, r.Next)
+		} else if mode == Auto {
+			for _, a := range answers {
+				next = sooner(next, a.Next)
 			}
 		}
 		if next.IsZero() || !next.After(at) || next.After(limit) {
@@ -38,12 +43,8 @@ func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 		if override != nil && override.Expired(at) {
 			override = nil
 		}
-		rules = g.foresee(at, rules)
-		mode := g.policy.Mode
-		if override != nil {
-			mode = override.Mode
-		}
-		if g.policy.judge(mode, override, rules).Open != s.Open {
+		answers = l.foresee(at, answers)
+		if Decide(l.policy, override, answers, at).Open != s.Open {
 			return at
 		}
 	}
@@ -51,20 +52,15 @@ func (g *Gate) nextState(now time.Time, s *Snapshot) time.Time {
 }
 
 // hopeless reports whether a rule keeps the gate shut that no clock changes.
-func hopeless(rules []RuleState) bool {
-	return slices.ContainsFunc(rules, func(r RuleState) bool { return !r.Holds && r.Next.IsZero() })
+func hopeless(answers []Answer) bool {
+	return slices.ContainsFunc(answers, func(a Answer) bool { return !a.Holds && a.Next.IsZero() })
 }
 
 // foresee evaluates the conditions at a later moment, without remembering it.
-func (g *Gate) foresee(at time.Time, last []RuleState) []RuleState {
-	states := make([]RuleState, len(last))
-	for i, c := range g.policy.OpenWhen {
-		states[i] = last[i]
-		holds, next, err := c.Rule.Eval(at)
-		states[i].Next = next
-		if err == nil {
-			states[i].Holds = holds != c.Not
-		}
+func (l *Look) foresee(at time.Time, last []Answer) []Answer {
+	answers := make([]Answer, len(last))
+	for i, c := range l.policy.OpenWhen {
+		answers[i] = c.ask(at, last[i])
 	}
-	return states
+	return answers
 }

@@ -78,20 +78,34 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (Status, error)
 	return e.status(time.Now()), nil
 }
 
-// throw puts the request in force.
+// throw puts the request in force. Rules are asked before, without a lock, so
+// that it is known until when: for a moment at most.
 func (e *Entry) throw(req SwitchRequest, now time.Time) error {
+	var o *gate.Override
+	if req.Mode != gate.Auto {
+		o = req.override(now)
+	}
+	for {
+		l := e.look(switchPatience, func(ask bool) gate.Look { return e.gate.LookOverride(o, now, ask) })
+		if done, err := e.tryThrow(req, l, now); done {
+			return err
+		}
+	}
+}
+
+// tryThrow reports whether nothing else was put in force since l was looked at.
+func (e *Entry) tryThrow(req SwitchRequest, l gate.Look, now time.Time) (done bool, err error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	if req.IfMatch != "" && !matches(req.IfMatch, e.etag()) {
-		return ErrPrecondition
+		return true, ErrPrecondition
 	}
 	was := e.gate.Snapshot()
 	if troubled := e.troubled(); troubled || !req.repeats(was.Override) {
-		var o *gate.Override
-		if req.Mode != gate.Auto {
-			o = req.override(now)
+		before, after, ok := e.gate.Apply(l, now)
+		if !ok {
+			return false, nil
 		}
-		before, after := e.gate.SetOverride(o, now)
 		if troubled && before.Override == after.Override {
 			e.keepOverride(after.Override) // in place of what cannot be read
 		}
@@ -105,7 +119,7 @@ func (e *Entry) throw(req SwitchRequest, now time.Time) error {
 	if req.Mode == gate.Off {
 		e.treat(now) // tunnels that an earlier closing kept, too
 	}
-	return nil
+	return true, nil
 }
 
 // troubled reports whether the stored switch cannot be read.

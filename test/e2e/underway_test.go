@@ -211,6 +211,9 @@ func TestPromise4ClientThatDoesNotReadItsAnswerHoldsUpNobody(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c.r)
 			close(left)
 		})
+		if words = strings.Replace(words, "transport http {", "transport http {\n\t\t\tmax_response_header 16MB", 1); !strings.Contains(words, "transport") {
+			words += "transport http {\n\t\t\tmax_response_header 16MB\n\t\t}\n\t\t"
+		}
 		s := chat(t, b, words+"closing drain 1s")
 		c := s.ask("/ws/")
 		s.Await("the tunnel to be admitted", func() bool { return s.Gate("chat")["tunnels"].(float64) == 1 })

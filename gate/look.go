@@ -1,0 +1,135 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Look is what a gate would say if it were told something: made without a lock,
+// and put in force by [Gate.Apply].
+type Look struct {
+	turn     uint64
+	policy   Policy
+	override *Override
+	answers  []Answer
+	snapshot *Snapshot
+}
+
+// errNotAsked is the problem of a rule that has never answered in time.
+var errNotAsked = errors.New("it has not answered yet")
+
+// Look asks the rules as they are in force; without asking, what they last said
+// stands. A rule may take any time to answer.
+func (g *Gate) Look(now time.Time, ask bool) Look {
+	l := g.inForce()
+	l.look(now, ask)
+	return l
+}
+
+// LookOverride does so as if o were in force; nil: none.
+func (g *Gate) LookOverride(o *Override, now time.Time, ask bool) Look {
+	l := g.inForce()
+	l.override = o
+	l.look(now, ask)
+	return l
+}
+
+// LookPolicy does so as if p were in force. Rules that say the same as one of
+// the policy in force keep what that last said.
+func (g *Gate) LookPolicy(p Policy, now time.Time, ask bool) Look {
+	l := g.inForce()
+	before, known := l.policy.OpenWhen, l.answers
+	l.policy, l.answers = p, make([]Answer, len(p.OpenWhen))
+	for i, c := range p.OpenWhen {
+		if at := slices.IndexFunc(before, c.same); at >= 0 {
+			l.answers[i] = known[at]
+		}
+	}
+	l.look(now, ask)
+	return l
+}
+
+func (g *Gate) inForce() Look {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Look{turn: g.turn, policy: g.policy, override: g.override, answers: g.answers}
+}
+
+// Apply puts in force what was looked at. ok is false where another policy or
+// override was put in force since: look again. before is nil the first time.
+func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l.turn != g.turn {
+		return nil, nil, false
+	}
+	after = l.snapshot
+	g.policy, g.answers = l.policy, l.answers
+	g.override = after.Override // nil once its end has come
+	g.turn++
+	before = g.current.Load()
+	after.Since = now
+	switch {
+	case before != nil && before.Open == after.Open:
+		after.Since = before.Since
+	case g.override != nil && !g.override.At.IsZero() && (before == nil || before.Override != g.override):
+		after.Since = g.override.At // which may have been set before a restart
+	}
+	if after.Since.After(now) { // the clock went back, or another node's is ahead
+		after.Since = now
+	}
+	g.current.Store(after)
+	return before, after, true
+}
+
+// look decides, and finds out until when.
+func (l *Look) look(now time.Time, ask bool) {
+	l.answers = slices.Clone(l.answers)
+	for i, c := range l.policy.OpenWhen {
+		switch {
+		case ask:
+			l.answers[i] = c.ask(now, l.answers[i])
+		case !l.answers[i].Known && l.answers[i].Err == nil:
+			l.answers[i].Err = errNotAsked
+		}
+	}
+	l.snapshot = Decide(l.policy, l.override, l.answers, now)
+	if ask || l.snapshot.Override != nil && l.snapshot.Override.Expires.IsZero() {
+		l.snapshot.Until = l.nextState(now)
+	}
+}
+
+// ask asks a condition, which keeps what it last said where it cannot be read.
+func (c Condition) ask(now time.Time, last Answer) Answer {
+	holds, next, err := c.Rule.Eval(now)
+	if err != nil {
+		return Answer{Holds: last.Holds, Known: last.Known, Next: next, Err: err}
+	}
+	return Answer{Holds: holds != c.Not, Known: true, Next: next}
+}
+
+// same reports whether two conditions say the same. Each configuration brings
+// rules of its own: they are compared by their words, where they can say them.
+func (c Condition) same(o Condition) bool {
+	if c.Name != o.Name || c.Not != o.Not {
+		return false
+	}
+	a, speaks := c.Rule.(fmt.Stringer)
+	b, too := o.Rule.(fmt.Stringer)
+	if speaks && too {
+		return a.String() == b.String()
+	}
+	return equal(c.Rule, o.Rule)
+}
+
+// equal compares two rules that may not be comparable.
+func equal(a, b Rule) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return a == b
+}
