@@ -16,7 +16,7 @@ type Gate struct {
 	policy   Policy
 	override *Override
 	answers  []Answer // of the policy's conditions, by index
-	turn     uint64   // counts the policies and overrides
+	turn     *byte    // another one for each policy and override
 }
 
 // Snapshot is a gate's answer between two changes. It is not modified.

@@ -10,7 +10,7 @@ import (
 // Look is what a gate would say if it were told something: made without a lock,
 // and put in force by [Gate.Apply].
 type Look struct {
-	turn     uint64
+	turn     *byte
 	policy   Policy
 	override *Override
 	answers  []Answer
@@ -68,7 +68,7 @@ func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
 	after = l.snapshot
 	g.policy, g.answers = l.policy, l.answers
 	g.override = after.Override // nil once its end has come
-	g.turn++
+	g.turn = new(byte)
 	before = g.current.Load()
 	after.Since = now
 	switch {

@@ -24,7 +24,7 @@ func (l *Look) nextState(now time.Time) time.Time {
 	if mode == "" {
 		mode = Auto
 	}
-	if l.policy.Removed || override == nil && mode == Auto && hopeless(answers) {
+	if l.policy.Removed || override == nil && hopeless(answers) {
 		return time.Time{}
 	}
 	for range maxSteps {
