@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -183,10 +184,58 @@ func TestOnlyABrowserHasToSayJSON(t *testing.T) {
 	if a := call(t, "POST", "/wsgate/gates/typed", body, "Content-Type: "); a.status != http.StatusOK {
 		t.Errorf("a tool without Content-Type: %d %s", a.status, a.body)
 	}
-	r := newRequest(t, "POST", "/wsgate/gates/typed", body)
-	r.Header.Set("Origin", "https://evil.example")
-	_, err := serve(r)
-	if err == nil || !strings.Contains(err.Error(), "want application/json") {
-		t.Errorf("a page without Content-Type: %v", err)
+	for _, sign := range []string{"Origin", "Sec-Fetch-Site"} {
+		r := newRequest(t, "POST", "/wsgate/gates/typed", body)
+		r.Header.Set(sign, "https://evil.example")
+		_, err := serve(r)
+		if err == nil || !strings.Contains(err.Error(), "want application/json") {
+			t.Errorf("a page with %s and without Content-Type: %v", sign, err)
+		}
+	}
+}
+
+func TestAContentTypeIsParsedAndNotSearchedForJSON(t *testing.T) {
+	gates(t, map[string]gate.Policy{"media": {}})
+	for _, tt := range []struct {
+		types  []string
+		status int
+	}{
+		{[]string{"application/json"}, 200},
+		{[]string{"Application/JSON"}, 200},
+		{[]string{"application/json; charset=utf-8"}, 200},
+		{[]string{" application/json ; charset=\"utf-8\" "}, 200},
+		{[]string{"application/json;"}, 200},
+		{[]string{"application/problem+json"}, 200},
+		{[]string{"application/vnd.api+json; version=1"}, 200},
+		{nil, 200},
+		{[]string{""}, 200},
+		{[]string{"text/plain;/json"}, 415},
+		{[]string{"text/plain; a=/json"}, 415},
+		{[]string{"text/plain; a=\"application/json\""}, 415},
+		{[]string{"text/plain, application/json"}, 415},
+		{[]string{"application/json, text/plain"}, 415},
+		{[]string{"text/plain", "application/json"}, 415},
+		{[]string{"application/json", "text/plain"}, 415},
+		{[]string{"", "application/json"}, 415},
+		{[]string{"multipart/form-data; boundary=/json"}, 415},
+		{[]string{"text/json"}, 415},
+		{[]string{"image/svg+json"}, 415},
+		{[]string{"application/jsonp"}, 415},
+		{[]string{"application/+json"}, 415},
+		{[]string{"application/x-ndjson"}, 415},
+		{[]string{"application/json/json"}, 415},
+		{[]string{"application/json; a"}, 415},
+		{[]string{"application/json; a=1; a=2"}, 415},
+		{[]string{"/json"}, 415},
+		{[]string{";"}, 415},
+	} {
+		t.Run(fmt.Sprintf("%q", tt.types), func(t *testing.T) {
+			r := newRequest(t, "POST", "/wsgate/gates/media", `{"mode":"off"}`)
+			r.Header["Content-Type"] = tt.types
+			w, err := serve(r)
+			if status := max(statusOf(err), 200); status != tt.status || w.Code != 200 {
+				t.Errorf("status %d, want %d: %v", status, tt.status, err)
+			}
+		})
 	}
 }
