@@ -46,7 +46,7 @@ type Entry struct {
 	upstreams   map[string]*upstreamCount
 	limits      map[string]*Limits
 	sweep       *time.Timer
-	drain       gate.Drain     // the last drain that was begun
+	drain       drain          // the last one
 	telling     chan struct{}  // closed when all its tunnels are told; nil: there was none
 	older       *gate.Snapshot // what was in force before a configuration that may be taken back
 	buried      bool           // forgotten: somebody holds it who was told too late
@@ -252,16 +252,40 @@ func (e *Entry) treat(now time.Time) {
 	e.beginDrain(c.Plan(now, s.Verdict, s.Override), by)
 }
 
+// drain is what became of the tunnels that were told to end. One that begins
+// before the last tunnel of another is gone counts on.
+type drain struct {
+	gate.Drain           // the newest words, and the deadline
+	of         time.Time // when the gate closed
+	told       int
+	left       int // of those: still open
+}
+
 // beginDrain has every open tunnel told to end by the deadline. A tunnel that
 // was told before keeps its words, and its deadline unless this one is earlier.
 // The operator does not wait for it: thousands of close frames take a while.
 func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
+	since := e.gate.Snapshot().Since
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.told() < len(e.tunnels) || !e.draining(time.Now()) {
-		e.drain = d
-	} else if d.Deadline.Before(e.drain.Deadline) {
+	fresh := len(e.tunnels) - e.drain.left
+	again := fresh == 0 && (e.drain.left > 0 || e.drain.of.Equal(since))
+	e.drain.of = since
+	switch {
+	case !again:
+		if e.drain.left == 0 {
+			e.drain.told = 0
+		}
+		e.drain.Drain = d
+		e.drain.told += fresh
+		e.drain.left += fresh
+	case !d.Deadline.Before(e.drain.Deadline):
+		return // it has said so
+	default:
 		e.drain.Deadline = d.Deadline
+	}
+	if len(e.tunnels) == 0 {
+		return
 	}
 	open := append([]*Tunnel(nil), e.tunnels...)
 	for _, t := range open {

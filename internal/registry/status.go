@@ -19,10 +19,12 @@ type Status struct {
 	// Since and Until frame the state. Until is zero where unknown.
 	Since, Until time.Time
 	Tunnels      int
-	// Draining counts the tunnels that were told to end; DrainUntil is their
-	// deadline, zero without a drain.
-	Draining   int
-	DrainUntil time.Time
+	// DrainTold counts the tunnels that were told to end when the gate closed,
+	// and Draining those of them that are still open. DrainUntil is their
+	// deadline, zero where there is no drain to show: the gate has opened since,
+	// or closed again without one, and all of them are gone.
+	DrainTold, Draining int
+	DrainUntil          time.Time
 	// DrainCode and DrainReason are what they were told.
 	DrainCode   uint16
 	DrainReason string
@@ -130,13 +132,13 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 	for label, u := range e.upstreams {
 		st.Upstreams[label] = u.open
 	}
-	if e.draining(now) {
-		st.Draining = e.told()
-		st.DrainUntil, st.DrainCode, st.DrainReason = e.drain.Deadline, e.drain.Code, e.drain.Reason
+	if d := e.drain; d.left > 0 || !open && d.of.Equal(st.Since) {
+		st.DrainTold, st.Draining = d.told, d.left
+		st.DrainUntil, st.DrainCode, st.DrainReason = d.Deadline, d.Code, d.Reason
 	}
 	if !open {
 		st.State = gate.Closed
-		if st.Draining > 0 {
+		if e.draining(now) {
 			st.State = gate.Draining
 		}
 	}
@@ -147,16 +149,6 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 	case !st.Stored:
 		st.Problems = append(st.Problems, "the switch is not stored yet")
 	}
-}
-
-// told counts the tunnels that were told to end. e.mu is held.
-func (e *Entry) told() (n int) {
-	for _, t := range e.tunnels {
-		if t.told.Load() {
-			n++
-		}
-	}
-	return n
 }
 
 // counts adds up what the gate's tunnels have forwarded, those that have ended
