@@ -44,11 +44,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.declared = make(map[string]*Policy)
 	a.conf = &registry.Config{
-		Gates:   make(map[string]gate.Policy),
-		Limits:  make(map[string]map[string]registry.LimitValues),
-		Logger:  ctx.Logger(new(Handler)),
-		Storage: ctx.Storage(),
-		Current: a.current,
+		Gates:     make(map[string]gate.Policy),
+		Limits:    make(map[string]map[string]registry.LimitValues),
+		Upstreams: make(map[string][]func() []registry.UpstreamHealth),
+		Logger:    ctx.Logger(new(Handler)),
+		Storage:   ctx.Storage(),
+		Current:   a.current,
 	}
 	for name, p := range a.Gates {
 		if !gate.ValidName(name) {
@@ -113,6 +114,13 @@ func (a *App) limit(name, fingerprint string, limits registry.LimitValues) (key 
 	}
 	of[key] = limits
 	return key
+}
+
+// watch notes whom to ask for a gate's upstreams.
+func (a *App) watch(name string, upstreams func() []registry.UpstreamHealth) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conf.Upstreams[name] = append(a.conf.Upstreams[name], upstreams)
 }
 
 // current reports whether the load of this configuration has succeeded.

@@ -193,6 +193,7 @@ func (h *Handler) join(ctx caddy.Context) (gate.Policy, error) {
 	}
 	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
 	h.limitsKey = app.limit(h.Gate, h.fingerprint(), limits)
+	app.watch(h.Gate, h.upstreams)
 	return app.policyOf(h.Gate), nil
 }
 

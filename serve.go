@@ -155,7 +155,7 @@ func (a *attempt) failed(e *upstream.Error) error {
 
 // count counts and logs a refusal.
 func (a *attempt) count(outcome string, status int, err error) {
-	a.h.entry.Refused()
+	a.h.entry.Refused(outcome)
 	took := time.Since(a.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
 		handshakeSeconds.WithLabelValues(a.h.Gate).Observe(took.Seconds())

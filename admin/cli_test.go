@@ -83,20 +83,21 @@ func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
 	if err != nil || errs != "" {
 		t.Fatal(err, errs)
 	}
-	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n")
+	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n",
+		"to take it back: caddy wsgate auto cli --address "+endpointAddr+"\n")
 
 	out, _, err = caddyCLI(t, "off", "cli", "--drain", "1h", "--code", "1012", "--message", "back at nine", "--actor", "ana")
 	if err != nil {
 		t.Fatal(err)
 	}
-	has(t, out, "cli is closed: override: switched off (ana)\n", "12 tunnels are being closed until ", "(1012 back at nine)\n")
+	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels were told to end (1012 back at nine), 0 are gone, 12 have until ")
 
 	out, _, err = caddyCLI(t, "status", "cli")
 	if err != nil {
 		t.Fatal(err)
 	}
 	has(t, out, "gate", "cli\n", "mode", "off\n", "state", "draining since ", "why", "override",
-		"switched", "off by ana from unix at ", "tunnels", "12 tunnels are being closed", "handshakes", "0 accepted, 0 refused")
+		"switched", "off by ana from unix at ", "tunnels", "12 tunnels were told to end", "upstreams", "127.0.0.1:1: 12 tunnels", "handshakes", "0 accepted, 0 refused\n")
 
 	out, _, err = caddyCLI(t, "on", "cli-too", "--reason", "demo")
 	if err != nil {
@@ -172,7 +173,7 @@ func TestTheCommandRefusesPlainly(t *testing.T) {
 		{"off nosuch", `unknown gate "nosuch": there is known`},
 		{"off a/b", `gate name "a/b": want`},
 		{"off ..", `gate name "..": want`},
-		{"off known --ttl soon", `--ttl "soon": want a time such as 30m`},
+		{"off known --ttl soon", `--ttl "soon": want a time such as 30m, or never`},
 		{"off known --ttl=", `--ttl "": want a time such as 30m`},
 		{"auto known --ttl 5m", "unknown flag: --ttl"},
 		{"on known --drain 5m", "unknown flag: --drain"},

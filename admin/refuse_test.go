@@ -69,10 +69,12 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 		{"a number for a ttl", "POST", g, `{"mode":"off","ttl":60}`, "", 400, `ttl: want a duration in double quotes, such as "90s"`},
 		{"no unit", "POST", g, `{"mode":"off","ttl":"60"}`, "", 400, `ttl: "60": want a duration`},
 		{"an empty ttl", "POST", g, `{"mode":"off","ttl":""}`, "", 400, `ttl: "": want a duration`},
-		{"no time at all", "POST", g, `{"mode":"off","ttl":"0s"}`, "", 400, "ttl: 0s: want 1s to 8760h"},
+		{"no time at all", "POST", g, `{"mode":"off","ttl":"0s"}`, "", 400, `ttl: 0s: want 1s to 8760h, or "never"`},
 		{"back in time", "POST", g, `{"mode":"off","ttl":"-5s"}`, "", 400, "ttl: -5s: want 1s to 8760h"},
 		{"a thousand years", "POST", g, `{"mode":"off","ttl":"90000h"}`, "", 400, "want 1s to 8760h"},
 		{"more than time itself", "POST", g, `{"mode":"off","ttl":"99999999999999h"}`, "", 400, "want a duration"},
+		{"never, spelled otherwise", "POST", g, `{"mode":"off","ttl":"Never"}`, "", 400, "ttl: \"Never\": want a duration"},
+		{"auto that never ends", "POST", g, `{"mode":"auto","ttl":"never"}`, "", 400, "ttl: auto has no end"},
 		{"auto with an end", "POST", g, `{"mode":"auto","ttl":"5m"}`, "", 400, "ttl: auto has no end"},
 
 		{"on with closing", "POST", g, `{"mode":"on","closing":{"policy":"keep"}}`, "", 400, "closing: belongs to mode off"},

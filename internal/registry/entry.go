@@ -28,9 +28,10 @@ type Entry struct {
 	gate *gate.Gate
 
 	// Safe for concurrent use.
-	accepted, refused atomic.Int64
-	count             atomic.Int64 // open tunnels
-	follow            follower
+	accepted atomic.Int64
+	refused  refusals
+	count    atomic.Int64 // open tunnels
+	follow   follower
 
 	// Guarded by reg.mu.
 	refs    int  // handlers that hold it
@@ -39,6 +40,7 @@ type Entry struct {
 	// changing is held from a change of the gate until what follows from it is
 	// under way: two at once would carry out theirs in any order.
 	changing sync.Mutex
+	thrower  thrower // guarded by changing
 
 	mu          sync.Mutex // guards the fields below
 	tunnels     []*Tunnel
@@ -119,8 +121,8 @@ func (e *Entry) snapshot(now time.Time) *gate.Snapshot {
 	return s
 }
 
-// Refused counts a handshake that was told no.
-func (e *Entry) Refused() { e.refused.Add(1) }
+// Refused counts a handshake that was told no, by its outcome.
+func (e *Entry) Refused(outcome string) { e.refused.add(outcome) }
 
 // Tunnels returns how many tunnels are open.
 func (e *Entry) Tunnels() int { return int(e.count.Load()) }
@@ -214,11 +216,20 @@ func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
 	turned := before.Open != after.Open
 	if turned && e.isPresent() {
-		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
+		observer().GateChanged(e.change(after))
 	}
 	if (turned || before.Closing != after.Closing) && e.reg.settled() {
 		e.treat(now)
 	}
+}
+
+// change is what observers are told. e.changing is held.
+func (e *Entry) change(after *gate.Snapshot) Change {
+	who := e.thrower
+	if o := after.Override; o != nil {
+		who = thrower{o.Actor, o.From}
+	}
+	return Change{Gate: e.name, Snapshot: after, Actor: who.actor, From: who.from}
 }
 
 // isPresent reports whether a configuration in force names the gate.

@@ -3,6 +3,7 @@ package registry
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
@@ -33,11 +34,16 @@ type Status struct {
 	Override *gate.Override
 	Rules    []RuleStatus
 	Totals   TotalsStatus
-	Closing  gate.Closing
+	// Refused has the refused handshakes of the totals by outcome.
+	Refused map[string]int64
+	Closing gate.Closing
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
 	// Upstreams has the open tunnels of each upstream that ever had one.
 	Upstreams map[string]int
+	// Backends are the upstreams of the configuration in force, and those that
+	// have tunnels.
+	Backends []UpstreamStatus
 	// Problems says what cannot be read or written just now.
 	Problems []string
 	// ETag names the newest switch, quoted, for If-Match.
@@ -105,12 +111,13 @@ func (e *Entry) status(now time.Time) Status {
 		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
 		Stored: e.reg.store.stored(overrideKey(e.name)),
 		Totals: TotalsStatus{
-			Accepted: e.accepted.Load(), Refused: e.refused.Load(),
-			BytesUp: moved.BytesUp, BytesDown: moved.BytesDown,
+			Accepted: e.accepted.Load(),
+			BytesUp:  moved.BytesUp, BytesDown: moved.BytesDown,
 			MessagesUp: moved.MessagesUp, MessagesDown: moved.MessagesDown,
 		},
 		Upstreams: make(map[string]int),
 	}
+	st.Refused, st.Totals.Refused = e.refused.sums()
 	for _, r := range s.Rules {
 		st.Rules = append(st.Rules, ruleStatus(r, now))
 		if r.Err != nil {
@@ -121,6 +128,7 @@ func (e *Entry) status(now time.Time) Status {
 		st.Problems = append(st.Problems, trouble)
 	}
 	e.fill(&st, s.Open, now)
+	st.Backends = upstreamStatuses(st.Upstreams, e.reg.healthOf(e.name))
 	return st
 }
 
@@ -166,14 +174,42 @@ func (e *Entry) counts() tunnel.Counts {
 
 // past is what the gate leaves behind.
 func (e *Entry) past() past {
-	return past{accepted: e.accepted.Load(), refused: e.refused.Load(), gone: e.counts()}
+	refused, _ := e.refused.sums()
+	return past{accepted: e.accepted.Load(), refused: refused, gone: e.counts()}
 }
 
 // goOn counts on from what the gate has left behind.
 func (e *Entry) goOn(p past) {
 	e.accepted.Store(p.accepted)
-	e.refused.Store(p.refused)
+	e.refused.by = p.refused
 	e.gone = p.gone
+}
+
+// refusals counts handshakes by outcome, of which there are few.
+type refusals struct {
+	mu sync.Mutex
+	by map[string]int64 // nil: none yet
+}
+
+func (r *refusals) add(outcome string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = make(map[string]int64)
+	}
+	r.by[outcome]++
+}
+
+// sums returns a copy of the counts, never nil, and all of them together.
+func (r *refusals) sums() (by map[string]int64, all int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	by = make(map[string]int64, len(r.by))
+	for outcome, n := range r.by {
+		by[outcome] = n
+		all += n
+	}
+	return by, all
 }
 
 func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {
