@@ -311,4 +311,7 @@ func TestTotalsGoOnWhenAGateReturns(t *testing.T) {
 	if got := state(t, "g").Totals; got != want || got.Refused != 3 || got.Accepted != 1 || got.BytesUp == 0 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if by := state(t, "g").Refused; len(by) != 2 || by["closed"] != 2 || by["malformed"] != 1 {
+		t.Errorf("refused by outcome: %v", by)
+	}
 }
