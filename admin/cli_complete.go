@@ -15,34 +15,42 @@ import (
 // completionLimit bounds what a shell waits for when somebody presses tab.
 const completionLimit = time.Second
 
-// completeGate completes the first argument with the names of the gates, and
-// says what they are doing.
-func completeGate(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+var (
+	// completeGate completes with the names of the gates, and says what they do.
+	completeGate = first(gateNames)
+	// completeFlag completes with the flags that are set, completeAnyFlag with
+	// those that a rule looks at, too.
+	completeFlag    = first(flagNames)
+	completeAnyFlag = first(wantedFlagNames)
+)
+
+// first completes the first argument of a command, and no other.
+func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			for _, name := range names(cmd) {
+				if strings.HasPrefix(name, begun) {
+					fit = append(fit, name)
+				}
+			}
+		}
+		return fit, cobra.ShellCompDirectiveNoFileComp
 	}
-	var names []cobra.Completion
+}
+
+func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
 	for _, g := range look[[]gateJSON](cmd, "/wsgate/gates") {
-		names = append(names, cobra.CompletionWithDesc(g.Name, fmt.Sprintf("%s, %s", g.State, count(g.Tunnels, "is open", "are open"))))
+		says := fmt.Sprintf("%s, %s", g.State, count(g.Tunnels, "is open", "are open"))
+		names = append(names, cobra.CompletionWithDesc(printable(g.Name), says))
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	return names
 }
 
-// completeFlag completes the first argument with the names of the flags that are
-// set.
-func completeFlag(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return described(look[map[string]flagJSON](cmd, "/wsgate/flags")), cobra.ShellCompDirectiveNoFileComp
+func flagNames(cmd *cobra.Command) []cobra.Completion {
+	return described(look[map[string]flagJSON](cmd, "/wsgate/flags"))
 }
 
-// completeAnyFlag completes with the flags that a rule looks at, too: they are
-// not set yet.
-func completeAnyFlag(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
 	type both struct {
 		flags map[string]flagJSON
 		gates []gateJSON
@@ -62,7 +70,7 @@ func completeAnyFlag(cmd *cobra.Command, args []string, _ string) ([]cobra.Compl
 		}
 	}
 	slices.Sort(names)
-	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return word(a) == word(b) }), cobra.ShellCompDirectiveNoFileComp
+	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return word(a) == word(b) })
 }
 
 func described(flags map[string]flagJSON) (names []cobra.Completion) {
