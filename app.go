@@ -52,11 +52,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.declared = make(map[string]*Policy)
 	a.servers = make(map[*caddyhttp.Server]bool)
 	a.conf = &registry.Config{
-		Gates:   make(map[string]gate.Policy),
-		Limits:  make(map[string]map[string]registry.LimitValues),
-		Logger:  ctx.Logger(new(Handler)),
-		Storage: ctx.Storage(),
-		Current: a.current,
+		Gates:     make(map[string]gate.Policy),
+		Limits:    make(map[string]map[string]registry.LimitValues),
+		Upstreams: make(map[string][]func() []registry.UpstreamHealth),
+		Logger:    ctx.Logger(new(Handler)),
+		Storage:   ctx.Storage(),
+		Current:   a.current,
 	}
 	for name, p := range a.Gates {
 		if !gate.ValidName(name) {
@@ -133,6 +134,13 @@ func (a *App) limit(gateName, name string, limits registry.LimitValues) (key str
 	}
 	of[name] = limits
 	return name, nil
+}
+
+// watch notes whom to ask for a gate's upstreams.
+func (a *App) watch(name string, upstreams func() []registry.UpstreamHealth) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conf.Upstreams[name] = append(a.conf.Upstreams[name], upstreams)
 }
 
 // current reports whether the load of this configuration has succeeded.

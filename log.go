@@ -23,8 +23,8 @@ func (reporter) GateChanged(c registry.Change) {
 		zap.String("gate", c.Gate), zap.String("state", to),
 		zap.String("cause", string(c.Snapshot.Cause)), zap.String("reason", c.Snapshot.Reason),
 	}
-	if o := c.Snapshot.Override; o != nil {
-		fields = append(fields, zap.String("actor", o.Actor), zap.String("from", o.From))
+	if c.Snapshot.Override != nil || c.Actor != "" || c.From != "" {
+		fields = append(fields, zap.String("actor", c.Actor), zap.String("from", c.From))
 	}
 	if !c.Snapshot.Until.IsZero() {
 		fields = append(fields, zap.Time("until", c.Snapshot.Until))

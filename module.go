@@ -214,6 +214,7 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	if h.limitsKey, err = app.limit(h.Gate, h.Name, limits); err != nil {
 		return gate.Policy{}, err
 	}
+	app.watch(h.Gate, h.upstreams)
 	return app.policyOf(h.Gate), nil
 }
 

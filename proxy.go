@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/wsgate/wsgate/internal/registry"
 )
 
 // checkProxy refuses in JSON what the Caddyfile refuses or maps to words of its
@@ -36,4 +39,15 @@ func checkProxy(p *reverseproxy.Handler) error {
 		return errors.New("proxy.stream_close_delay has no place in wsgate: want policy.closing, which says what becomes of tunnels")
 	}
 	return nil
+}
+
+// upstreams are those of the configuration, as reverse_proxy sees them. One with
+// a placeholder may be any number of backends, and has no health of its own.
+func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
+	for _, u := range h.Proxy.Upstreams {
+		if !strings.Contains(u.Dial, "{") {
+			all = append(all, registry.UpstreamHealth{Address: u.Dial, Healthy: u.Healthy(), Fails: u.Host.Fails()})
+		}
+	}
+	return all
 }

@@ -171,7 +171,7 @@ func (a *attempt) refuse(outcome string, status int, err error) {
 	if outcome == outcomeClosed && caddyhttp.GetVar(a.r.Context(), caddyhttp.LogLevelVar) == nil {
 		caddyhttp.SetVar(a.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
 	}
-	a.h.entry.Refused()
+	a.h.entry.Refused(outcome)
 	took := time.Since(a.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
 		handshakeSeconds.WithLabelValues(a.h.Gate).Observe(took.Seconds())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -61,13 +62,30 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 
 // checkType wants JSON. No Content-Type at all will do, unless a browser sent
 // the request: a foreign page can make it send one without, but not one that
-// says application/json, and the remote admin endpoint checks no Origin.
+// is application/json, and the remote admin endpoint checks no Origin.
 func checkType(r *http.Request) error {
-	t := r.Header.Get("Content-Type")
-	if strings.Contains(t, "/json") || t == "" && r.Header.Get("Origin") == "" {
+	switch types := r.Header.Values("Content-Type"); {
+	case len(types) == 1 && isJSON(types[0]):
 		return nil
+	case strings.Join(types, "") == "" && !fromBrowser(r):
+		return nil
+	default:
+		return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json, as with curl -H 'Content-Type: application/json'",
+			clip(strings.Join(types, ", ")))
 	}
-	return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json, as with curl -H 'Content-Type: application/json'", clip(t))
+}
+
+// isJSON reports whether a Content-Type is application/json, or another type of
+// application whose syntax is JSON (RFC 6839 §3.1). Parameters say nothing more.
+func isJSON(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	subtype, ok := strings.CutPrefix(t, "application/")
+	return err == nil && ok && (subtype == "json" || len(subtype) > len("+json") && strings.HasSuffix(subtype, "+json"))
+}
+
+// fromBrowser reports whether a browser says that it made the request.
+func fromBrowser(r *http.Request) bool {
+	return len(r.Header.Values("Origin")) > 0 || len(r.Header.Values("Sec-Fetch-Site")) > 0
 }
 
 // checkSyntax refuses what is not one JSON text of valid UTF-8, which

@@ -21,11 +21,12 @@ func init() {
 const cliLong = `
 Shows the WebSocket gates of a running Caddy and switches them, without a
 reload. It speaks to the admin endpoint: the one named by --address, else the
-one in the configuration named by --config, else CADDY_ADMIN, else Caddy's
-default.
+one in the configuration named by --config, else in ./Caddyfile, else
+CADDY_ADMIN, else Caddy's default.
 
 A switch is in force at once, is stored, and stays until the gate is switched
 again, handed back to its rules with 'auto', or until its --ttl has passed.
+'disable' and 'enable' are other words for 'off' and 'on'.
 `
 
 const cliExamples = `  $ caddy wsgate status
@@ -44,6 +45,7 @@ func configure(cmd *cobra.Command) {
 	f.StringP("config", "c", "", "Configuration file to use to parse the admin address, if --address is not used")
 	f.StringP("adapter", "a", "", "Name of config adapter to apply")
 	f.Bool("json", false, "Print the answer of the admin endpoint, which is JSON")
+	completeNothing(cmd, "address", "adapter")
 	helpOnly(cmd, "verb")
 	cmd.AddCommand(statusCommand(), switchCommand("on"), switchCommand("off"), switchCommand("auto"), flagsCommand())
 }

@@ -26,14 +26,13 @@ type client struct {
 	json bool
 }
 
-// newClient finds the admin endpoint as Caddy's own commands do.
+// newClient finds the admin endpoint.
 func newClient(cmd *cobra.Command) (*client, error) {
-	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
-	addr, err := caddycmd.DetermineAdminAPIAddress(flags.String("address"), nil, flags.String("config"), flags.String("adapter"))
+	addr, err := findEndpoint(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("finding the admin endpoint: %w", err)
+		return nil, err
 	}
-	return &client{cmd: cmd, addr: addr, json: flags.Bool("json")}, nil
+	return &client{cmd: cmd, addr: addr, json: cmd.Flag("json").Value.String() == "true"}, nil
 }
 
 // ask makes one call, with body as JSON unless it is nil, and decodes the
@@ -45,7 +44,7 @@ func (c *client) ask(method, path string, body, into any) (done bool, err error)
 			return false, fmt.Errorf("encoding the request: %w", err)
 		}
 	}
-	answer, err := c.call(method, path, b)
+	answer, err := c.call(method, path, b, askLimit)
 	if err != nil {
 		return false, err
 	}
@@ -65,7 +64,7 @@ func (c *client) ask(method, path string, body, into any) (done bool, err error)
 
 // call bounds the time of a request, which Caddy's own function does not.
 // The process ends soon after, and a request that hangs with it.
-func (c *client) call(method, path string, body []byte) ([]byte, error) {
+func (c *client) call(method, path string, body []byte, most time.Duration) ([]byte, error) {
 	type result struct {
 		answer []byte
 		err    error
@@ -75,13 +74,13 @@ func (c *client) call(method, path string, body []byte) ([]byte, error) {
 		answer, err := c.request(method, path, body)
 		done <- result{answer, err}
 	}()
-	limit := time.NewTimer(askLimit)
+	limit := time.NewTimer(most)
 	defer limit.Stop()
 	select {
 	case r := <-done:
 		return r.answer, r.err
 	case <-limit.C:
-		return nil, fmt.Errorf("no answer from the admin endpoint at %s within %s", c.addr, askLimit)
+		return nil, fmt.Errorf("no answer from the admin endpoint at %s within %s", c.addr, most)
 	}
 }
 

@@ -28,18 +28,18 @@ process environment. A change is in force at once, and stored.
   $ caddy wsgate flags unset ENABLE_WS`,
 	}
 	cmd.AddCommand(
-		flagCommand("list", "Shows every live flag", (*client).listFlags),
-		flagCommand("get", "Prints the value of a live flag", (*client).getFlag, "name"),
-		flagCommand("set", "Sets a live flag", (*client).setFlag, "name", "value"),
-		flagCommand("unset", "Removes a live flag; env_flag sees the process environment again", (*client).unsetFlag, "name"),
+		flagCommand("list", "Shows every live flag", (*client).listFlags, cobra.NoFileCompletions),
+		flagCommand("get", "Prints the value of a live flag", (*client).getFlag, completeFlag, "name"),
+		flagCommand("set", "Sets a live flag", (*client).setFlag, completeAnyFlag, "name", "value"),
+		flagCommand("unset", "Removes a live flag; env_flag sees the process environment again", (*client).unsetFlag, completeFlag, "name"),
 	)
 	helpOnly(cmd, "verb")
 	cmd.RunE = run((*client).listFlags)
 	return cmd
 }
 
-func flagCommand(verb, short string, do func(*client, []string) error, args ...string) *cobra.Command {
-	return &cobra.Command{Use: form(verb, args), Short: short, Args: want(args...), RunE: run(do)}
+func flagCommand(verb, short string, do func(*client, []string) error, complete cobra.CompletionFunc, args ...string) *cobra.Command {
+	return &cobra.Command{Use: form(verb, args), Short: short, Args: want(args...), RunE: run(do), ValidArgsFunction: complete}
 }
 
 // run gives a command its client.

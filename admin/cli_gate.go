@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,8 @@ func statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [<gate>]",
 		Short: "Shows every gate, or all there is to know about one",
+
+		ValidArgsFunction: completeGate,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return want("gate")(cmd, args)
@@ -90,7 +93,7 @@ func gatePath(name string) (string, error) {
 // switchBody is the body of a switch. What is nil or empty is not said.
 type switchBody struct {
 	Mode    string       `json:"mode"`
-	Reason  string       `json:"reason,omitempty"`
+	Reason  *string      `json:"reason,omitempty"`
 	Actor   string       `json:"actor,omitempty"`
 	TTL     *string      `json:"ttl,omitempty"`
 	Closing *closingJSON `json:"closing,omitempty"`
@@ -98,30 +101,40 @@ type switchBody struct {
 
 func switchCommand(mode string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:  mode + " <gate>",
-		Args: want("gate"),
-		RunE: func(cmd *cobra.Command, args []string) error { return throwSwitch(cmd, mode, args[0]) },
+		Use:               mode + " <gate>",
+		Args:              want("gate"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return throwSwitch(cmd, mode, args[0]) },
+		ValidArgsFunction: completeGate,
 	}
-	cmd.Flags().String("reason", "", "Why, for those who see the gate's state and its log")
+	cmd.Flags().String("reason", "", "Why: clients of a closed gate read it, and those who look at the gate or its log")
 	cmd.Flags().String("actor", "", "Who switches (default: the name of the OS user)")
+	completeNothing(cmd, "reason", "actor")
 	switch mode {
 	case "on":
-		cmd.Short = "Opens a gate, whatever its rules say"
+		cmd.Aliases = []string{"enable"}
+		cmd.Short = "Opens a gate, whatever its rules say (also: enable)"
+		cmd.Long = cmd.Short + ".\n\n" + keepsTheRest
 	case "off":
-		cmd.Short = "Closes a gate, whatever its rules say"
+		cmd.Aliases = []string{"disable"}
+		cmd.Short = "Closes a gate, whatever its rules say (also: disable)"
 		cmd.Long = cmd.Short + ".\n\n" +
-			"The gate's closing says what becomes of open tunnels; --keep or --drain says\notherwise for this time."
+			"The gate's closing says what becomes of open tunnels; --keep or --drain says\notherwise for this time.\n\n" + keepsTheRest
 		cmd.Flags().Bool("keep", false, "Leave open tunnels alone")
 		cmd.Flags().String("drain", "", "Tell open tunnels to end, and cut after this time (e.g. 60s) what is left")
 		cmd.Flags().Int("code", 0, "Close code that --drain tells them (default 1013)")
 		cmd.Flags().String("message", "", "Close reason that --drain tells them (default: --reason)")
+		completeNothing(cmd, "drain", "code", "message")
 	case "auto":
 		cmd.Short = "Hands a gate back to its rules"
 		return cmd
 	}
-	cmd.Flags().String("ttl", "", "Hand back to the rules after this time (e.g. 30m, 1d; default: never)")
+	cmd.Flags().String("ttl", "", "Hand back to the rules after this time (e.g. 30m, 1d), or never")
+	completeNothing(cmd, "ttl")
 	return cmd
 }
+
+// keepsTheRest says what becomes of the words of the switch before.
+const keepsTheRest = "In the mode that the gate is switched to already, this changes what it says and\nkeeps the rest: the reason, the end, what becomes of tunnels. --reason \"\" and\n--ttl never take those back."
 
 func throwSwitch(cmd *cobra.Command, mode, name string) error {
 	path, err := gatePath(name)
@@ -136,13 +149,17 @@ func throwSwitch(cmd *cobra.Command, mode, name string) error {
 	if err != nil {
 		return err
 	}
-	var g gateJSON
+	var g switchedJSON
 	done, err := c.ask(http.MethodPost, path, body, &g)
 	if err != nil {
 		return err
 	}
 	if !done {
-		printSwitched(cmd.OutOrStdout(), g, time.Now())
+		c.awaitDrain(path, &g.gateJSON)
+		printSwitched(cmd.OutOrStdout(), g.gateJSON, time.Now())
+		if command := takeBack(g, time.Now()); command != "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "to take it back: caddy wsgate %s%s\n", command, endpointWords(cmd))
+		}
 	}
 	if !g.Stored {
 		c.warn("the switch is in force, but not stored yet: a restart would forget it (Caddy keeps trying, its log says why)")
@@ -150,17 +167,55 @@ func throwSwitch(cmd *cobra.Command, mode, name string) error {
 	return nil
 }
 
+const (
+	// drainWait is how long the command waits for tunnels to end before it says
+	// how many have.
+	drainWait = 2 * time.Second
+	// drainPoll is the time between two looks at them.
+	drainPoll = 50 * time.Millisecond
+)
+
+// awaitDrain waits until the tunnels that were told to end are gone, a while at
+// most, so that what is said of them is true.
+func (c *client) awaitDrain(path string, g *gateJSON) {
+	end := time.Now().Add(drainWait)
+	for g.Drain != nil && g.Drain.Left > 0 {
+		time.Sleep(drainPoll)
+		left := time.Until(end)
+		if left <= 0 {
+			return
+		}
+		answer, err := c.call(http.MethodGet, path, nil, left)
+		var now gateJSON
+		if err != nil || json.Unmarshal(answer, &now) != nil {
+			return // what is known is said
+		}
+		if now.Drain == nil { // the gate has opened again
+			now.Drain = g.Drain
+			now.Drain.Gone, now.Drain.Left = g.Drain.Told, 0
+		}
+		g.Drain, g.Tunnels = now.Drain, now.Tunnels
+	}
+}
+
 // switchBodyOf turns flags into a body.
 func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
-	body := switchBody{Mode: mode, Reason: flags.String("reason"), Actor: flags.String("actor")}
+	body := switchBody{Mode: mode, Actor: flags.String("actor")}
+	if cmd.Flags().Changed("reason") {
+		reason := flags.String("reason")
+		body.Reason = &reason
+	}
 	if !cmd.Flags().Changed("actor") {
 		body.Actor = osUser()
 	}
 	if cmd.Flags().Changed("ttl") {
-		ttl, err := timeFlag(cmd, "ttl", "30m")
-		if err != nil {
-			return body, err
+		ttl := flags.String("ttl")
+		if ttl != never {
+			var err error
+			if ttl, err = timeFlag(cmd, "ttl", "30m, or never"); err != nil {
+				return body, err
+			}
 		}
 		body.TTL = &ttl
 	}

@@ -44,8 +44,13 @@ func printGate(w io.Writer, g gateJSON, now time.Time) {
 		line(label, "%s", ruleText(r, now))
 		label = ""
 	}
+	label = "upstreams"
+	for _, u := range g.Upstreams {
+		line(label, "%s", upstreamText(u))
+		label = ""
+	}
 	c := g.Totals
-	line("handshakes", "%d accepted, %d refused", c.Accepted, c.Refused)
+	line("handshakes", "%d accepted, %d refused%s", c.Accepted, c.Refused, refusalText(g.Refused))
 	line("up", "%d messages, %d bytes", c.MessagesUp, c.BytesUp)
 	line("down", "%d messages, %d bytes", c.MessagesDown, c.BytesDown)
 	_ = t.Flush()
@@ -63,26 +68,49 @@ func printSwitched(w io.Writer, g gateJSON, now time.Time) {
 	}
 }
 
-// tunnels says what becomes of the open tunnels.
+// tunnels says what has become of those that were told to end, and what becomes
+// of the others.
 func tunnels(g gateJSON, now time.Time) (says []string) {
-	told := 0
-	if d := g.Drain; d != nil {
-		told = d.Tunnels
-		words := fmt.Sprint(d.Code)
-		if d.Reason != "" {
-			words += " " + printable(d.Reason)
-		}
-		says = append(says, fmt.Sprintf("%s being closed until %s (%s)", count(told, "is", "are"), clock(d.Deadline, now), words))
+	d := g.Drain
+	if d == nil {
+		d = new(drainJSON)
 	}
-	switch left := g.Tunnels - told; {
-	case g.Tunnels == 0:
+	if d.Told > 0 {
+		says = append(says, drained(d, now))
+	}
+	switch other := g.Tunnels - d.Left; {
+	case g.Tunnels == 0 && d.Told == 0:
 		says = append(says, "no tunnel is open")
-	case left > 0 && g.State == gate.Open:
-		says = append(says, count(left, "is", "are")+" open")
-	case left > 0:
-		says = append(says, count(left, "stays", "stay")+" open")
+	case other > 0 && g.State == gate.Open:
+		says = append(says, count(other, "is", "are")+" open")
+	case other > 0:
+		says = append(says, count(other, "stays", "stay")+" open")
 	}
 	return says
+}
+
+// drained counts what a drain has done so far.
+func drained(d *drainJSON, now time.Time) string {
+	words := fmt.Sprint(d.Code)
+	if d.Reason != "" {
+		words += " " + printable(d.Reason)
+	}
+	s := fmt.Sprintf("%s told to end (%s), %s gone", count(d.Told, "was", "were"), words, number(d.Gone, "is", "are"))
+	switch {
+	case d.Left == 0:
+	case now.Before(d.Deadline):
+		s += fmt.Sprintf(", %s until %s", number(d.Left, "has", "have"), clock(d.Deadline, now))
+	default:
+		s += fmt.Sprintf(", %s being cut", number(d.Left, "is", "are"))
+	}
+	return s
+}
+
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func count(n int, one, many string) string {
@@ -121,6 +149,35 @@ func until(g gateJSON, now time.Time) string {
 		return ""
 	}
 	return " until " + clock(g.Until, now)
+}
+
+func upstreamText(u upstreamJSON) string {
+	s := printable(u.Address) + ": " + number(u.Tunnels, "tunnel", "tunnels")
+	switch {
+	case u.Healthy == nil:
+	case *u.Healthy:
+		s += ", healthy"
+	default:
+		s += ", unhealthy"
+	}
+	if u.Fails != nil && *u.Fails > 0 {
+		s += ", " + number(*u.Fails, "failure", "failures")
+	}
+	return s
+}
+
+// refusalText names the outcomes, the most frequent first.
+func refusalText(by map[string]int64) string {
+	names := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(cmp.Compare(by[b], by[a]), cmp.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%d %s", by[name], printable(name))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 func ruleText(r ruleJSON, now time.Time) string {

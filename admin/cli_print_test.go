@@ -29,6 +29,7 @@ default  auto  open      0        2026-11-19 12:03:00  -         rule: all rules
 
 func TestEachRuleHasALineOfItsOwn(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.Local)
+	fails, healthy := 2, true
 	var b strings.Builder
 	printGate(&b, gateJSON{
 		Name: "chat", Mode: gate.Auto, State: gate.Closed, Cause: gate.CauseRule, Reason: "env_flag does not hold", Since: now,
@@ -36,7 +37,11 @@ func TestEachRuleHasALineOfItsOwn(t *testing.T) {
 			{Rule: "time_window", Holds: true, NextChange: now.Add(9 * time.Hour), Details: map[string]any{"zone": "Asia/Tokyo"}},
 			{Rule: "env_flag", Not: true, Error: "gone", Details: map[string]any{"name": "ENABLE_WS", "value": "1"}},
 		},
-		Totals: totalsJSON{Accepted: 7, Refused: 2, BytesUp: 10, MessagesUp: 1},
+		Upstreams: []upstreamJSON{
+			{Address: "10.0.0.1:80", Tunnels: 1, Healthy: new(bool), Fails: &fails}, {Address: "10.0.0.2:80", Healthy: &healthy}, {Address: "dynamic", Tunnels: 7},
+		},
+		Totals:  totalsJSON{Accepted: 7, Refused: 9, BytesUp: 10, MessagesUp: 1},
+		Refused: map[string]int64{"malformed": 1, "upstream_timeout": 1, "closed": 7},
 	}, now)
 	want := `gate        chat
 mode        auto
@@ -45,7 +50,10 @@ why         rule: env_flag does not hold
 tunnels     no tunnel is open
 rules       time_window: holds, next change 18:00:00, zone Asia/Tokyo
             not env_flag: does not hold, name ENABLE_WS, value 1, cannot be read: gone
-handshakes  7 accepted, 2 refused
+upstreams   10.0.0.1:80: 1 tunnel, unhealthy, 2 failures
+            10.0.0.2:80: 0 tunnels, healthy
+            dynamic: 7 tunnels
+handshakes  7 accepted, 9 refused (7 closed, 1 malformed, 1 upstream_timeout)
 up          1 messages, 10 bytes
 down        0 messages, 0 bytes
 `
@@ -56,23 +64,62 @@ down        0 messages, 0 bytes
 
 func TestWhatBecomesOfTheTunnelsIsCounted(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.Local)
-	drain := &drainJSON{Tunnels: 1, Deadline: now.Add(time.Minute), Code: 1013, Reason: "bye"}
+	drain := func(told, left int) *drainJSON {
+		return &drainJSON{Told: told, Gone: told - left, Left: left, Deadline: now.Add(time.Minute), Code: 1013, Reason: "bye"}
+	}
+	late := drain(3, 1)
+	late.Deadline = now.Add(-time.Second)
 	tests := []struct {
 		name string
 		g    gateJSON
 		want string
 	}{
 		{"none", gateJSON{State: gate.Closed}, "no tunnel is open"},
+		{"none, and none was told", gateJSON{State: gate.Closed, Drain: drain(0, 0)}, "no tunnel is open"},
 		{"one stays", gateJSON{State: gate.Closed, Tunnels: 1}, "1 tunnel stays open"},
 		{"some stay", gateJSON{State: gate.Closed, Tunnels: 12}, "12 tunnels stay open"},
 		{"an open gate", gateJSON{State: gate.Open, Tunnels: 12}, "12 tunnels are open"},
-		{"one goes", gateJSON{State: gate.Draining, Tunnels: 1, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye)"},
-		{"one goes, one stays", gateJSON{State: gate.Draining, Tunnels: 2, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye), 1 tunnel stays open"},
-		{"one goes, new ones came", gateJSON{State: gate.Open, Tunnels: 3, Drain: drain}, "1 tunnel is being closed until 09:01:00 (1013 bye), 2 tunnels are open"},
+		{"one goes", gateJSON{State: gate.Draining, Tunnels: 1, Drain: drain(1, 1)}, "1 tunnel was told to end (1013 bye), 0 are gone, 1 has until 09:01:00"},
+		{"some go", gateJSON{State: gate.Draining, Tunnels: 24, Drain: drain(1214, 24)}, "1214 tunnels were told to end (1013 bye), 1190 are gone, 24 have until 09:01:00"},
+		{"all are gone", gateJSON{State: gate.Closed, Drain: drain(3, 0)}, "3 tunnels were told to end (1013 bye), 3 are gone"},
+		{"one is gone", gateJSON{State: gate.Closed, Drain: drain(1, 0)}, "1 tunnel was told to end (1013 bye), 1 is gone"},
+		{"the time is over", gateJSON{State: gate.Closed, Tunnels: 1, Drain: late}, "3 tunnels were told to end (1013 bye), 2 are gone, 1 is being cut"},
+		{"one is gone, one stays", gateJSON{State: gate.Closed, Tunnels: 1, Drain: drain(1, 0)}, "1 tunnel was told to end (1013 bye), 1 is gone, 1 tunnel stays open"},
+		{"one goes, new ones came", gateJSON{State: gate.Open, Tunnels: 3, Drain: drain(1, 1)}, "1 tunnel was told to end (1013 bye), 0 are gone, 1 has until 09:01:00, 2 tunnels are open"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := strings.Join(tunnels(tt.g, now), ", "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestASwitchSaysHowToTakeItBack(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.Local)
+	off, on := &overrideJSON{Mode: gate.Off}, &overrideJSON{Mode: gate.On}
+	tests := []struct {
+		name          string
+		now, replaced *overrideJSON
+		want          string
+	}{
+		{"nothing was there", off, nil, "auto chat"},
+		{"the same mode", off, &overrideJSON{Mode: gate.Off, Reason: "x"}, "auto chat"},
+		{"another mode", off, on, "on chat"},
+		{"auto, and nothing was there", nil, nil, ""},
+		{"auto in place of a switch", nil, off, "off chat"},
+		{"words", on, &overrideJSON{Mode: gate.Off, Reason: "it's $HOME"}, `off chat --reason 'it'\''s $HOME'`},
+		{"an end", on, &overrideJSON{Mode: gate.Off, Expires: now.Add(90*time.Second + time.Millisecond)}, "off chat --ttl 1m30s"},
+		{"an end that has passed", on, &overrideJSON{Mode: gate.Off, Expires: now.Add(time.Millisecond)}, "auto chat"},
+		{"an end that has passed, and auto", nil, &overrideJSON{Mode: gate.Off, Expires: now}, ""},
+		{"keep", nil, &overrideJSON{Mode: gate.Off, Closing: &closingJSON{Policy: "keep"}}, "off chat --keep"},
+		{"drain", nil, &overrideJSON{Mode: gate.Off, Closing: &closingJSON{"drain", "1m", 1012, "back at nine"}}, "off chat --drain 1m --code 1012 --message 'back at nine'"},
+		{"a text that steers a terminal", nil, &overrideJSON{Mode: gate.Off, Reason: "\x1b[2J"}, "off chat --reason '?[2J'"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := takeBack(switchedJSON{gateJSON{Name: "chat", Override: tt.now}, tt.replaced}, now); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

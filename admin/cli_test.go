@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -83,20 +83,21 @@ func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
 	if err != nil || errs != "" {
 		t.Fatal(err, errs)
 	}
-	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n")
+	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n",
+		"to take it back: caddy wsgate auto cli --address "+endpointAddr+"\n")
 
 	out, _, err = caddyCLI(t, "off", "cli", "--drain", "1h", "--code", "1012", "--message", "back at nine", "--actor", "ana")
 	if err != nil {
 		t.Fatal(err)
 	}
-	has(t, out, "cli is closed: override: switched off (ana)\n", "12 tunnels are being closed until ", "(1012 back at nine)\n")
+	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels were told to end (1012 back at nine), 0 are gone, 12 have until ")
 
 	out, _, err = caddyCLI(t, "status", "cli")
 	if err != nil {
 		t.Fatal(err)
 	}
 	has(t, out, "gate", "cli\n", "mode", "off\n", "state", "draining since ", "why", "override",
-		"switched", "off by ana from unix at ", "tunnels", "12 tunnels are being closed", "handshakes", "0 accepted, 0 refused")
+		"switched", "off by ana from unix at ", "tunnels", "12 tunnels were told to end", "upstreams", "127.0.0.1:1: 12 tunnels", "handshakes", "0 accepted, 0 refused\n")
 
 	out, _, err = caddyCLI(t, "on", "cli-too", "--reason", "demo")
 	if err != nil {
@@ -109,6 +110,98 @@ func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(t, out, "cli-too is open: config: no rules\n")
+}
+
+func TestOffWaitsUntilItsSentenceIsTrue(t *testing.T) {
+	gates(t, map[string]gate.Policy{"waits": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
+	e := registry.Acquire("waits", gate.Policy{}, nil)
+	t.Cleanup(e.Release)
+	var open []*registry.Tunnel
+	for range 3 {
+		tun, err := e.Admit(registry.Admission{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, tun)
+	}
+	ended := make(chan struct{})
+	go func() { // clients that answer, but not at once
+		defer close(ended)
+		for len(open) > 0 {
+			if s, err := registry.StatusOf("waits", time.Now()); err != nil || s.Draining == len(open) {
+				open[0].Drop()
+				open = open[1:]
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	out, errs, err := caddyCLI(t, "off", "waits", "--reason", "fire")
+	<-ended
+	if err != nil || errs != "" {
+		t.Fatal(err, errs)
+	}
+	has(t, out, "waits is closed: override: fire (", "3 tunnels were told to end (1013 fire), 3 are gone\n", "to take it back: caddy wsgate auto waits")
+	if strings.Contains(out, "no tunnel") {
+		t.Errorf("says that there was nothing to end: %s", out)
+	}
+}
+
+func TestOffDoesNotWaitForEver(t *testing.T) {
+	gates(t, map[string]gate.Policy{"stubborn": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
+	openTunnels(t, "stubborn", 2)
+	began := time.Now()
+	out, _, err := caddyCLI(t, "off", "stubborn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "2 tunnels were told to end (1013 ", "), 0 are gone, 2 have until ")
+	if took := time.Since(began); took < drainWait || took > 2*drainWait {
+		t.Errorf("waited %s, want %s", took, drainWait)
+	}
+}
+
+func TestDisableAndEnableMeanOffAndOn(t *testing.T) {
+	gates(t, map[string]gate.Policy{"words": {}})
+	out, _, err := caddyCLI(t, "disable", "words", "--reason", "fire", "--keep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "words is closed: override: fire (")
+	out, _, err = caddyCLI(t, "enable", "words", "--actor", "ana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, out, "words is open: override: switched on (ana)\n", "to take it back: caddy wsgate off words --reason fire --keep --address "+endpointAddr+"\n")
+	for _, args := range [][]string{{"--help"}, {"off", "--help"}, {"on", "--help"}} {
+		out, _, err := rawCLI(t, args...)
+		if err != nil || !strings.Contains(out, "disable") && !strings.Contains(out, "enable") {
+			t.Errorf("%q says nothing of them: %v\n%s", args, err, out)
+		}
+	}
+}
+
+func TestEscalatingKeepsReasonAndEnd(t *testing.T) {
+	gates(t, map[string]gate.Policy{"escalates": {}})
+	const path = "/wsgate/gates/escalates"
+	run := func(args ...string) overrideJSON {
+		t.Helper()
+		if _, _, err := caddyCLI(t, append([]string{"off", "escalates"}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+		g := decode[gateJSON](t, call(t, "GET", path, ""))
+		if g.Override == nil {
+			t.Fatal("no override")
+		}
+		return *g.Override
+	}
+	first := run("--reason", "db migration", "--ttl", "30m", "--actor", "ana")
+	o := run("--drain", "4s", "--actor", "ben")
+	if o.Reason != "db migration" || !o.Expires.Equal(first.Expires) || o.Actor != "ben" || o.Closing == nil || o.Closing.Deadline != "4s" {
+		t.Errorf("%+v", o)
+	}
+	if o = run("--ttl", "never", "--reason", ""); o.Reason != "" || !o.Expires.IsZero() || o.Closing == nil {
+		t.Errorf("taken back: %+v", o)
+	}
 }
 
 func TestTheActorIsTheUserUnlessNamed(t *testing.T) {
@@ -172,7 +265,7 @@ func TestTheCommandRefusesPlainly(t *testing.T) {
 		{"off nosuch", `unknown gate "nosuch": there is known`},
 		{"off a/b", `gate name "a/b": want`},
 		{"off ..", `gate name "..": want`},
-		{"off known --ttl soon", `--ttl "soon": want a time such as 30m`},
+		{"off known --ttl soon", `--ttl "soon": want a time such as 30m, or never`},
 		{"off known --ttl=", `--ttl "": want a time such as 30m`},
 		{"auto known --ttl 5m", "unknown flag: --ttl"},
 		{"on known --drain 5m", "unknown flag: --drain"},
@@ -255,17 +348,4 @@ func TestWhatIsNotStoredIsAWarning(t *testing.T) {
 	}
 	has(t, out, `X is "1" now`)
 	has(t, errs, "warning: flag X is in force, but not stored yet")
-}
-
-func TestTheAddressMayComeFromTheConfiguration(t *testing.T) {
-	gates(t, map[string]gate.Policy{"by-config": {}})
-	file := filepath.Join(t.TempDir(), "caddy.json")
-	if err := os.WriteFile(file, []byte(`{"admin":{"listen":"`+endpointAddr+`"}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, _, err := rawCLI(t, "status", "--config", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	has(t, out, "by-config")
 }

@@ -41,10 +41,14 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
+	reason := req.Reason
+	if o := s.Override; o != nil && o.Mode == req.Mode { // which may be that of before
+		reason = o.Reason
+	}
 	logger().Info("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
-		zap.String("reason", req.Reason), zap.String("actor", req.Actor), zap.String("from", req.From),
+		zap.String("reason", reason), zap.String("actor", req.Actor), zap.String("from", req.From),
 		zap.Duration("ttl", req.TTL), zap.Any("closing", wireClosing(req.Closing)), zap.Bool("stored", s.Stored))
-	return reply(w, s.ETag, wireGate(s))
+	return reply(w, s.ETag, switchedJSON{wireGate(s.Status), wireOverride(s.Replaced)})
 }
 
 // readSwitch reads the body of a switch. The registry checks lengths and
@@ -61,17 +65,12 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 	if req.Reason, err = o.text("reason"); err != nil {
 		return req, err
 	}
+	req.NoReason = o.has("reason") && req.Reason == ""
 	if req.Actor, err = o.text("actor"); err != nil {
 		return req, err
 	}
-	if req.TTL, err = o.duration("ttl"); err != nil {
+	if err = readEnd(o, &req); err != nil {
 		return req, err
-	}
-	if o.has("ttl") && req.TTL == 0 {
-		return req, o.wrong("ttl", "0s: want 1s to 8760h, or leave it out for no end")
-	}
-	if req.Mode == gate.Auto && o.has("ttl") {
-		return req, o.wrong("ttl", "auto has no end: leave it out")
 	}
 	if !o.has("closing") {
 		return req, nil
@@ -81,6 +80,26 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 	}
 	req.Closing, err = readClosing(o)
 	return req, err
+}
+
+// never is the ttl that takes an end back.
+const never = "never"
+
+// readEnd reads ttl.
+func readEnd(o object, req *registry.SwitchRequest) (err error) {
+	switch {
+	case !o.has("ttl"):
+		return nil
+	case req.Mode == gate.Auto:
+		return o.wrong("ttl", "auto has no end: leave it out")
+	case string(o.fields["ttl"]) == `"`+never+`"`:
+		req.NoEnd = true
+		return nil
+	}
+	if req.TTL, err = o.duration("ttl"); err == nil && req.TTL == 0 {
+		return o.wrong("ttl", `0s: want 1s to 8760h, or "never"`)
+	}
+	return err
 }
 
 func readMode(o object) (gate.Mode, error) {

@@ -80,6 +80,7 @@ func TestAGateShowsWhatTheDesignSays(t *testing.T) {
 		"totals": map[string]any{
 			"accepted": 0.0, "refused": 0.0, "bytes_up": 0.0, "bytes_down": 0.0, "messages_up": 0.0, "messages_down": 0.0,
 		},
+		"upstreams": []any{}, "refused": map[string]any{},
 	}
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %v\nwant %v", m, want)
@@ -114,19 +115,19 @@ func TestNoGateIsAnEmptyArray(t *testing.T) {
 func TestTheSwitchTurnsAndTurnsBack(t *testing.T) {
 	gates(t, map[string]gate.Policy{"turn": {}})
 	const path = "/wsgate/gates/turn"
-	off := decode[gateJSON](t, call(t, "POST", path, `{"mode":"off"}`))
+	off := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"off"}`))
 	if off.State != gate.Closed || off.Mode != gate.Off || off.Override == nil || !off.Stored {
 		t.Errorf("off: %+v", off)
 	}
-	again := decode[gateJSON](t, call(t, "POST", path, `{"mode":"off"}`))
+	again := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"off"}`))
 	if again.Since != off.Since || again.Override.At != off.Override.At {
 		t.Errorf("the same word again has changed the gate: %+v", again)
 	}
-	on := decode[gateJSON](t, call(t, "POST", path, `{"mode":"on"}`))
+	on := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"on"}`))
 	if on.State != gate.Open || on.Mode != gate.On {
 		t.Errorf("on: %+v", on)
 	}
-	auto := decode[gateJSON](t, call(t, "POST", path, `{"mode":"auto"}`))
+	auto := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"auto"}`))
 	if auto.State != gate.Open || auto.Mode != gate.Auto || auto.Override != nil || auto.Cause != gate.CauseConfig {
 		t.Errorf("auto: %+v", auto)
 	}
@@ -146,7 +147,7 @@ func TestTheSwitchCarriesItsOwnClosing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","closing":`+tt.sent+`}`))
+			g := decode[switchedJSON](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","closing":`+tt.sent+`}`))
 			if g.Override == nil || g.Override.Closing == nil || *g.Override.Closing != tt.want {
 				t.Errorf("override %+v", g.Override)
 			}
@@ -157,11 +158,11 @@ func TestTheSwitchCarriesItsOwnClosing(t *testing.T) {
 func TestADrainIsShownWhileItRuns(t *testing.T) {
 	gates(t, map[string]gate.Policy{"draining": {}})
 	openTunnels(t, "draining", 3)
-	g := decode[gateJSON](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","closing":{"policy":"drain","deadline":"1h","code":1012}}`))
+	g := decode[switchedJSON](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","closing":{"policy":"drain","deadline":"1h","code":1012}}`))
 	if g.State != gate.Draining || g.Tunnels != 3 || g.Drain == nil {
 		t.Fatalf("%+v", g)
 	}
-	if g.Drain.Tunnels != 3 || g.Drain.Code != 1012 || g.Drain.Reason != "bye" || time.Until(g.Drain.Deadline) < 59*time.Minute {
+	if g.Drain.Told != 3 || g.Drain.Gone != 0 || g.Drain.Left != 3 || g.Drain.Code != 1012 || g.Drain.Reason != "bye" || time.Until(g.Drain.Deadline) < 59*time.Minute {
 		t.Errorf("drain %+v", g.Drain)
 	}
 }
@@ -237,7 +238,7 @@ func TestASwitchThatIsNotStoredSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := decode[gateJSON](t, answer{status: w.Code, body: w.Body.String()})
+	g := decode[switchedJSON](t, answer{status: w.Code, body: w.Body.String()})
 	if g.State != gate.Closed || g.Stored || len(g.Problems) == 0 {
 		t.Errorf("%+v", g)
 	}

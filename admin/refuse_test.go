@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -68,10 +69,12 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 		{"a number for a ttl", "POST", g, `{"mode":"off","ttl":60}`, "", 400, `ttl: want a duration in double quotes, such as "90s"`},
 		{"no unit", "POST", g, `{"mode":"off","ttl":"60"}`, "", 400, `ttl: "60": want a duration`},
 		{"an empty ttl", "POST", g, `{"mode":"off","ttl":""}`, "", 400, `ttl: "": want a duration`},
-		{"no time at all", "POST", g, `{"mode":"off","ttl":"0s"}`, "", 400, "ttl: 0s: want 1s to 8760h"},
+		{"no time at all", "POST", g, `{"mode":"off","ttl":"0s"}`, "", 400, `ttl: 0s: want 1s to 8760h, or "never"`},
 		{"back in time", "POST", g, `{"mode":"off","ttl":"-5s"}`, "", 400, "ttl: -5s: want 1s to 8760h"},
 		{"a thousand years", "POST", g, `{"mode":"off","ttl":"90000h"}`, "", 400, "want 1s to 8760h"},
 		{"more than time itself", "POST", g, `{"mode":"off","ttl":"99999999999999h"}`, "", 400, "want a duration"},
+		{"never, spelled otherwise", "POST", g, `{"mode":"off","ttl":"Never"}`, "", 400, "ttl: \"Never\": want a duration"},
+		{"auto that never ends", "POST", g, `{"mode":"auto","ttl":"never"}`, "", 400, "ttl: auto has no end"},
 		{"auto with an end", "POST", g, `{"mode":"auto","ttl":"5m"}`, "", 400, "ttl: auto has no end"},
 
 		{"on with closing", "POST", g, `{"mode":"on","closing":{"policy":"keep"}}`, "", 400, "closing: belongs to mode off"},
@@ -183,10 +186,58 @@ func TestOnlyABrowserHasToSayJSON(t *testing.T) {
 	if a := call(t, "POST", "/wsgate/gates/typed", body, "Content-Type: "); a.status != http.StatusOK {
 		t.Errorf("a tool without Content-Type: %d %s", a.status, a.body)
 	}
-	r := newRequest(t, "POST", "/wsgate/gates/typed", body)
-	r.Header.Set("Origin", "https://evil.example")
-	_, err := serve(r)
-	if err == nil || !strings.Contains(err.Error(), "want application/json") {
-		t.Errorf("a page without Content-Type: %v", err)
+	for _, sign := range []string{"Origin", "Sec-Fetch-Site"} {
+		r := newRequest(t, "POST", "/wsgate/gates/typed", body)
+		r.Header.Set(sign, "https://evil.example")
+		_, err := serve(r)
+		if err == nil || !strings.Contains(err.Error(), "want application/json") {
+			t.Errorf("a page with %s and without Content-Type: %v", sign, err)
+		}
+	}
+}
+
+func TestAContentTypeIsParsedAndNotSearchedForJSON(t *testing.T) {
+	gates(t, map[string]gate.Policy{"media": {}})
+	for _, tt := range []struct {
+		types  []string
+		status int
+	}{
+		{[]string{"application/json"}, 200},
+		{[]string{"Application/JSON"}, 200},
+		{[]string{"application/json; charset=utf-8"}, 200},
+		{[]string{" application/json ; charset=\"utf-8\" "}, 200},
+		{[]string{"application/json;"}, 200},
+		{[]string{"application/problem+json"}, 200},
+		{[]string{"application/vnd.api+json; version=1"}, 200},
+		{nil, 200},
+		{[]string{""}, 200},
+		{[]string{"text/plain;/json"}, 415},
+		{[]string{"text/plain; a=/json"}, 415},
+		{[]string{"text/plain; a=\"application/json\""}, 415},
+		{[]string{"text/plain, application/json"}, 415},
+		{[]string{"application/json, text/plain"}, 415},
+		{[]string{"text/plain", "application/json"}, 415},
+		{[]string{"application/json", "text/plain"}, 415},
+		{[]string{"", "application/json"}, 415},
+		{[]string{"multipart/form-data; boundary=/json"}, 415},
+		{[]string{"text/json"}, 415},
+		{[]string{"image/svg+json"}, 415},
+		{[]string{"application/jsonp"}, 415},
+		{[]string{"application/+json"}, 415},
+		{[]string{"application/x-ndjson"}, 415},
+		{[]string{"application/json/json"}, 415},
+		{[]string{"application/json; a"}, 415},
+		{[]string{"application/json; a=1; a=2"}, 415},
+		{[]string{"/json"}, 415},
+		{[]string{";"}, 415},
+	} {
+		t.Run(fmt.Sprintf("%q", tt.types), func(t *testing.T) {
+			r := newRequest(t, "POST", "/wsgate/gates/media", `{"mode":"off"}`)
+			r.Header["Content-Type"] = tt.types
+			w, err := serve(r)
+			if status := max(statusOf(err), 200); status != tt.status || w.Code != 200 {
+				t.Errorf("status %d, want %d: %v", status, tt.status, err)
+			}
+		})
 	}
 }

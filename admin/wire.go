@@ -27,16 +27,39 @@ type gateJSON struct {
 	Override *overrideJSON `json:"override,omitempty"`
 	Rules    []ruleJSON    `json:"rules"`
 	Totals   totalsJSON    `json:"totals"`
-	Problems []string      `json:"problems,omitempty"`
+	// Upstreams are those of the configuration, and those that have tunnels.
+	Upstreams []upstreamJSON `json:"upstreams"`
+	// Refused has the refused handshakes by outcome.
+	Refused  map[string]int64 `json:"refused"`
+	Problems []string         `json:"problems,omitempty"`
 }
 
-// drainJSON is a drain that is running: how many tunnels were told, until
-// when, and what.
+// switchedJSON is what a switch has done: the gate as it is now, and the
+// override that was in force before, null without.
+type switchedJSON struct {
+	gateJSON
+	Replaced *overrideJSON `json:"replaced"`
+}
+
+// drainJSON is a drain that is running, or that belongs to the state the gate is
+// in: how many tunnels were told, how many of them are gone and how many are
+// left, until when, and what they were told.
 type drainJSON struct {
-	Tunnels  int       `json:"tunnels"`
+	Told     int       `json:"told"`
+	Gone     int       `json:"gone"`
+	Left     int       `json:"left"`
 	Deadline time.Time `json:"deadline"`
 	Code     uint16    `json:"code"`
 	Reason   string    `json:"reason"`
+}
+
+// upstreamJSON is an upstream of the gate. Healthy and Fails are absent where the
+// configuration does not name it.
+type upstreamJSON struct {
+	Address string `json:"address"`
+	Tunnels int    `json:"tunnels"`
+	Healthy *bool  `json:"healthy,omitempty"`
+	Fails   *int   `json:"fails,omitempty"`
 }
 
 type overrideJSON struct {
@@ -121,16 +144,26 @@ func wireGate(s registry.Status) gateJSON {
 	j := gateJSON{
 		Name: s.Name, Mode: s.Mode, State: s.State, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since.UTC(), Until: s.Until.UTC(), Tunnels: s.Tunnels, Stored: s.Stored,
-		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)),
-		Totals: totalsJSON(s.Totals), Problems: s.Problems,
+		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)), Upstreams: make([]upstreamJSON, 0, len(s.Backends)),
+		Totals: totalsJSON(s.Totals), Refused: s.Refused, Problems: s.Problems,
 	}
 	for i, r := range s.Rules {
 		j.Rules[i] = ruleJSON{
 			Rule: r.Name, Not: r.Not, Holds: r.Holds, NextChange: r.NextChange.UTC(), Error: r.Err, Details: r.Details,
 		}
 	}
-	if s.Draining > 0 {
-		j.Drain = &drainJSON{s.Draining, s.DrainUntil.UTC(), s.DrainCode, s.DrainReason}
+	for _, u := range s.Backends {
+		up := upstreamJSON{Address: u.Address, Tunnels: u.Tunnels}
+		if u.Health != nil {
+			up.Healthy, up.Fails = &u.Health.Healthy, &u.Health.Fails
+		}
+		j.Upstreams = append(j.Upstreams, up)
+	}
+	if !s.DrainUntil.IsZero() {
+		j.Drain = &drainJSON{
+			Told: s.DrainTold, Gone: s.DrainTold - s.Draining, Left: s.Draining,
+			Deadline: s.DrainUntil.UTC(), Code: s.DrainCode, Reason: s.DrainReason,
+		}
 	}
 	return j
 }

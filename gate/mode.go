@@ -75,6 +75,14 @@ func (o *Override) Expired(now time.Time) bool {
 	return !o.Expires.IsZero() && !now.Before(o.Expires)
 }
 
+// InForce returns the override unless its end has come; nil stays nil.
+func (o *Override) InForce(now time.Time) *Override {
+	if o == nil || o.Expired(now) {
+		return nil
+	}
+	return o
+}
+
 // Verdict is the answer with its reasons. Everything that says no says it
 // with the verdict.
 type Verdict struct {

@@ -28,11 +28,12 @@ type Entry struct {
 	gate *gate.Gate
 
 	// Safe for concurrent use.
-	accepted, refused atomic.Int64
-	count             atomic.Int64  // open tunnels
-	looking           chan struct{} // holds one while rules are asked
-	silent            atomic.Bool   // a rule has not answered in time, and is waited for
-	follow            follower
+	accepted atomic.Int64
+	refused  refusals
+	count    atomic.Int64  // open tunnels
+	looking  chan struct{} // holds one while rules are asked
+	silent   atomic.Bool   // a rule has not answered in time, and is waited for
+	follow   follower
 
 	// Guarded by reg.mu.
 	refs    int  // handlers that hold it
@@ -41,6 +42,7 @@ type Entry struct {
 	// changing is held from a change of the gate until what follows from it is
 	// under way: two at once would carry out theirs in any order.
 	changing sync.Mutex
+	thrower  thrower // guarded by changing
 
 	announced *bool // whether the gate was open when observers last heard of it; nil: they have not. Guarded by changing
 
@@ -50,7 +52,7 @@ type Entry struct {
 	upstreams   map[string]*upstreamCount
 	limits      map[string]*Limits
 	sweep       *time.Timer
-	drain       gate.Drain     // the last drain that was begun
+	drain       drain          // the last one
 	telling     chan struct{}  // closed when all its tunnels are told; nil: there was none
 	older       *gate.Snapshot // what was in force before a configuration that may be taken back
 	buried      bool           // forgotten: somebody holds it who was told too late
@@ -125,8 +127,8 @@ func (e *Entry) snapshot(now time.Time) *gate.Snapshot {
 	return s
 }
 
-// Refused counts a handshake that was told no.
-func (e *Entry) Refused() { e.refused.Add(1) }
+// Refused counts a handshake that was told no, by its outcome.
+func (e *Entry) Refused(outcome string) { e.refused.add(outcome) }
 
 // Tunnels returns how many tunnels are open.
 func (e *Entry) Tunnels() int { return int(e.count.Load()) }
@@ -304,7 +306,7 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 	}
 	e.announced = &after.Open
 	if was != after.Open {
-		observer().GateChanged(Change{Gate: e.name, Snapshot: after})
+		observer().GateChanged(e.change(after))
 	}
 }
 
@@ -317,6 +319,15 @@ func (e *Entry) settle(now time.Time) {
 	e.announce(s, s)
 	e.changing.Unlock()
 	e.treat(now)
+}
+
+// change is what observers are told. e.changing is held.
+func (e *Entry) change(after *gate.Snapshot) Change {
+	who := e.thrower
+	if o := after.Override; o != nil {
+		who = thrower{o.Actor, o.From}
+	}
+	return Change{Gate: e.name, Snapshot: after, Actor: who.actor, From: who.from}
 }
 
 // isPresent reports whether a configuration in force names the gate.
@@ -350,16 +361,40 @@ func (e *Entry) treat(now time.Time) {
 	e.beginDrain(c.Plan(now, s.Verdict, s.Override), by)
 }
 
+// drain is what became of the tunnels that were told to end. One that begins
+// before the last tunnel of another is gone counts on.
+type drain struct {
+	gate.Drain           // the newest words, and the deadline
+	of         time.Time // when the gate closed
+	told       int
+	left       int // of those: still open
+}
+
 // beginDrain has every open tunnel told to end by the deadline. A tunnel that
 // was told before keeps its words, and its deadline unless this one is earlier.
 // The operator does not wait for it: thousands of close frames take a while.
 func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
+	since := e.gate.Snapshot().Since
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.told() < len(e.tunnels) || !e.draining(time.Now()) {
-		e.drain = d
-	} else if d.Deadline.Before(e.drain.Deadline) {
+	fresh := len(e.tunnels) - e.drain.left
+	again := fresh == 0 && (e.drain.left > 0 || e.drain.of.Equal(since))
+	e.drain.of = since
+	switch {
+	case !again:
+		if e.drain.left == 0 {
+			e.drain.told = 0
+		}
+		e.drain.Drain = d
+		e.drain.told += fresh
+		e.drain.left += fresh
+	case !d.Deadline.Before(e.drain.Deadline):
+		return // it has said so
+	default:
 		e.drain.Deadline = d.Deadline
+	}
+	if len(e.tunnels) == 0 {
+		return
 	}
 	open := append([]*Tunnel(nil), e.tunnels...)
 	for _, t := range open {

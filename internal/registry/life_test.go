@@ -287,7 +287,9 @@ func TestTotalsGoOnWhenAGateReturns(t *testing.T) {
 	first, without, again := config(m, both), config(m, map[string]gate.Policy{"other": {}}), config(m, both)
 	Begin(first)
 	e := Acquire("g", gate.Policy{}, m)
-	e.Refused()
+	e.Refused("closed")
+	e.Refused("malformed")
+	e.Refused("closed")
 	tun, client := open(t, e)
 	tun.Opened()
 	if _, err := client.Write([]byte{0x81, 0x80, 0, 0, 0, 0}); err != nil {
@@ -306,7 +308,10 @@ func TestTotalsGoOnWhenAGateReturns(t *testing.T) {
 	}
 	Begin(again)
 	End(without)
-	if got := state(t, "g").Totals; got != want || got.Refused != 1 || got.Accepted != 1 || got.BytesUp == 0 {
+	if got := state(t, "g").Totals; got != want || got.Refused != 3 || got.Accepted != 1 || got.BytesUp == 0 {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if by := state(t, "g").Refused; len(by) != 2 || by["closed"] != 2 || by["malformed"] != 1 {
+		t.Errorf("refused by outcome: %v", by)
 	}
 }

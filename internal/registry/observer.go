@@ -21,6 +21,9 @@ type Observer interface {
 type Change struct {
 	Gate     string
 	Snapshot *gate.Snapshot
+	// Actor and From say who threw the switch that did it, to auto as well. Empty:
+	// nobody did, or nobody said who.
+	Actor, From string
 }
 
 // TunnelInfo says which tunnel it is.

@@ -31,8 +31,14 @@ type registry struct {
 // past is what a gate has counted before it was forgotten: counters go on when
 // it returns.
 type past struct {
-	accepted, refused int64
-	gone              tunnel.Counts
+	accepted int64
+	refused  map[string]int64
+	gone     tunnel.Counts
+}
+
+// empty reports whether there is nothing to remember.
+func (p past) empty() bool {
+	return p.accepted == 0 && len(p.refused) == 0 && p.gone == tunnel.Counts{}
 }
 
 func newRegistry() *registry {
@@ -48,6 +54,8 @@ type Config struct {
 	Gates map[string]gate.Policy
 	// Limits of each gate's handlers, by the key the handler gives to Admit.
 	Limits map[string]map[string]LimitValues
+	// Upstreams of each gate's handlers, asked whenever somebody looks at the gate.
+	Upstreams map[string][]func() []UpstreamHealth
 	// Logger of http.handlers.wsgate in this configuration.
 	Logger *zap.Logger
 	// Storage of this configuration. Nil: nothing is stored.
@@ -319,7 +327,7 @@ func (r *registry) forget(e *Entry) {
 		return
 	}
 	delete(r.entries, e.name)
-	if p := e.past(); p != (past{}) {
+	if p := e.past(); !p.empty() {
 		r.past[e.name] = p
 	}
 	e.follow.stop()

@@ -150,7 +150,7 @@ func flip(t *testing.T, name string, req SwitchRequest) Status {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s.Status
 }
 
 // open admits a tunnel between two loopback connections.

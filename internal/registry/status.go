@@ -3,6 +3,7 @@ package registry
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
@@ -19,10 +20,12 @@ type Status struct {
 	// Since and Until frame the state. Until is zero where unknown.
 	Since, Until time.Time
 	Tunnels      int
-	// Draining counts the tunnels that were told to end; DrainUntil is their
-	// deadline, zero without a drain.
-	Draining   int
-	DrainUntil time.Time
+	// DrainTold counts the tunnels that were told to end when the gate closed,
+	// and Draining those of them that are still open. DrainUntil is their
+	// deadline, zero where there is no drain to show: the gate has opened since,
+	// or closed again without one, and all of them are gone.
+	DrainTold, Draining int
+	DrainUntil          time.Time
 	// DrainCode and DrainReason are what they were told.
 	DrainCode   uint16
 	DrainReason string
@@ -31,11 +34,16 @@ type Status struct {
 	Override *gate.Override
 	Rules    []RuleStatus
 	Totals   TotalsStatus
-	Closing  gate.Closing
+	// Refused has the refused handshakes of the totals by outcome.
+	Refused map[string]int64
+	Closing gate.Closing
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
 	// Upstreams has the open tunnels of each upstream that ever had one.
 	Upstreams map[string]int
+	// Backends are the upstreams of the configuration in force, and those that
+	// have tunnels.
+	Backends []UpstreamStatus
 	// Problems says what cannot be read or written just now.
 	Problems []string
 	// ETag names the newest switch, quoted, for If-Match.
@@ -103,12 +111,13 @@ func (e *Entry) status(now time.Time) Status {
 		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
 		Stored: e.reg.store.stored(overrideKey(e.name)),
 		Totals: TotalsStatus{
-			Accepted: e.accepted.Load(), Refused: e.refused.Load(),
-			BytesUp: moved.BytesUp, BytesDown: moved.BytesDown,
+			Accepted: e.accepted.Load(),
+			BytesUp:  moved.BytesUp, BytesDown: moved.BytesDown,
 			MessagesUp: moved.MessagesUp, MessagesDown: moved.MessagesDown,
 		},
 		Upstreams: make(map[string]int),
 	}
+	st.Refused, st.Totals.Refused = e.refused.sums()
 	for _, r := range s.Rules {
 		st.Rules = append(st.Rules, ruleStatus(r, now))
 		if r.Err != nil {
@@ -119,6 +128,7 @@ func (e *Entry) status(now time.Time) Status {
 		st.Problems = append(st.Problems, trouble)
 	}
 	e.fill(&st, s.Open, now)
+	st.Backends = upstreamStatuses(st.Upstreams, e.reg.healthOf(e.name))
 	return st
 }
 
@@ -130,13 +140,13 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 	for label, u := range e.upstreams {
 		st.Upstreams[label] = u.open
 	}
-	if e.draining(now) {
-		st.Draining = e.told()
-		st.DrainUntil, st.DrainCode, st.DrainReason = e.drain.Deadline, e.drain.Code, e.drain.Reason
+	if d := e.drain; d.left > 0 || !open && d.of.Equal(st.Since) {
+		st.DrainTold, st.Draining = d.told, d.left
+		st.DrainUntil, st.DrainCode, st.DrainReason = d.Deadline, d.Code, d.Reason
 	}
 	if !open {
 		st.State = gate.Closed
-		if st.Draining > 0 {
+		if e.draining(now) {
 			st.State = gate.Draining
 		}
 	}
@@ -147,16 +157,6 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 	case !st.Stored:
 		st.Problems = append(st.Problems, "the switch is not stored yet")
 	}
-}
-
-// told counts the tunnels that were told to end. e.mu is held.
-func (e *Entry) told() (n int) {
-	for _, t := range e.tunnels {
-		if t.told.Load() {
-			n++
-		}
-	}
-	return n
 }
 
 // counts adds up what the gate's tunnels have forwarded, those that have ended
@@ -174,14 +174,42 @@ func (e *Entry) counts() tunnel.Counts {
 
 // past is what the gate leaves behind.
 func (e *Entry) past() past {
-	return past{accepted: e.accepted.Load(), refused: e.refused.Load(), gone: e.counts()}
+	refused, _ := e.refused.sums()
+	return past{accepted: e.accepted.Load(), refused: refused, gone: e.counts()}
 }
 
 // goOn counts on from what the gate has left behind.
 func (e *Entry) goOn(p past) {
 	e.accepted.Store(p.accepted)
-	e.refused.Store(p.refused)
+	e.refused.by = p.refused
 	e.gone = p.gone
+}
+
+// refusals counts handshakes by outcome, of which there are few.
+type refusals struct {
+	mu sync.Mutex
+	by map[string]int64 // nil: none yet
+}
+
+func (r *refusals) add(outcome string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = make(map[string]int64)
+	}
+	r.by[outcome]++
+}
+
+// sums returns a copy of the counts, never nil, and all of them together.
+func (r *refusals) sums() (by map[string]int64, all int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	by = make(map[string]int64, len(r.by))
+	for outcome, n := range r.by {
+		by[outcome] = n
+		all += n
+	}
+	return by, all
 }
 
 func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {

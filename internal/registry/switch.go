@@ -45,67 +45,95 @@ const (
 	maxDeadline = 24 * time.Hour
 )
 
-// SwitchRequest is an operator's word.
+// SwitchRequest is an operator's word. In the mode that the gate is switched to
+// already it changes what it says, and keeps the rest: the reason, the end, the
+// closing.
 type SwitchRequest struct {
 	// Mode is On, Off or Auto; Auto hands back to the policy.
 	Mode gate.Mode
-	// Reason (at most 512 bytes), Actor (128) and From, the address it came from.
-	Reason, Actor, From string
-	// TTL after which the gate is Auto again: 1 s to 365 days. Zero: no end.
+	// Reason, at most 512 bytes. Empty: as it is in this mode, else none.
+	Reason string
+	// NoReason takes a reason back.
+	NoReason bool
+	// Actor, at most 128 bytes, and From, the address it came from, are always
+	// those of the newest request.
+	Actor, From string
+	// TTL after which the gate is Auto again: 1 s to 365 days. Zero: as it is in
+	// this mode, else never.
 	TTL time.Duration
-	// Closing in place of the policy's. Nil: the policy's.
+	// NoEnd takes an end back.
+	NoEnd bool
+	// Closing in place of the policy's. Nil: as it is in this mode, else the
+	// policy's.
 	Closing *gate.Closing
 	// IfMatch is the If-Match header. Empty: whatever the state is.
 	IfMatch string
+}
+
+// Switched is what a switch has done.
+type Switched struct {
+	Status
+	// Replaced is the override that was in force before. Nil: there was none, or
+	// the switch has changed nothing.
+	Replaced *gate.Override
 }
 
 // Switch throws a gate's switch. It is in force when Switch begins to wait for
 // the storage, which it does for at most 5 s; the status says whether it was
 // stored. The same word again changes nothing. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
-func Switch(ctx context.Context, name string, req SwitchRequest) (Status, error) {
+func Switch(ctx context.Context, name string, req SwitchRequest) (Switched, error) {
 	if err := req.validate(); err != nil {
-		return Status{}, err
+		return Switched{}, err
 	}
 	e, err := reg.lookup(name)
 	if err != nil {
-		return Status{}, err
+		return Switched{}, err
 	}
-	if err := e.throw(req, time.Now()); err != nil {
-		return Status{}, err
+	replaced, err := e.throw(req, time.Now())
+	if err != nil {
+		return Switched{}, err
 	}
 	e.reg.store.wait(ctx, overrideKey(name))
-	return e.status(time.Now()), nil
+	return Switched{e.status(time.Now()), replaced}, nil
 }
 
-// throw puts the request in force. Rules are asked before, without a lock, so
-// that it is known until when: for a moment at most.
-func (e *Entry) throw(req SwitchRequest, now time.Time) error {
-	var o *gate.Override
-	if req.Mode != gate.Auto {
-		o = req.override(now)
-	}
+// thrower is who throws the switch just now.
+type thrower struct{ actor, from string }
+
+// throw puts the request in force, and returns the override that it replaced.
+// Rules are asked before, without a lock, so that it is known until when: for a
+// moment at most.
+func (e *Entry) throw(req SwitchRequest, now time.Time) (replaced *gate.Override, err error) {
 	for {
+		was := e.gate.Snapshot().Override
+		o := req.override(was.InForce(now), now)
 		l := e.look(switchPatience, func(ask bool) gate.Look { return e.gate.LookOverride(o, now, ask) })
-		if done, err := e.tryThrow(req, l, now); done {
-			return err
+		if replaced, done, err := e.tryThrow(req, was, o, l, now); done {
+			return replaced, err
 		}
 	}
 }
 
 // tryThrow reports whether nothing else was put in force since l was looked at.
-func (e *Entry) tryThrow(req SwitchRequest, l gate.Look, now time.Time) (done bool, err error) {
+func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, now time.Time) (replaced *gate.Override, done bool, err error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
+	e.thrower = thrower{req.Actor, req.From}
+	defer func() { e.thrower = thrower{} }()
 	if req.IfMatch != "" && !matches(req.IfMatch, e.etag()) {
-		return true, ErrPrecondition
+		return nil, true, ErrPrecondition
 	}
-	was := e.gate.Snapshot()
-	if troubled := e.troubled(); troubled || !req.repeats(was.Override) {
+	if e.gate.Snapshot().Override != was {
+		return nil, false, nil
+	}
+	was = was.InForce(now)
+	if troubled := e.troubled(); troubled || !req.repeats(was, o) {
 		before, after, ok := e.gate.Apply(l, now)
 		if !ok {
-			return false, nil
+			return nil, false, nil
 		}
+		replaced = was
 		if troubled && before.Override == after.Override {
 			e.keepOverride(after.Override) // in place of what cannot be read
 		}
@@ -114,12 +142,12 @@ func (e *Entry) tryThrow(req SwitchRequest, l gate.Look, now time.Time) (done bo
 		e.mu.Lock()
 		e.said = true
 		e.mu.Unlock()
-		e.reg.store.again(overrideKey(e.name), encode(was.Override)) // somebody may have taken it away
+		e.reg.store.again(overrideKey(e.name), encode(was)) // somebody may have taken it away
 	}
 	if req.Mode == gate.Off {
 		e.treat(now) // tunnels that an earlier closing kept, too
 	}
-	return true, nil
+	return replaced, true, nil
 }
 
 // troubled reports whether the stored switch cannot be read.
@@ -129,7 +157,11 @@ func (e *Entry) troubled() bool {
 	return e.problem != ""
 }
 
-func (r SwitchRequest) override(now time.Time) *gate.Override {
+// override is what the request makes of the one in force, if any; nil: nothing.
+func (r SwitchRequest) override(was *gate.Override, now time.Time) *gate.Override {
+	if r.Mode == gate.Auto {
+		return nil
+	}
 	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: now}
 	if r.TTL > 0 {
 		o.Expires = now.Add(r.TTL).Round(0) // by the wall clock, which goes on while a machine sleeps
@@ -138,18 +170,30 @@ func (r SwitchRequest) override(now time.Time) *gate.Override {
 		c := *r.Closing
 		o.Closing = &c
 	}
+	if was == nil || was.Mode != r.Mode {
+		return o
+	}
+	if r.Reason == "" && !r.NoReason {
+		o.Reason = was.Reason
+	}
+	if r.TTL == 0 && !r.NoEnd {
+		o.Expires = was.Expires
+	}
+	if r.Closing == nil {
+		o.Closing = was.Closing
+	}
 	return o
 }
 
-// repeats reports whether the request says what is in force already. A TTL
-// starts anew each time.
-func (r SwitchRequest) repeats(o *gate.Override) bool {
-	if r.Mode == gate.Auto || o == nil {
-		return r.Mode == gate.Auto && o == nil
+// repeats reports whether the request makes of the override in force the same
+// again. A TTL starts anew each time.
+func (r SwitchRequest) repeats(was, o *gate.Override) bool {
+	if was == nil || o == nil {
+		return was == nil && o == nil
 	}
-	sameClose := (r.Closing == nil) == (o.Closing == nil) && (r.Closing == nil || *r.Closing == *o.Closing)
-	return r.Mode == o.Mode && r.Reason == o.Reason && r.Actor == o.Actor &&
-		r.TTL == 0 && o.Expires.IsZero() && sameClose
+	sameClose := (was.Closing == nil) == (o.Closing == nil) && (was.Closing == nil || *was.Closing == *o.Closing)
+	return was.Mode == o.Mode && was.Reason == o.Reason && was.Actor == o.Actor &&
+		r.TTL == 0 && was.Expires.Equal(o.Expires) && sameClose
 }
 
 // ValidReason refuses a reason that clients could not be told: more than 512
@@ -178,7 +222,7 @@ func (r SwitchRequest) validate() error {
 	if r.TTL != 0 && (r.TTL < minTTL || r.TTL > maxTTL) {
 		return &InvalidError{"ttl", fmt.Sprintf("%s: want 1s to 8760h (365 days)", r.TTL)}
 	}
-	if r.Mode == gate.Auto && (r.TTL != 0 || r.Closing != nil) {
+	if r.Mode == gate.Auto && (r.TTL != 0 || r.NoEnd || r.Closing != nil) {
 		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and closing"}
 	}
 	if r.Closing != nil {

@@ -39,7 +39,7 @@ type Tunnel struct {
 	limits   *Limits
 	release  func()
 
-	told atomic.Bool // to end
+	told atomic.Bool // to end, by a drain that counts it. Set under entry.mu
 
 	index int32 // in entry.tunnels, guarded by entry.mu
 }
@@ -88,12 +88,6 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 // ID returns the tunnel's name.
 func (t *Tunnel) ID() TunnelID { return t.id }
 
-// Close tells the tunnel to end. It does not wait for that.
-func (t *Tunnel) Close(c tunnel.Closing) {
-	t.told.Store(true)
-	t.Tunnel.Close(c)
-}
-
 // Opened says that the 101 (or 200) has gone to the client.
 func (t *Tunnel) Opened() {
 	t.entry.accepted.Add(1)
@@ -122,6 +116,9 @@ func (t *Tunnel) leave() {
 		e.tunnels = append(make([]*Tunnel, 0, cap(e.tunnels)/2), e.tunnels...)
 	}
 	e.gone.Add(t.Counts())
+	if t.told.Load() {
+		e.drain.left--
+	}
 	t.upstream.open--
 	t.limits.tunnels--
 	e.forgetLimits(t.limits)
@@ -172,5 +169,5 @@ func (e *Entry) closeAll(c tunnel.Closing) {
 // draining reports whether tunnels are left that were told to end by a
 // deadline that is still running. e.mu is held.
 func (e *Entry) draining(now time.Time) bool {
-	return len(e.tunnels) > 0 && now.Before(e.drain.Deadline)
+	return e.drain.left > 0 && now.Before(e.drain.Deadline)
 }

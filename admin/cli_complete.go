@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completionLimit bounds what a shell waits for when somebody presses tab.
+const completionLimit = time.Second
+
+var (
+	// completeGate completes with the names of the gates, and says what they do.
+	completeGate = first(gateNames)
+	// completeFlag completes with the flags that are set, completeAnyFlag with
+	// those that a rule looks at, too.
+	completeFlag    = first(flagNames)
+	completeAnyFlag = first(wantedFlagNames)
+)
+
+// first completes the first argument of a command, and no other.
+func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			for _, name := range names(cmd) {
+				if strings.HasPrefix(name, begun) {
+					fit = append(fit, name)
+				}
+			}
+		}
+		return fit, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
+	for _, g := range look[[]gateJSON](cmd, "/wsgate/gates") {
+		says := fmt.Sprintf("%s, %s", g.State, count(g.Tunnels, "is open", "are open"))
+		names = append(names, cobra.CompletionWithDesc(printable(g.Name), says))
+	}
+	return names
+}
+
+func flagNames(cmd *cobra.Command) []cobra.Completion {
+	return described(look[map[string]flagJSON](cmd, "/wsgate/flags"))
+}
+
+func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
+	type both struct {
+		flags map[string]flagJSON
+		gates []gateJSON
+	}
+	known := within(completionLimit, func() (b both) {
+		b.flags = look[map[string]flagJSON](cmd, "/wsgate/flags")
+		b.gates = look[[]gateJSON](cmd, "/wsgate/gates")
+		return b
+	})
+	names := described(known.flags)
+	for _, g := range known.gates {
+		for _, r := range g.Rules {
+			name, ok := r.Details["name"].(string)
+			if _, set := known.flags[name]; ok && r.Rule == "env_flag" && !set {
+				names = append(names, cobra.CompletionWithDesc(printable(name), "not set; gate "+g.Name+" looks at it"))
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return word(a) == word(b) })
+}
+
+func described(flags map[string]flagJSON) (names []cobra.Completion) {
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		names = append(names, cobra.CompletionWithDesc(printable(name), fmt.Sprintf("is %q", flags[name].Value)))
+	}
+	return names
+}
+
+// word is a completion without its description.
+func word(c cobra.Completion) string {
+	name, _, _ := strings.Cut(c, "\t")
+	return name
+}
+
+// look asks the admin endpoint for something to complete with. There is nothing
+// where it does not answer in time: a shell that is completing shows no errors.
+func look[T any](cmd *cobra.Command, path string) (found T) {
+	if cmd.Flag("config").Value.String() == "-" {
+		return found // it would be the terminal
+	}
+	return within(completionLimit, func() (found T) {
+		c, err := newClient(cmd)
+		if err != nil {
+			return found
+		}
+		answer, err := c.call(http.MethodGet, path, nil, completionLimit)
+		if err != nil || json.Unmarshal(answer, &found) != nil {
+			return *new(T)
+		}
+		return found
+	})
+}
+
+// within returns what do returns, or nothing after the limit. The process ends
+// soon after, and do with it.
+func within[T any](limit time.Duration, do func() T) (result T) {
+	done := make(chan T, 1)
+	go func() { done <- do() }()
+	select {
+	case result = <-done:
+	case <-time.After(limit):
+	}
+	return result
+}
+
+// completeNothing keeps a shell from offering files for what is none.
+func completeNothing(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // of a flag that there is
+	}
+}

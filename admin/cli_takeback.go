@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// takeBack is the command that undoes a switch: what was there before another
+// mode is said again, else the gate is handed back to its rules. "" where there
+// is nothing to undo.
+func takeBack(g switchedJSON, now time.Time) string {
+	o := g.Replaced
+	left := time.Duration(0)
+	if o != nil && !o.Expires.IsZero() {
+		left = o.Expires.Sub(now).Truncate(time.Second)
+	}
+	switch {
+	case o == nil || g.Override != nil && o.Mode == g.Override.Mode, !o.Expires.IsZero() && left <= 0:
+		if g.Override == nil {
+			return ""
+		}
+		return "auto " + g.Name
+	}
+	words := []string{string(o.Mode), g.Name}
+	if o.Reason != "" {
+		words = append(words, "--reason", quote(o.Reason))
+	}
+	if left > 0 {
+		words = append(words, "--ttl", short(left))
+	}
+	if c := o.Closing; c != nil && c.Policy == "keep" {
+		words = append(words, "--keep")
+	} else if c != nil {
+		words = append(words, "--drain", quote(c.Deadline))
+		if c.Code != 0 {
+			words = append(words, "--code", fmt.Sprint(c.Code))
+		}
+		if c.Reason != "" {
+			words = append(words, "--message", quote(c.Reason))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// endpointWords are the flags that found the admin endpoint, to be said again.
+func endpointWords(cmd *cobra.Command) (words string) {
+	for _, name := range []string{"address", "config", "adapter"} {
+		if f := cmd.Flag(name); f.Changed {
+			words += " --" + name + " " + quote(f.Value.String())
+		}
+	}
+	return words
+}
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
+
+// quote makes one word of a text for a shell.
+func quote(s string) string {
+	s = printable(s)
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
