@@ -49,6 +49,9 @@ async function story(t, caddy, name) {
   const shot = (page, step) => page.screenshot({ path: path.join(shots, `${name}-${step}.png`) });
   const ana = await member(b, caddy.url, 'Ana');
   const ben = await member(b, caddy.url, 'Ben', { colorScheme: 'dark', viewport: { width: 390, height: 720 } });
+  for (const page of [ana, ben]) {
+    await page.waitForFunction(() => document.querySelector('#people').textContent === '2 people', { timeout: 10_000 });
+  }
   await say(ana, 'Good morning!', ben);
   await say(ben, 'Morning, Ana.', ana);
   await shot(ana, '1-chatting');
@@ -96,4 +99,23 @@ test('D1: the same with a Node.js backend on the ws package', async (t) => {
   const servers = [node(ports.one, ports.two), node(ports.two, ports.one)];
   await until('the Node servers', () => servers.every((s) => s.output().includes('chat server on')));
   await story(t, await chat(t, 'Caddyfile.node', ports), 'D1');
+});
+
+test('a gate that is closed for long is asked now and then, and wakes the page when it opens earlier', async (t) => {
+  const caddy = await chat(t, 'Caddyfile');
+  await caddy.cli('off', 'chat', '--reason', 'see you next month', '--ttl', '720h'); // a timer takes 24.8 days at most
+  const page = await (await browser(t)).newPage();
+  await page.clock.install();
+  await page.goto(caddy.url);
+  await page.waitForFunction(() => document.querySelector('#why').textContent.includes('see you next month'), { timeout: 10_000 });
+  const refused = () => caddy.log().split('handshake refused').length - 1;
+  assert.equal(refused(), 1);
+  await page.clock.runFor(60_000);
+  assert.equal(refused(), 1, 'handshakes while it waits for a month');
+  assert.match(await state(page), /next try at/);
+  await caddy.cli('auto', 'chat');
+  await until('the page to come back', async () => {
+    await page.clock.runFor(5_000);
+    return (await page.getAttribute('#state', 'data-state')) === 'open';
+  });
 });

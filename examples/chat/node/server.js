@@ -19,6 +19,7 @@ const historyLength = 30;
 const maxBacklog = 1 << 20;
 const history = [];
 const pages = new Set();
+const peers = new Map(); // a peer's connection to us, and how many people it has
 const peerPath = '/peer';
 
 const http = createServer((request, response) => {
@@ -43,9 +44,29 @@ function say(message) {
   for (const page of pages) send(page, data);
 }
 
+// count tells the pages how many people there are, here and at the peers, and
+// the peers how many are here.
 function count() {
-  const data = JSON.stringify({ kind: 'count', n: pages.size });
+  let n = pages.size;
+  for (const people of peers.values()) n += people;
+  const data = JSON.stringify({ kind: 'count', n });
   for (const page of pages) send(page, data);
+}
+
+function countHere() {
+  count();
+  for (const { socket } of links) if (socket) send(socket, JSON.stringify({ count: pages.size }));
+}
+
+// peopleOf reads how many people a peer says it has; undefined: it says
+// something else.
+function peopleOf(data) {
+  try {
+    const { count: n } = JSON.parse(data);
+    return Number.isInteger(n) && n >= 0 && n <= 1e6 ? n : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function parse(data) {
@@ -65,6 +86,7 @@ function link(url) {
   const connect = () => {
     state.socket = new WebSocket(url);
     state.socket.on('error', () => {});
+    state.socket.on('open', () => send(state.socket, JSON.stringify({ count: pages.size })));
     state.socket.on('close', () => setTimeout(connect, 500));
   };
   connect();
@@ -73,8 +95,19 @@ function link(url) {
 
 server.on('connection', (socket, request) => {
   socket.on('error', () => {});
-  if (request.url === peerPath) {
+  if (request.url === peerPath && !('x-forwarded-for' in request.headers)) { // not through the proxy
+    peers.set(socket, 0);
+    socket.on('close', () => {
+      peers.delete(socket);
+      count();
+    });
     socket.on('message', (data) => {
+      const people = peopleOf(data);
+      if (people !== undefined) {
+        peers.set(socket, people);
+        count();
+        return;
+      }
       const message = parse(data);
       if (message) say({ kind: 'say', ...message, at: new Date().toISOString() });
     });
@@ -82,10 +115,10 @@ server.on('connection', (socket, request) => {
   }
   pages.add(socket);
   for (const old of history) send(socket, old);
-  count();
+  countHere();
   socket.on('close', () => {
     pages.delete(socket);
-    count();
+    countHere();
   });
   socket.on('message', (data) => {
     const message = parse(data);
