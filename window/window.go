@@ -1,9 +1,6 @@
 package window
 
-import (
-	"time"
-	_ "time/tzdata" // any zone, also on a machine without the database
-)
+import "time"
 
 // Window is one line of a schedule.
 type Window struct {
