@@ -116,16 +116,14 @@ func mendDay(word string) (string, bool) {
 
 // mendDates brings a date or a range into the form YYYY-MM-DD..YYYY-MM-DD.
 func mendDates(word string) (string, bool) {
-	if len(word) > 20 { // two dates, and something between them
-		from, okFrom := mendDates(word[:10])
-		to, okTo := mendDates(word[len(word)-10:])
-		switch between := word[10 : len(word)-10]; between {
-		case "-", "–", "—", "..", "...", "/", ":":
-			return from + ".." + to, okFrom && okTo
-		case ",", ";", ", ":
-			return from + " " + to, okFrom && okTo
+	if pair := datePair.FindStringSubmatch(word); pair != nil {
+		from, okFrom := mendDates(pair[1])
+		to, okTo := mendDates(pair[3])
+		between := ".."
+		if strings.ContainsAny(pair[2], ",;") {
+			between = " "
 		}
-		return "", false
+		return from + between + to, okFrom && okTo
 	}
 	if day := germanDate.FindStringSubmatch(word); day != nil {
 		word = day[3] + "-" + day[2] + "-" + day[1]
@@ -134,6 +132,9 @@ func mendDates(word string) (string, bool) {
 	_, err := parseDate(word)
 	return word, err == nil
 }
+
+// datePair is two dates with something between them.
+var datePair = regexp.MustCompile(`^(\S{10})([-–—/:,;]|\.{2,3}|, )(\S{10})$`)
 
 // germanDate is a date with the day first; with slashes it could be the month.
 var germanDate = regexp.MustCompile(`^(\d{2})\.(\d{2})\.(\d{4})$`)

@@ -59,24 +59,24 @@ func Parse(s Spec) (Window, error) {
 // ParseSpan reads HH:MM-HH:MM.
 func ParseSpan(word string) (Span, error) {
 	var s Span
-	from, to, err := "", "", error(nil)
-	if i := strings.IndexByte(word, '-'); i >= 0 {
-		from, to = word[:i], word[i+1:]
-	}
+	from, to, ranged := strings.Cut(word, "-")
+	var err error
 	if s.From, err = minutes(from); err == nil {
 		s.To, err = minutes(to)
 	}
-	if right, ok := mendSpan(word); err != nil && ok {
+	if right, ok := mendSpan(word); ok && right != word {
 		return s, &spelling{"hours", word, right}
 	}
-	switch {
-	case from == "" && to == "":
+	if !ranged {
 		return s, fmt.Errorf("hours %q: want HH:MM-HH:MM", word)
-	case err != nil:
+	}
+	if err != nil {
 		return s, fmt.Errorf("hours %q: %w", word, err)
-	case s.From == 24*60:
+	}
+	if s.From == 24*60 {
 		return s, fmt.Errorf("hours %q: a window cannot begin at 24:00: want 00:00 of the next day", word)
-	case s.From == s.To:
+	}
+	if s.From == s.To {
 		return s, fmt.Errorf("hours %q: begins and ends at the same time: for the whole day want 00:00-24:00", word)
 	}
 	return s, nil

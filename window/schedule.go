@@ -70,7 +70,7 @@ func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
 	}
 	end = t
 	var ahead []interval // those that end after t
-	for day := -1; day <= lookAhead; day++ {
+	for day := -1; ; day++ {
 		var seen time.Time // nothing that begins on a later day begins before
 		for i := range s.windows {
 			w := &s.windows[i]
@@ -91,7 +91,6 @@ func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
 			return seen, false
 		}
 	}
-	return end, false
 }
 
 // extend moves the end of a stretch over every interval that goes on where it
@@ -131,7 +130,7 @@ func (s *Schedule) contains(t time.Time) bool {
 	for i := range s.windows {
 		w := &s.windows[i]
 		today := dateOf(t.In(w.Zone))
-		for day := -1; day <= 1; day++ {
+		for day := -1; day <= 0; day++ { // what begins tomorrow is not now
 			for _, v := range w.on(today.next(day), room[:0]) {
 				if !t.Before(v.from) && t.Before(v.to) {
 					return true

@@ -1,6 +1,9 @@
 package window
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Window is one line of a schedule.
 type Window struct {
@@ -29,13 +32,7 @@ type Date struct {
 type DateRange struct{ From, To Date }
 
 func (d Date) before(o Date) bool {
-	if d.Year != o.Year {
-		return d.Year < o.Year
-	}
-	if d.Month != o.Month {
-		return d.Month < o.Month
-	}
-	return d.Day < o.Day
+	return cmp.Or(cmp.Compare(d.Year, o.Year), cmp.Compare(d.Month, o.Month), cmp.Compare(d.Day, o.Day)) < 0
 }
 
 // next returns the day n days later.

@@ -22,8 +22,7 @@ func kindOf(word string) kind {
 	if _, ok := mendDates(word); ok && strings.ContainsAny(word, "-./") && !strings.ContainsRune(word, ':') {
 		return except
 	}
-	switch c := word[0]; {
-	case '0' <= c && c <= '9', !offset(word) && (c == '+' || c == '-'):
+	if strings.ContainsRune("0123456789", rune(word[0])) || strings.ContainsRune("+-", rune(word[0])) && !offset(word) {
 		return hours
 	}
 	parts := strings.FieldsFunc(word, func(r rune) bool { return r == ',' || r == '-' })
@@ -64,18 +63,17 @@ func ParseLine(words []string) (Spec, error) {
 // with spaces in it, such as 09:00 - 18:00.
 func apart(words []string) error {
 	for i, word := range words {
-		switch {
-		case word == "":
+		if word == "" {
 			return errors.New("an empty word: want hours, days, a zone, and except")
-		case strings.ContainsAny(word, " \t\r\n"):
+		}
+		if strings.ContainsAny(word, " \t\r\n") {
 			if right, ok := mendSpan(strings.Join(strings.Fields(word), "")); ok {
 				return &spelling{"hours", word, right}
 			}
 			return fmt.Errorf("%q: these are several words: want them without quotes", word)
-		case i+1 < len(words):
-			if err := glue(words[i:]); err != nil {
-				return err
-			}
+		}
+		if err := glue(words[i:]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -93,23 +91,32 @@ var joints = map[string]string{
 func glue(words []string) error {
 	text, n := words[0], 1
 	for n < len(words) {
-		next := words[n]
-		joint, lone := joints[strings.ToLower(next)]
-		switch {
-		case lone && n+1 < len(words):
+		joint, lone := joints[strings.ToLower(words[n])]
+		if lone && n+1 < len(words) {
 			text += joint + words[n+1]
-			n++
-		case strings.HasSuffix(text, "-") || strings.HasSuffix(text, ",") || strings.HasPrefix(next, "-") || strings.HasPrefix(next, ",") || strings.HasPrefix(next, ".."):
-			text += next
-		default:
-			if n == 1 {
-				return gluePair(words[0], next)
-			}
-			return glued(text, words[:n])
+			n += 2
+			continue
 		}
+		if !meet(text, words[n]) {
+			break
+		}
+		text += words[n]
 		n++
 	}
+	if n == 1 && len(words) > 1 {
+		return gluePair(words[0], words[1])
+	}
 	return glued(text, words[:n])
+}
+
+// meet reports whether one of two words has a mark where they meet.
+func meet(a, b string) bool {
+	for _, mark := range []string{"-", ",", ".."} {
+		if strings.HasSuffix(a, mark) || strings.HasPrefix(b, mark) {
+			return true
+		}
+	}
+	return false
 }
 
 // glued says how the words that make up text are written.

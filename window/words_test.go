@@ -328,3 +328,57 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatIsAlmostRightIsNotTaken(t *testing.T) {
+	for word, want := range map[string]string{
+		"-18:00":      `hours "-18:00": "": want HH:MM`,
+		"09:00-23:59": "<nil>",
+		"23:59-24:00": "<nil>",
+		"00:00-00:01": "<nil>",
+		"00:00-00:00": `hours "00:00-00:00": begins and ends at the same time: for the whole day want 00:00-24:00`,
+		"24:00-24:00": `hours "24:00-24:00": a window cannot begin at 24:00: want 00:00 of the next day`,
+		"09:00-24:01": `hours "09:00-24:01": "24:01": want 00:00 to 23:59, or 24:00 as an end`,
+	} {
+		if _, err := ParseSpan(word); fmt.Sprint(err) != want {
+			t.Errorf("%s: %v, want %s", word, err, want)
+		}
+	}
+	for _, word := range []string{"", ",", "-", "mon-", "-fri", "m-f", "mon1", "x", "mon-fri-"} {
+		if right, ok := mendDays(word); ok {
+			t.Errorf("%q is taken for the days %s", word, right)
+		}
+	}
+	for _, word := range []string{"", "-", "9-", "-18", "9", "9-18-20", "9:0-18:00", "99-100", "1pm"} {
+		if right, ok := mendSpan(word); ok {
+			t.Errorf("%q is taken for the hours %s", word, right)
+		}
+	}
+	for _, word := range []string{"", "2026-12-242026-12-26", "12/24/2026", "2026-13-01", "2026-12-24..", "..2026-12-24"} {
+		if right, ok := mendDates(word); ok {
+			t.Errorf("%q is taken for the date %s", word, right)
+		}
+	}
+	for _, word := range []string{"", "+", "-", "utc", "gmt", "9", "+9h", "utc+", "x+9"} {
+		if offset(word) {
+			t.Errorf("%q is taken for an offset", word)
+		}
+	}
+}
+
+func TestASpanThatEndsWhenItBeginsIsADay(t *testing.T) {
+	w := Window{Spans: []Span{{540, 540}}, Days: [7]bool{time.Monday: true}, Zone: time.UTC}
+	if v := w.on(Date{2026, 11, 23}, nil); len(v) != 1 || v[0].to.Sub(v[0].from) != 24*time.Hour {
+		t.Errorf("got %v", v)
+	}
+}
+
+func TestTheDaysThatAreLookedAt(t *testing.T) {
+	now := at(t, "UTC", "2026-01-01 12:00:00")
+	for name, spec := range map[string]Spec{"always": {Hours: []string{"00:00-24:00"}}, "never": {Hours: []string{"00:00-24:00"}, Except: []string{"2000-01-01..2100-01-01"}}} {
+		spec.Zone = "UTC"
+		end, sure := parse(t, spec).sweep(now, name == "always")
+		if want := at(t, "UTC", "2026-01-01 00:00:00").AddDate(0, 0, lookAhead+1); sure || !end.Equal(want) {
+			t.Errorf("%s: until %s, want %s", name, end, want)
+		}
+	}
+}
