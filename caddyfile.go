@@ -70,7 +70,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, err
 		}
 	}
-	for _, finish := range []func() error{p.proxy, p.path, p.join} {
+	for _, finish := range []func() error{p.proxy, p.path, p.join, p.contradictions} {
 		if err := finish(); err != nil {
 			return nil, err
 		}
@@ -149,6 +149,12 @@ func readDuration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration
 		return 0, d.Errf("%s: want a duration such as 30s", name)
 	}
 	value, err := caddy.ParseDuration(d.Val())
+	if err != nil && endless[strings.ToLower(d.Val())] {
+		return 0, d.Errf("%s %q: want a duration such as 30s; %s", name, d.Val(), otherwise)
+	}
+	if right := durationMeant(d.Val()); err != nil && right != "" {
+		return 0, d.Errf("%s %q: want %s", name, d.Val(), right)
+	}
 	if err != nil {
 		return 0, d.Errf("%s %q: want a duration such as 30s", name, d.Val())
 	}
@@ -168,7 +174,7 @@ func readName(d *caddyfile.Dispenser, word string) (string, error) {
 		return "", d.Errf("%s %q: a URL would swallow this name: want a letter or a digit in it", word, name)
 	}
 	if !gate.ValidName(name) {
-		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'", word, name)
+		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'%s", word, name, nameMeant(name))
 	}
 	return name, nil
 }

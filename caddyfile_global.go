@@ -37,7 +37,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	option := readOption(existing)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "gate" {
-			return nil, d.Errf("unknown word %q in the global option wsgate: want gate <name> { … }", d.Val())
+			return nil, d.Err(unknownGlobally(d.Val()))
 		}
 		if err := option.gate(d.NextSegment()); err != nil {
 			return nil, err
@@ -73,9 +73,10 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 			return err
 		}
 		if !known {
-			return word.Errf("unknown word %q in gate %s: want mode, open_when, when_closed, reason or closing", word.Val(), name)
+			return word.Err(unknownInGate(word.Val(), name))
 		}
 	}
+	p.warnOfContradictions(name)
 	p.policy.ID = name
 	o.app.Gates[name] = &p.policy
 	o.places[name] = p.start

@@ -22,6 +22,7 @@ type policyWords struct {
 	policy Policy
 	start  caddyfile.Token // of the directive or the gate
 	first  caddyfile.Token // the first policy word
+	rules  []gate.Condition
 	seen   once
 }
 
@@ -86,7 +87,7 @@ func (p *policyWords) mode(d *caddyfile.Dispenser) error {
 	}
 	p.policy.Mode = d.Val()
 	if _, err := gate.ParseMode(d.Val()); err != nil || d.Val() == "" {
-		return d.Errf("mode %q: want auto, on or off", d.Val())
+		return d.Errf("mode %q: %s", d.Val(), modeMeant(d.Val()))
 	}
 	return nil
 }
@@ -137,6 +138,9 @@ func (p *policyWords) closing(d *caddyfile.Dispenser) error {
 		return nil
 	case "drain":
 	default:
+		if meant := closingMeant(d.Val()); meant != "" {
+			return d.Errf("closing %q: %s", d.Val(), meant)
+		}
 		return d.Errf("closing %q: %s", d.Val(), want)
 	}
 	words := d.RemainingArgsAsTokens()
@@ -159,6 +163,9 @@ func (p *policyWords) deadline(words []caddyfile.Token) (int, error) {
 		return 0, nil
 	}
 	value, err := caddy.ParseDuration(words[0].Text)
+	if right := durationMeant(words[0].Text); err != nil && right != "" {
+		return 0, fmt.Errorf("%q: want %s; a reason that begins like this stands in quotes", words[0].Text, right)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%q: want a deadline such as 30s; a reason that begins like this stands in quotes", words[0].Text)
 	}
@@ -234,9 +241,10 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
 	}
 	unmarshaler, ok := value.(caddyfile.Unmarshaler)
 	if !ok {
-		return d.Errf("open_when %s: unknown rule: want %s", name, anyOf(ruleNames()))
+		return d.Errf("open_when %s: %s", name, ruleMeant(name, rule.Not, d.RemainingArgs()))
 	}
-	if _, ok := value.(gate.Rule); !ok {
+	condition, ok := value.(gate.Rule)
+	if !ok {
 		return d.Errf("open_when %s: %s needs a request, so it is no rule: use it as a matcher of the directive", name, name)
 	}
 	if err := unmarshaler.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
@@ -244,6 +252,7 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
 	}
 	rule.RuleRaw = caddy.ModuleMap{name: caddyconfig.JSON(value, nil)}
 	p.policy.OpenWhen = append(p.policy.OpenWhen, rule)
+	p.rules = append(p.rules, gate.Condition{Name: name, Not: rule.Not, Rule: condition})
 	return nil
 }
 

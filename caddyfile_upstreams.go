@@ -22,8 +22,14 @@ type address struct {
 // upstream takes one address.
 func (p *directive) upstream(token caddyfile.Token) error {
 	d := dispenser(token)
+	if meant := p.meantOtherwise(token.Text); meant != "" {
+		return d.Errf("upstream %q: %s", token.Text, meant)
+	}
 	parsed, err := upstream.ParseAddress(token.Text)
 	if err != nil {
+		if right := upstream.Meant(token.Text); right != "" {
+			return d.Errf("upstream %q: want %s", token.Text, right)
+		}
 		return d.WrapErr(err)
 	}
 	a := address{parsed, token}

@@ -65,7 +65,7 @@ func (p *directive) proxyWord(d *caddyfile.Dispenser, seg caddyfile.Segment) err
 			return err
 		}
 	default:
-		return d.Errf("unknown word %q in wsgate: want %s, or a word of reverse_proxy", name, anyOf(ownWords))
+		return d.Err(unknownWord(name))
 	}
 	if name == "transport" && d.NextArg() && d.Val() == "fastcgi" {
 		return d.Err("transport fastcgi has no place in wsgate: it cannot carry a WebSocket; want transport http")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,6 +170,12 @@ func (m *EnvFlag) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if len(args) == 0 {
 			return d.Err("env_flag: want a name, and the value it must have if it must have one")
 		}
+		if right := FlagMeant(args); right != "" {
+			return d.Errf("env_flag %s: want env_flag %s", strings.Join(args, " "), right)
+		}
+		if rest, found := strings.CutPrefix(args[0], "!"); found {
+			return d.Errf("env_flag %s: want not env_flag %s", strings.Join(args, " "), strings.Join(append([]string{rest}, args[1:]...), " "))
+		}
 		if len(args) > 2 {
 			return d.Errf("env_flag %s: want one value at most, got %q", args[0], strings.Join(args[1:], " "))
 		}
@@ -187,6 +195,29 @@ func (m *EnvFlag) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	return nil
 }
+
+// FlagMeant returns a name and perhaps a value, in place of words that mean the
+// same and are written otherwise: X=1, $X, {env.X}, X-Y. It is empty where the
+// words are right or mean nothing.
+func FlagMeant(words []string) string {
+	if slices.Contains(words, "") {
+		return ""
+	}
+	text := strings.Join(words, " ")
+	found := flagWords.FindStringSubmatch(text)
+	if found == nil {
+		return ""
+	}
+	right := strings.TrimSpace(strings.ReplaceAll(found[1]+found[2], "-", "_") + " " + found[3])
+	if right == text || len(strings.Fields(right)) > 2 {
+		return ""
+	}
+	return right
+}
+
+// flagWords are a flag's name and value with the marks that people write
+// around them.
+var flagWords = regexp.MustCompile(`^(?:\$|\{\$?(?:env\.)?|%\{ENV:|env\.)?([A-Za-z_])([A-Za-z0-9_-]*)\}?(?: ?={1,2} ?| )?"?([^\s"=]*)"?$`)
 
 // CELLibrary makes env_flag("NAME") and env_flag("NAME", "value") expressions.
 func (*EnvFlag) CELLibrary(caddy.Context) (cel.Library, error) {

@@ -174,11 +174,16 @@ func TestExpressions(t *testing.T) {
 
 func TestWrongExpressionsAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`time_window("9:00-18:00")`:                 "want two digits",
-		`time_window("09:00-18:00", "UTC", "Mars")`: "the zone is",
-		`env_flag("")`:                              "flag name",
-		`env_flag("A", "1", "2")`:                   "want one value",
-		`ws_handshake("x")`:                         "ws_handshake",
+		`time_window("9:00-18:00")`:                                            "want 09:00-18:00",
+		`time_window("09:00-18:00", "UTC", "Asia/Tokyo")`:                      "the zone is",
+		`time_window("mon-fri", "09:00-18:00")`:                                "want 09:00-18:00 mon-fri",
+		`time_window("09:00-18:00", "mon-fri", "10:00-14:00", "sat")`:          "want a block with the lines `09:00-18:00 mon-fri`",
+		`time_window("09:00-18:00", "mon-fri", "europe/berlin")`:               "want Europe/Berlin",
+		`time_window("09:00-18:00", "mon-fri", "Asia/Tokio")`:                  "did you mean Asia/Tokyo?",
+		`time_window("09:00-18:00", "mon-fri", "except", "2026-12-24", "UTC")`: "want 09:00-18:00 mon-fri UTC except 2026-12-24",
+		`env_flag("")`:            "flag name",
+		`env_flag("A", "1", "2")`: "want one value",
+		`ws_handshake("x")`:       "ws_handshake",
 	} {
 		t.Run(text, func(t *testing.T) {
 			if err := provision(t, &caddyhttp.MatchExpression{Expr: text}); err == nil || !strings.Contains(err.Error(), want) {

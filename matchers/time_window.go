@@ -1,6 +1,7 @@
 package matchers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/nearest"
 	"github.com/wsgate/wsgate/window"
 )
 
@@ -60,20 +62,38 @@ func (*TimeWindow) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision turns the words into a schedule.
-func (m *TimeWindow) Provision(caddy.Context) error {
+func (m *TimeWindow) Provision(caddy.Context) (err error) {
+	m.schedule, m.zones, err = m.read()
+	return err
+}
+
+// read returns the schedule that the windows are, and the zone of each.
+func (m *TimeWindow) read() (*window.Schedule, []*time.Location, error) {
 	if len(m.Windows) == 0 {
-		return fmt.Errorf("time_window: no window: want at least one with hours such as 09:00-18:00")
+		return nil, nil, errors.New("time_window: no window: want at least one with hours such as 09:00-18:00")
 	}
 	windows := make([]window.Window, len(m.Windows))
+	zones := make([]*time.Location, len(m.Windows))
 	for i, w := range m.Windows {
 		var err error
 		if windows[i], err = window.Parse(window.Spec(w)); err != nil {
-			return fmt.Errorf("time_window: %w", err)
+			return nil, nil, fmt.Errorf("time_window: %w", meant(err))
 		}
-		m.zones = append(m.zones, windows[i].Zone)
+		zones[i] = windows[i].Zone
 	}
-	m.schedule = window.New(windows...)
-	return nil
+	return window.New(windows...), zones, nil
+}
+
+// meant adds the nearest words to the refusal of one that is none.
+func meant(err error) error {
+	var unknown *window.UnknownError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	if hint := nearest.Hint(unknown.Word, unknown.Known); hint != "" {
+		return fmt.Errorf("unknown %s %q: %s", unknown.What, unknown.Word, hint)
+	}
+	return err
 }
 
 // Match reports whether the time lies in a window now.
@@ -116,92 +136,50 @@ func zoneName(zone *time.Location) string {
 //
 //	time_window <HH:MM-HH:MM>... [<days>...] [<zone>] [except <date>|<date>..<date> ...]
 //	time_window {
-//		hours  <HH:MM-HH:MM>...
-//		days   <days>...
+//		<HH:MM-HH:MM>... [<days>...]
 //		zone   <zone>
 //		except <date>|<date>..<date> ...
 //	}
 //
-// Several lines are several windows.
+// A line is one window; a block has a line for each, and zone and exceptions of
+// all of them. Several lines of the matcher are several windows.
 func (m *TimeWindow) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for d.Next() {
-		w, err := parseLine(d)
+		read, words, nesting := readLine, d.RemainingArgs(), d.Nesting()
+		if d.NextBlock(nesting) {
+			read = readBlock
+		}
+		specs, err := read(d, words, nesting)
 		if err != nil {
-			return err
+			return d.Errf("time_window: %v", meant(err))
 		}
-		if err := parseBlock(d, &w); err != nil {
-			return err
+		for _, s := range specs {
+			m.Windows = append(m.Windows, Window(s))
 		}
-		if _, err := window.Parse(window.Spec(w)); err != nil {
-			return d.Errf("time_window: %v", err)
-		}
-		m.Windows = append(m.Windows, w)
 	}
 	return nil
 }
 
-// parseLine sorts the words of a line by what they look like.
-func parseLine(d *caddyfile.Dispenser) (Window, error) {
-	var w Window
-	args := d.RemainingArgs()
-	for i, word := range args {
-		switch {
-		case word == "except":
-			if w.Except = args[i+1:]; len(w.Except) == 0 {
-				return w, d.Err("time_window: except without a date: want YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD")
-			}
-			for _, date := range w.Except {
-				if date == "except" {
-					return w, d.Err("time_window: except is given twice: name all dates after one")
-				}
-			}
-			return w, nil
-		case word == "":
-			return w, d.Err("time_window: an empty word: want hours, days, a zone, and except")
-		case strings.ContainsRune("0123456789", rune(word[0])):
-			w.Hours = append(w.Hours, word)
-		case window.IsDays(word):
-			w.Days = append(w.Days, word)
-		case w.Zone != "":
-			return w, d.Errf("time_window: %q: the zone is %q already; want hours, days, one zone, and except", word, w.Zone)
-		default:
-			w.Zone = word
-		}
-	}
-	return w, nil
+func readLine(_ *caddyfile.Dispenser, words []string, _ int) ([]window.Spec, error) {
+	s, err := window.ParseLine(words)
+	return []window.Spec{s}, err
 }
 
-// parseBlock reads the same words as lines of a block.
-func parseBlock(d *caddyfile.Dispenser, w *Window) error {
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		var to *[]string
-		name := d.Val()
-		switch name {
-		case "hours":
-			to = &w.Hours
-		case "days":
-			to = &w.Days
-		case "except":
-			to = &w.Except
-		case "zone":
-			if w.Zone != "" {
-				return d.Errf("time_window: zone is given twice")
-			}
-			if !d.Args(&w.Zone) || d.NextArg() {
-				return d.Errf("time_window: zone: want one name such as Europe/Berlin, UTC or local")
-			}
-			continue
-		default:
-			return d.Errf("time_window: unknown word %q: want hours, days, zone or except", name)
+// readBlock reads the lines of a block; d stands on the first word of them.
+func readBlock(d *caddyfile.Dispenser, words []string, nesting int) ([]window.Spec, error) {
+	if len(words) > 0 {
+		return nil, fmt.Errorf("%q beside a block: want it as a line of the block", strings.Join(words, " "))
+	}
+	var b window.Block
+	for more := true; more; more = d.NextBlock(nesting) {
+		if err := b.Add(append([]string{d.Val()}, d.RemainingArgs()...)); err != nil {
+			return nil, err
 		}
-		if len(*to) > 0 {
-			return d.Errf("time_window: %s is given twice: put all of it on one line", name)
-		}
-		if *to = d.RemainingArgs(); len(*to) == 0 {
-			return d.Errf("time_window: %s: want at least one value", name)
+		if d.NextBlock(d.Nesting()) {
+			return nil, errors.New("a line of the block takes no block of its own")
 		}
 	}
-	return nil
+	return b.Specs()
 }
 
 // CELLibrary makes time_window("09:00-18:00", "mon-fri", "UTC") an expression;

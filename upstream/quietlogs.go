@@ -58,7 +58,10 @@ func (c discreet) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Chec
 
 // Write writes what may be told.
 func (c discreet) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	return c.Core.Write(e, c.told(fields))
+	if to := c.Core.Check(e, nil); to != nil { // of several logs each has its own level
+		to.Write(c.told(fields)...)
+	}
+	return nil
 }
 
 // told leaves out what holds a request, or may hold a part of one.

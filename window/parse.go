@@ -58,22 +58,25 @@ func Parse(s Spec) (Window, error) {
 
 // ParseSpan reads HH:MM-HH:MM.
 func ParseSpan(word string) (Span, error) {
-	from, to, ok := strings.Cut(word, "-")
-	if !ok {
-		return Span{}, fmt.Errorf("hours %q: want HH:MM-HH:MM", word)
-	}
 	var s Span
+	from, to, ranged := strings.Cut(word, "-")
 	var err error
-	if s.From, err = minutes(from); err != nil {
+	if s.From, err = minutes(from); err == nil {
+		s.To, err = minutes(to)
+	}
+	if right, ok := mendSpan(word); ok && right != word {
+		return s, &spelling{"hours", word, right}
+	}
+	if !ranged {
+		return s, fmt.Errorf("hours %q: want HH:MM-HH:MM", word)
+	}
+	if err != nil {
 		return s, fmt.Errorf("hours %q: %w", word, err)
 	}
-	if s.To, err = minutes(to); err != nil {
-		return s, fmt.Errorf("hours %q: %w", word, err)
-	}
-	switch {
-	case s.From == 24*60:
+	if s.From == 24*60 {
 		return s, fmt.Errorf("hours %q: a window cannot begin at 24:00: want 00:00 of the next day", word)
-	case s.From == s.To, s.From == 0 && s.To == 0:
+	}
+	if s.From == s.To {
 		return s, fmt.Errorf("hours %q: begins and ends at the same time: for the whole day want 00:00-24:00", word)
 	}
 	return s, nil
@@ -82,9 +85,6 @@ func ParseSpan(word string) (Span, error) {
 func minutes(word string) (int, error) {
 	h, m, ok := strings.Cut(word, ":")
 	if !ok || len(h) != 2 || len(m) != 2 {
-		if ok && len(h) == 1 && len(m) == 2 {
-			return 0, fmt.Errorf("%q: want two digits: 0%s", word, word)
-		}
 		return 0, fmt.Errorf("%q: want HH:MM", word)
 	}
 	hour, errH := strconv.ParseUint(h, 10, 8)
@@ -109,18 +109,6 @@ func dayOf(word string) (int, bool) {
 	return 0, false
 }
 
-// IsDays reports whether a word is meant to be days: it begins like one.
-func IsDays(word string) bool {
-	word = strings.ToLower(word)
-	if word == "daily" {
-		return true
-	}
-	first, _, _ := strings.Cut(word, ",")
-	first, _, _ = strings.Cut(first, "-")
-	_, ok := dayOf(first)
-	return ok
-}
-
 // addDays adds what a word such as mon-fri or "sat,sun" names.
 func addDays(days *[7]bool, word string) error {
 	if strings.EqualFold(word, "daily") {
@@ -135,7 +123,10 @@ func addDays(days *[7]bool, word string) error {
 			last, ok = dayOf(to)
 		}
 		if !ok {
-			return fmt.Errorf("days %q: want mon, tue, wed, thu, fri, sat, sun, a range such as mon-fri, a list such as sat,sun, or daily", word)
+			if right, mended := mendDays(word); mended {
+				return &spelling{"days", word, right}
+			}
+			return &UnknownError{"days", word, "mon, tue, wed, thu, fri, sat, sun, a range such as mon-fri, a list such as sat,sun, or daily", append(dayNames[:], "mon-fri", "daily")}
 		}
 		for d := first; ; d = (d + 1) % 7 {
 			days[d] = true
@@ -147,34 +138,20 @@ func addDays(days *[7]bool, word string) error {
 	return nil
 }
 
-// ParseZone reads a zone; empty is local.
-func ParseZone(word string) (*time.Location, error) {
-	switch {
-	case word == "" || strings.EqualFold(word, "local"):
-		return time.Local, nil
-	case strings.EqualFold(word, "utc"):
-		return time.UTC, nil
-	}
-	zone, err := time.LoadLocation(word)
-	if err != nil {
-		return nil, fmt.Errorf("unknown zone %q: want an IANA name such as Europe/Berlin, UTC or local", word)
-	}
-	return zone, nil
-}
-
 // ParseDates reads a date or a range of dates.
 func ParseDates(word string) (DateRange, error) {
 	from, to, ranged := strings.Cut(word, "..")
 	var r DateRange
 	var err error
-	if r.From, err = parseDate(from); err != nil {
-		return r, err
+	r.From, err = parseDate(from)
+	if r.To = r.From; err == nil && ranged {
+		r.To, err = parseDate(to)
 	}
-	r.To = r.From
-	if ranged {
-		if r.To, err = parseDate(to); err != nil {
-			return r, err
-		}
+	if right, ok := mendDates(word); err != nil && ok {
+		return r, &spelling{"except", word, right}
+	}
+	if err != nil {
+		return r, err
 	}
 	if r.To.before(r.From) {
 		return r, fmt.Errorf("except %q: ends before it begins: want %s..%s", word, to, from)

@@ -16,7 +16,7 @@ type Schedule struct {
 
 // stretch is a time in which the answer stays the same.
 type stretch struct {
-	from, until int64 // Unix nanoseconds; until 0: no end is known
+	from, until int64 // Unix nanoseconds, half-open
 	holds       bool
 	next        time.Time
 }
@@ -41,7 +41,7 @@ func (s *Schedule) Next(t time.Time) time.Time {
 // compares two numbers and allocates nothing.
 func (s *Schedule) At(t time.Time) (holds bool, next time.Time) {
 	now := t.UnixNano()
-	if c := s.cached.Load(); c != nil && c.from <= now && (c.until == 0 || now < c.until) {
+	if c := s.cached.Load(); c != nil && c.from <= now && now < c.until {
 		return c.holds, c.next
 	}
 	c := s.compute(t)
@@ -49,25 +49,79 @@ func (s *Schedule) At(t time.Time) (holds bool, next time.Time) {
 	return c.holds, c.next
 }
 
-// compute finds the stretch that t begins.
+// compute finds the stretch that t begins. It is no longer than what was looked
+// at: where nothing changes in sight, the answer is good until there.
 func (s *Schedule) compute(t time.Time) *stretch {
 	c := &stretch{from: t.UnixNano(), holds: s.contains(t)}
-	at := t
-	for range lookAhead * 4 {
-		edge := s.edge(at)
-		if edge.IsZero() {
-			// Nothing in sight: look again in a while, for dates far ahead.
-			c.until = t.AddDate(1, 0, 0).UnixNano()
-			return c
-		}
-		if s.contains(edge) != c.holds {
-			c.next, c.until = edge, edge.UnixNano()
-			return c
-		}
-		at = edge
+	end, sure := s.sweep(t, c.holds)
+	if c.until = end.UnixNano(); sure {
+		c.next = end
 	}
-	c.until = t.AddDate(1, 0, 0).UnixNano()
 	return c
+}
+
+// sweep goes through the days from t on until the answer changes, and returns
+// that moment. Where it does not, sure is false and the moment is the end of
+// the days that were looked at.
+func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
+	today := make([]Date, len(s.windows))
+	for i := range s.windows {
+		today[i] = dateOf(t.In(s.windows[i].Zone))
+	}
+	end = t
+	var ahead []interval // those that end after t
+	for day := -1; ; day++ {
+		var seen time.Time // nothing that begins on a later day begins before
+		for i := range s.windows {
+			w := &s.windows[i]
+			ahead = w.on(today[i].next(day), ahead)
+			if begin := instant(today[i].next(day+1), 0, w.Zone); seen.IsZero() || begin.Before(seen) {
+				seen = begin
+			}
+		}
+		if holds {
+			end, ahead = extend(end, ahead)
+		} else if begin := soonest(t, ahead); !begin.IsZero() && !begin.After(seen) {
+			return begin, true
+		}
+		if holds && end.Before(seen) {
+			return end, true
+		}
+		if day == lookAhead {
+			return seen, false
+		}
+	}
+}
+
+// extend moves the end of a stretch over every interval that goes on where it
+// ends, and returns those that may still do so.
+func extend(end time.Time, ahead []interval) (time.Time, []interval) {
+	for moved := true; moved; {
+		moved = false
+		later := ahead[:0]
+		for _, v := range ahead {
+			switch {
+			case !v.to.After(end): // behind us
+			case v.from.After(end):
+				later = append(later, v)
+			default:
+				end, moved = v.to, true
+			}
+		}
+		ahead = later
+	}
+	return end, ahead
+}
+
+// soonest returns the first begin after t, zero without one.
+func soonest(t time.Time, ahead []interval) time.Time {
+	var first time.Time
+	for _, v := range ahead {
+		if v.from.After(t) && (first.IsZero() || v.from.Before(first)) {
+			first = v.from
+		}
+	}
+	return first
 }
 
 // contains looks at the windows themselves.
@@ -76,7 +130,7 @@ func (s *Schedule) contains(t time.Time) bool {
 	for i := range s.windows {
 		w := &s.windows[i]
 		today := dateOf(t.In(w.Zone))
-		for day := -1; day <= 1; day++ {
+		for day := -1; day <= 0; day++ { // what begins tomorrow is not now
 			for _, v := range w.on(today.next(day), room[:0]) {
 				if !t.Before(v.from) && t.Before(v.to) {
 					return true
@@ -85,36 +139,6 @@ func (s *Schedule) contains(t time.Time) bool {
 		}
 	}
 	return false
-}
-
-// edge returns the first begin or end of any window after t.
-func (s *Schedule) edge(t time.Time) time.Time {
-	var first time.Time
-	for i := range s.windows {
-		if e := s.windows[i].edge(t); !e.IsZero() && (first.IsZero() || e.Before(first)) {
-			first = e
-		}
-	}
-	return first
-}
-
-func (w *Window) edge(t time.Time) time.Time {
-	var room [8]interval
-	var first time.Time
-	today := dateOf(t.In(w.Zone))
-	for day := -1; day <= lookAhead; day++ {
-		for _, v := range w.on(today.next(day), room[:0]) {
-			for _, e := range [...]time.Time{v.from, v.to} {
-				if e.After(t) && (first.IsZero() || e.Before(first)) {
-					first = e
-				}
-			}
-		}
-		if !first.IsZero() && day >= 1 {
-			return first
-		}
-	}
-	return first
 }
 
 func dateOf(t time.Time) Date { return Date{t.Year(), t.Month(), t.Day()} }

@@ -1,8 +1,8 @@
 package window
 
 import (
+	"cmp"
 	"time"
-	_ "time/tzdata" // any zone, also on a machine without the database
 )
 
 // Window is one line of a schedule.
@@ -32,13 +32,7 @@ type Date struct {
 type DateRange struct{ From, To Date }
 
 func (d Date) before(o Date) bool {
-	if d.Year != o.Year {
-		return d.Year < o.Year
-	}
-	if d.Month != o.Month {
-		return d.Month < o.Month
-	}
-	return d.Day < o.Day
+	return cmp.Or(cmp.Compare(d.Year, o.Year), cmp.Compare(d.Month, o.Month), cmp.Compare(d.Day, o.Day)) < 0
 }
 
 // next returns the day n days later.

@@ -42,8 +42,18 @@ func Check(r *http.Request) error {
 	case len(version) == 1 && version[0] != "13":
 		return upgradeRequired(r, "Sec-WebSocket-Version is not 13")
 	}
+	offers := 0
+	for range tokens(r.Header["Sec-Websocket-Extensions"]) {
+		if offers++; offers > maxOffers {
+			return bad("more than 100 extensions")
+		}
+	}
 	return checkProtocols(r.Header["Sec-Websocket-Protocol"])
 }
+
+// maxOffers is how many subprotocols, and how many extensions, a client may
+// offer. Browsers offer one extension; subprotocols are a few.
+const maxOffers = 100
 
 // upgradeRequired names the one version there is (RFC 6455 §4.2.2), and on
 // HTTP/1.1 the protocol (RFC 9110 §15.5.22).
@@ -72,10 +82,8 @@ func checkUpgrade(r *http.Request) error {
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
 		return bad("Connection must name upgrade")
 	}
-	for option := range tokens(r.Header["Connection"]) {
-		if endToEnd(option) {
-			return bad("Connection must not name " + http.CanonicalHeaderKey(option) + ", which is for the backend, too")
-		}
+	if err := checkConnection(r); err != nil {
+		return err
 	}
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
@@ -89,17 +97,40 @@ func checkUpgrade(r *http.Request) error {
 	return nil
 }
 
-// endToEnd reports whether a field means something to every recipient: it
-// belongs to the handshake, or says who asks. A Connection that names it would
-// have it taken off on the way (RFC 9110 §7.6.1), past a guard in front or to a
-// backend that checks it.
-func endToEnd(option string) bool {
-	option = strings.ToLower(option)
-	switch option {
-	case "host", "origin", "cookie", "authorization", "forwarded", "via", "x-real-ip", "content-length", ":protocol":
+// checkConnection refuses a Connection that names a field of the request that is
+// not of this hop alone (RFC 9110 §7.6.1): it would be taken off on the way, past
+// a handler in front that has set it, or to a backend that checks it.
+func checkConnection(r *http.Request) error {
+	for option := range tokens(r.Header["Connection"]) {
+		if !httpguts.ValidHeaderFieldName(option) {
+			return bad("Connection: not a token")
+		}
+		name := http.CanonicalHeaderKey(option)
+		if _, there := r.Header[name]; there && !ofHop(name) || goesOn(name) {
+			return bad("Connection must not name " + name + ", which is for the backend, too")
+		}
+	}
+	return nil
+}
+
+// ofHop reports whether a field is of one hop alone.
+func ofHop(name string) bool {
+	switch name {
+	case "Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Http2-Settings", "Close",
+		"Proxy-Authenticate", "Proxy-Authorization":
 		return true
 	}
-	return strings.HasPrefix(option, "sec-") || strings.HasPrefix(option, "x-forwarded-")
+	return false
+}
+
+// goesOn reports whether a field goes on to the backend, also where it is added
+// on the way: it belongs to the handshake, or says who asks.
+func goesOn(name string) bool {
+	switch name {
+	case "Host", "Origin", "Cookie", "Authorization", "Forwarded", "Via", "X-Real-Ip", "Content-Length":
+		return true
+	}
+	return strings.HasPrefix(name, "Sec-") || strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // websocketAlone reports whether an Upgrade header names websocket and nothing
@@ -118,6 +149,9 @@ func checkProtocols(lines []string) error {
 	for name := range tokens(lines) {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return bad("Sec-WebSocket-Protocol: not a token")
+		}
+		if len(seen) == maxOffers {
+			return bad("more than 100 subprotocols")
 		}
 		if seen[name] {
 			return bad("Sec-WebSocket-Protocol: named twice")
@@ -141,6 +175,11 @@ func Claims(asked, answered http.Header, key string) error {
 	}
 	if !httpguts.HeaderValuesContainsToken(answered["Connection"], "upgrade") {
 		return &Lie{"Connection does not name upgrade"}
+	}
+	for option := range tokens(answered["Connection"]) {
+		if name := http.CanonicalHeaderKey(option); !httpguts.ValidHeaderFieldName(option) || strings.HasPrefix(name, "Sec-") {
+			return &Lie{"Connection names a field of the handshake, or no field"}
+		}
 	}
 	if accept := answered["Sec-Websocket-Accept"]; len(accept) != 1 || accept[0] != AcceptKey(key) {
 		return &Lie{"Sec-WebSocket-Accept is wrong or missing"}

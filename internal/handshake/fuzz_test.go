@@ -24,7 +24,8 @@ var (
 	websocket = regexp.MustCompile(`^[Ww][Ee][Bb][Ss][Oo][Cc][Kk][Ee][Tt]$`) // (?i) knows more letters than ASCII has
 	upgrade   = regexp.MustCompile(`^[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$`)
 	nonce     = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`) // 16 bytes are 21 characters of 6 bits, and 2 bits
-	recipient = regexp.MustCompile(`(?i)^(host|origin|cookie|authorization|forwarded|via|x-real-ip|content-length|:protocol|sec-.*|x-forwarded-.*)$`)
+	recipient = regexp.MustCompile(`(?i)^(host|origin|cookie|authorization|forwarded|via|x-real-ip|content-length|sec-.*|x-forwarded-.*)$`)
+	hop       = regexp.MustCompile(`(?i)^(connection|upgrade|keep-alive|proxy-connection|te|trailer|transfer-encoding|http2-settings|close|proxy-authenticate|proxy-authorization)$`)
 	zero      = regexp.MustCompile(`^0+$`)
 	hopByHop  = regexp.MustCompile(`^(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)$`) // RFC 9113 §8.2.2
 )
@@ -67,7 +68,9 @@ func broken(r *http.Request) map[int][]string {
 		must(r.ProtoMinor >= 1, 400, "HTTP/1.1 or higher")
 		must(len(list(r.Header["Upgrade"])) == 1, 400, "websocket alone")
 		must(slices.ContainsFunc(list(r.Header["Connection"]), upgrade.MatchString), 400, "Connection: Upgrade")
-		must(!slices.ContainsFunc(list(r.Header["Connection"]), recipient.MatchString), 400, "Connection names no field of the handshake")
+		must(!slices.ContainsFunc(list(r.Header["Connection"]), func(option string) bool {
+			return !token.MatchString(option) || recipient.MatchString(option) || len(r.Header.Values(option)) > 0 && !hop.MatchString(option)
+		}), 400, "Connection names no field that goes on")
 		keys := r.Header["Sec-Websocket-Key"]
 		must(len(keys) == 1 && nonce.MatchString(keys[0]), 400, "one key of 16 bytes")
 		must(len(versions) > 0, 426, "a version")
@@ -80,6 +83,8 @@ func broken(r *http.Request) map[int][]string {
 	for _, v := range versions {
 		must(v == "13", 426, "version 13")
 	}
+	must(len(list(r.Header["Sec-Websocket-Extensions"])) <= 100, 400, "few extensions")
+	must(len(list(r.Header["Sec-Websocket-Protocol"])) <= 100, 400, "few subprotocols")
 	protocols := list(r.Header["Sec-Websocket-Protocol"]) // RFC 6455 §4.1, 10.
 	for i, name := range protocols {
 		must(token.MatchString(name), 400, "subprotocols are tokens")

@@ -78,6 +78,12 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 // and the handshake has to be refused.
 func streamBody(r *http.Request) (io.ReadCloser, error) {
 	body := r.Body
+	if t := reflect.TypeOf(body); t != nil && t.PkgPath() == "io" {
+		return nil, &Malformed{
+			Status: http.StatusInternalServerError,
+			Reason: "a handler in front (request_body set) has replaced the request's body, and a tunnel needs it: leave handshakes out there (not ws_handshake)",
+		}
+	}
 	if reader, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); reader != nil {
 		body = reader
 	}

@@ -131,21 +131,22 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 	everyHandshake(t, func(t *testing.T, words string) {
 		up := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		lies := map[string]string{
-			"a wrong accept":         up + "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
-			"no accept":              up + "\r\n",
-			"an unasked subprotocol": up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
-			"an unasked extension":   up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-			"another protocol":       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-			"no protocol":            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-			"two protocols":          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket, h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-			"HTTP/9.9":               strings.Replace(up, "HTTP/1.1", "HTTP/9.9", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
-			"HTTP/2.0":               strings.Replace(up, "HTTP/1.1", "HTTP/2.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
-			"HTTP/1.0":               strings.Replace(up, "HTTP/1.1", "HTTP/1.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
-			"HTTP/2.0 and a refusal": "HTTP/2.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
-			"a header of 300 KiB":    up + "Sec-WebSocket-Accept: %s\r\nX-Large: " + strings.Repeat("x", 300<<10) + "\r\n\r\n",
-			"200 000 extensions":     up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: " + strings.Repeat("a,", 100_000) + "\r\n\r\n",
-			"no HTTP":                "SSH-2.0-OpenSSH_9.2\r\n",
-			"nothing":                "",
+			"a wrong accept":                          up + "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+			"no accept":                               up + "\r\n",
+			"an unasked subprotocol":                  up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+			"an unasked extension":                    up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+			"another protocol":                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			"no protocol":                             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			"two protocols":                           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket, h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			"a Connection that names the subprotocol": strings.Replace(up, "Connection: Upgrade", "Connection: Upgrade, Sec-WebSocket-Protocol", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/9.9":                                strings.Replace(up, "HTTP/1.1", "HTTP/9.9", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/2.0":                                strings.Replace(up, "HTTP/1.1", "HTTP/2.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/1.0":                                strings.Replace(up, "HTTP/1.1", "HTTP/1.0", 1) + "Sec-WebSocket-Accept: %s\r\n\r\n",
+			"HTTP/2.0 and a refusal":                  "HTTP/2.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+			"a header of 300 KiB":                     up + "Sec-WebSocket-Accept: %s\r\nX-Large: " + strings.Repeat("x", 300<<10) + "\r\n\r\n",
+			"200 000 extensions":                      up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: " + strings.Repeat("a,", 100_000) + "\r\n\r\n",
+			"no HTTP":                                 "SSH-2.0-OpenSSH_9.2\r\n",
+			"nothing":                                 "",
 		}
 		for name, answer := range lies {
 			t.Run(name, func(t *testing.T) {

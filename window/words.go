@@ -1,0 +1,403 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// kind is what a word of a line is, in the order in which they stand.
+type kind int
+
+const (
+	hours kind = iota
+	days
+	zone
+	except
+)
+
+// kindOf tells by the look of a word what it is meant to be.
+func kindOf(word string) kind {
+	if _, ok := mendDates(word); ok && strings.ContainsAny(word, "-./") && !strings.ContainsRune(word, ':') {
+		return except
+	}
+	if strings.ContainsRune("0123456789", rune(word[0])) || strings.ContainsRune("+-", rune(word[0])) && !offset(word) {
+		return hours
+	}
+	parts := strings.FieldsFunc(word, func(r rune) bool { return r == ',' || r == '-' })
+	if slices.ContainsFunc(parts, func(part string) bool { _, ok := dayOf(part); return ok }) {
+		return days
+	}
+	if _, known := FindZone(word); known {
+		return zone
+	}
+	if _, ok := mendDays(word); ok {
+		return days
+	}
+	return zone
+}
+
+// ParseLine reads the words of one window: hours, then days, then a zone, then
+// except and dates. Words in another order, and those of several windows, are
+// refused with what would be right.
+func ParseLine(words []string) (Spec, error) {
+	if err := apart(words); err != nil {
+		return Spec{}, err
+	}
+	var l line
+	for _, word := range words {
+		if err := l.add(word); err != nil {
+			return Spec{}, err
+		}
+	}
+	s, err := l.spec()
+	if err != nil {
+		return Spec{}, err
+	}
+	_, err = Parse(s)
+	return s, err
+}
+
+// apart refuses words that are empty, that hold several, or that are one thing
+// with spaces in it, such as 09:00 - 18:00.
+func apart(words []string) error {
+	for i, word := range words {
+		if word == "" {
+			return errors.New("an empty word: want hours, days, a zone, and except")
+		}
+		if strings.ContainsAny(word, " \t\r\n") {
+			if right, ok := mendSpan(strings.Join(strings.Fields(word), "")); ok {
+				return &spelling{"hours", word, right}
+			}
+			return fmt.Errorf("%q: these are several words: want them without quotes", word)
+		}
+		if err := glue(words[i:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joints are the words that people write between the ends of a range, or
+// between two things.
+var joints = map[string]string{
+	"-": "-", "–": "-", "—": "-", "..": "-", "to": "-", "till": "-", "until": "-", "through": "-",
+	",": ",", "and": ",", "&": ",",
+}
+
+// glue looks whether the first of the words is one thing together with those
+// that follow.
+func glue(words []string) error {
+	text, n := words[0], 1
+	for n < len(words) {
+		joint, lone := joints[strings.ToLower(words[n])]
+		if lone && n+1 < len(words) {
+			text += joint + words[n+1]
+			n += 2
+			continue
+		}
+		if !meet(text, words[n]) {
+			break
+		}
+		text += words[n]
+		n++
+	}
+	if n == 1 && len(words) > 1 {
+		return gluePair(words[0], words[1])
+	}
+	return glued(text, words[:n])
+}
+
+// meet reports whether one of two words has a mark where they meet.
+func meet(a, b string) bool {
+	for _, mark := range []string{"-", ",", ".."} {
+		if strings.HasSuffix(a, mark) || strings.HasPrefix(b, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// glued says how the words that make up text are written.
+func glued(text string, words []string) error {
+	if len(words) == 1 {
+		return nil
+	}
+	for _, t := range []struct {
+		what string
+		mend func(string) (string, bool)
+	}{{"hours", mendSpan}, {"days", mendDays}, {"except", mendDates}} {
+		if right, ok := t.mend(text); ok {
+			return &spelling{t.what, strings.Join(words, " "), right}
+		}
+	}
+	return nil
+}
+
+// gluePair looks at two words without anything between them: two times, or
+// the name of days or of a zone with a space in it.
+func gluePair(a, b string) error {
+	both := a + " " + b
+	if strings.Contains(a, ":") && strings.Contains(b, ":") {
+		if right, ok := mendSpan(a + "-" + b); ok {
+			return &spelling{"hours", both, right}
+		}
+	}
+	if right, ok := dayWords[strings.ToLower(a+b)]; ok {
+		return &spelling{"days", both, right}
+	}
+	_, knownA := FindZone(a)
+	_, knownB := FindZone(b)
+	if name, known := FindZone(both); known && !(knownA && knownB) && kindOf(a) == zone {
+		return &spelling{"zone", both, name}
+	}
+	return nil
+}
+
+// line is a line of words, sorted.
+type line struct {
+	windows []Spec // their hours and days
+	zones   []string
+	dates   []string
+
+	last    kind
+	misfit  bool  // a word came after one that it should precede
+	wrong   error // the first word in another spelling
+	excepts bool  // the word except has come
+}
+
+// add sorts a word in.
+func (l *line) add(word string) error {
+	if word == "except" {
+		if l.excepts {
+			return errors.New("except is given twice: name all dates after one")
+		}
+		l.excepts, l.last = true, except
+		return nil
+	}
+	if strings.EqualFold(word, "except") {
+		return &spelling{"word", word, "except"}
+	}
+	k := kindOf(word)
+	if k == except && !l.excepts {
+		return fmt.Errorf("%q: dates stand behind except: want except %s", word, word)
+	}
+	if l.excepts && k != except && !l.follows(k, word) {
+		k = except // something that is meant to be a date
+	}
+	l.misfit = l.misfit || k < l.last
+	err := l.sort(k, word)
+	l.last = k
+	var s *spelling
+	if !errors.As(err, &s) {
+		return err
+	}
+	if l.wrong == nil {
+		l.wrong = err
+	}
+	for _, right := range strings.Fields(s.right) {
+		if err := l.sort(k, right); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follows reports whether a word behind except is surely no date.
+func (*line) follows(k kind, word string) bool {
+	switch k {
+	case hours:
+		return strings.Contains(word, ":")
+	case zone:
+		_, err := ParseZone(word)
+		return err == nil
+	}
+	return true
+}
+
+// sort puts a word where it belongs, if it can be that.
+func (l *line) sort(k kind, word string) (err error) {
+	switch k {
+	case hours:
+		if _, err = ParseSpan(word); err == nil {
+			w := l.window(k)
+			w.Hours = append(w.Hours, word)
+		}
+	case days:
+		if err = addDays(new([7]bool), word); err == nil {
+			w := l.window(k)
+			w.Days = append(w.Days, word)
+		}
+	case zone:
+		if _, err = ParseZone(word); err == nil {
+			l.zones = append(l.zones, word)
+		}
+	case except:
+		if _, err = ParseDates(word); err == nil {
+			l.dates = append(l.dates, word)
+		}
+	}
+	return err
+}
+
+// window returns the window that hours or days belong to: a new one where what
+// came before has both already, or came before days.
+func (l *line) window(k kind) *Spec {
+	n := len(l.windows)
+	if n == 0 || l.last != k && (k == hours && len(l.windows[n-1].Hours) > 0 || len(l.windows[n-1].Hours) > 0 && len(l.windows[n-1].Days) > 0) {
+		l.windows = append(l.windows, Spec{})
+		n++
+	}
+	return &l.windows[n-1]
+}
+
+var errNoDate = errors.New("except without a date: want YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD")
+
+// spec returns the one window that the line is, or says how it is written.
+func (l *line) spec() (Spec, error) {
+	if l.excepts && len(l.dates) == 0 {
+		return Spec{}, errNoDate
+	}
+	if len(l.zones) > 1 {
+		return Spec{}, fmt.Errorf("%q: the zone is %q already; want hours, days, one zone, and except", l.zones[1], l.zones[0])
+	}
+	if len(l.windows) > 1 {
+		return Spec{}, errors.New(l.block())
+	}
+	var s Spec
+	if len(l.windows) == 1 {
+		s = l.windows[0]
+	}
+	if len(l.zones) == 1 {
+		s.Zone = l.zones[0]
+	}
+	s.Except = l.dates
+	if l.misfit && len(s.Hours) > 0 {
+		return Spec{}, fmt.Errorf("hours, then days, then the zone, then except: want %s", s)
+	}
+	return s, l.wrong
+}
+
+// String is the line that a window is.
+func (s Spec) String() string {
+	words := slices.Concat(s.Hours, s.Days)
+	if s.Zone != "" {
+		words = append(words, s.Zone)
+	}
+	if len(s.Except) > 0 {
+		words = append(append(words, "except"), s.Except...)
+	}
+	return strings.Join(words, " ")
+}
+
+// block says how several windows are written.
+func (l *line) block() string {
+	var lines []string
+	for _, w := range l.windows {
+		lines = append(lines, w.String())
+	}
+	for _, z := range l.zones {
+		lines = append(lines, "zone "+z)
+	}
+	if len(l.dates) > 0 {
+		lines = append(lines, "except "+strings.Join(l.dates, " "))
+	}
+	text := fmt.Sprintf("a line is one window, and these are %d: want a block with the lines `%s`", len(l.windows), strings.Join(lines, "`, `"))
+	if len(l.windows) == 2 && len(l.windows[1].Days) == 0 && len(l.windows[0].Days) > 0 {
+		both := Spec{Hours: slices.Concat(l.windows[0].Hours, l.windows[1].Hours), Days: l.windows[0].Days}
+		text += fmt.Sprintf("; or `%s` for both on these days", both)
+	}
+	return text
+}
+
+// Block is a block of lines while it is read: a line for each window, and the
+// zone and the exceptions of all of them.
+type Block struct {
+	windows []Spec
+	zone    string
+	except  []string
+}
+
+// blockWords are words that people write for those of a block.
+var blockWords = map[string]string{
+	"timezone": "zone", "time_zone": "zone", "tz": "zone",
+	"exclude": "except", "excluding": "except", "excepting": "except", "holidays": "except", "not": "except", "without": "except",
+}
+
+// Add reads a line of the block.
+func (b *Block) Add(words []string) error {
+	args := words[1:]
+	if right, ok := blockWords[strings.ToLower(words[0])]; ok {
+		return &spelling{"word", words[0], right}
+	}
+	switch words[0] {
+	case "zone":
+		if b.zone != "" {
+			return errors.New("zone is given twice: it holds for all windows of the block")
+		}
+		if len(args) == 2 {
+			if err := gluePair(args[0], args[1]); err != nil {
+				return err
+			}
+		}
+		if len(args) != 1 || args[0] == "" {
+			return errors.New("zone: want one name such as Europe/Berlin, UTC or local")
+		}
+		b.zone = args[0]
+		_, err := ParseZone(b.zone)
+		return err
+	case "except":
+		if b.except != nil {
+			return errors.New("except is given twice: put all dates on one line")
+		}
+		return b.addDates(args)
+	case "hours", "days":
+		return fmt.Errorf("%s: a window is one line, its hours and then its days, without the words hours and days: want a line such as 09:00-18:00 mon-fri", words[0])
+	}
+	s, err := ParseLine(words)
+	var unknown *UnknownError
+	switch {
+	case errors.As(err, &unknown) && unknown.Word == words[0] && unknown.What == "zone":
+		return &UnknownError{"word", words[0], "a line that begins with hours such as 09:00-18:00, zone, or except", []string{"zone", "except"}}
+	case len(words) == 1 && kindOf(words[0]) == zone:
+		name, _ := FindZone(words[0])
+		return fmt.Errorf("%q: want zone %s", words[0], name)
+	case err != nil:
+		return err
+	case s.Zone != "":
+		return fmt.Errorf("%q: in a block the zone is a line of its own, for all windows: want zone %s", s.Zone, s.Zone)
+	case s.Except != nil:
+		return fmt.Errorf("except: in a block it is a line of its own, for all windows: want except %s", strings.Join(s.Except, " "))
+	}
+	b.windows = append(b.windows, s)
+	return nil
+}
+
+// addDates reads what stands behind except.
+func (b *Block) addDates(words []string) error {
+	if len(words) == 0 {
+		return errNoDate
+	}
+	if err := apart(words); err != nil {
+		return err
+	}
+	for _, word := range words {
+		if _, err := ParseDates(word); err != nil {
+			return err
+		}
+	}
+	b.except = words
+	return nil
+}
+
+// Specs returns the windows of the block.
+func (b *Block) Specs() ([]Spec, error) {
+	if len(b.windows) == 0 {
+		return nil, errors.New("no window: want a line that begins with hours such as 09:00-18:00")
+	}
+	for i := range b.windows {
+		b.windows[i].Zone, b.windows[i].Except = b.zone, b.except
+	}
+	return b.windows, nil
+}

@@ -1,0 +1,83 @@
+package window
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	_ "time/tzdata" // any zone, also on a machine without the database
+)
+
+// zoneText has the names that are compiled in, one a line: time/tzdata knows
+// them, but does not list them. A test compares them with Go's own archive.
+//
+//go:embed zones.txt
+var zoneText string
+
+// ZoneNames lists the IANA names of the zones.
+func ZoneNames() []string { return strings.Fields(zoneText) }
+
+// ParseZone reads a zone; empty is local.
+func ParseZone(word string) (*time.Location, error) {
+	switch {
+	case word == "" || strings.EqualFold(word, "local"):
+		return time.Local, nil
+	case strings.EqualFold(word, "utc"):
+		return time.UTC, nil
+	}
+	if name, known := FindZone(word); known && name != word { // before a file system that cares for no case
+		return nil, &spelling{"zone", word, name}
+	}
+	zone, err := time.LoadLocation(word)
+	switch {
+	case err == nil:
+		return zone, nil
+	case offset(word):
+		return nil, fmt.Errorf("zone %q: an offset knows no summer time: want an IANA name such as Europe/Berlin, UTC or local", word)
+	}
+	return nil, &UnknownError{"zone", word, "an IANA name such as Europe/Berlin, UTC or local", append(ZoneNames(), "local")}
+}
+
+// FindZone returns the zone that a word names, perhaps in another spelling
+// (europe/berlin, America/New-York) or by its city alone (Tokyo).
+func FindZone(word string) (name string, known bool) {
+	zones := zonesByKey()
+	if zones[word] == word && word != "" {
+		return word, true
+	}
+	name, known = zones[zoneKey(word)]
+	return name, known
+}
+
+// zonesByKey has each zone under its name, its key and the key of its city; of
+// several, a name goes before a key, a key before a city, and the first before
+// the others.
+var zonesByKey = sync.OnceValue(func() map[string]string {
+	zones := make(map[string]string)
+	for _, of := range []func(string) string{
+		func(name string) string { return name },
+		zoneKey,
+		func(name string) string { return zoneKey(name[strings.LastIndexByte(name, '/')+1:]) },
+	} {
+		for _, name := range ZoneNames() {
+			if _, taken := zones[of(name)]; !taken {
+				zones[of(name)] = name
+			}
+		}
+	}
+	return zones
+})
+
+// zoneKey is a zone's name without what people write in different ways.
+func zoneKey(word string) string {
+	return strings.ToLower(zoneMarks.Replace(word))
+}
+
+var zoneMarks = strings.NewReplacer("/", "", `\`, "", "_", "", "-", "", ".", "", " ", "")
+
+// offset reports whether a word is a distance from UTC, such as UTC+9.
+func offset(word string) bool {
+	word = strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(word), "utc"), "gmt")
+	return len(word) > 1 && (word[0] == '+' || word[0] == '-') && strings.Trim(word[1:], "0123456789:") == ""
+}
