@@ -104,7 +104,7 @@ func matcherText(h httpcaddyfile.Helper) string {
 // with the same policy: a patch of one of them would tell the gate two things,
 // and an @id may occur once in a configuration.
 func (p *directive) checkCopies() error {
-	why := ""
+	var why string
 	switch {
 	case !p.any():
 		return nil

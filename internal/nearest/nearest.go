@@ -22,9 +22,6 @@ func To(word string, words []string) []string {
 	var near []string
 	for _, w := range words {
 		d := distance(key, normal(w), limit)
-		if d > len(key)/3 && (key == "" || !strings.HasPrefix(normal(w), key[:1])) { // too much of it is something else
-			continue
-		}
 		if d > limit || d > best || slices.Contains(near, w) {
 			continue
 		}
