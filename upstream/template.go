@@ -92,6 +92,9 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 		}
 		return pathOf(original.URL)
 	}
+	if err := checkSegments(key, r); err != nil {
+		return "", err
+	}
 	v := repl.ReplaceAll("{"+key+"}", "")
 	if strings.HasPrefix(key, "http.regexp.") {
 		if raw, found, err := capture(r, v); found || err != nil {
@@ -99,6 +102,23 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 		}
 	}
 	return (&url.URL{Path: v}).EscapedPath(), nil
+}
+
+// checkSegments refuses a part of the path, such as its file name, where a slash
+// came escaped: the placeholders split the path where it was none.
+func checkSegments(key string, r *http.Request) error {
+	u := r.URL
+	if strings.HasPrefix(key, "http.request.orig_uri.path.") {
+		if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+			u = original.URL
+		}
+	} else if !strings.HasPrefix(key, "http.request.uri.path.") {
+		return nil
+	}
+	if strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
+		return errors.New("the path of the request has an escaped slash, and the upstream's path is made of its parts")
+	}
+	return nil
 }
 
 // pathOf returns a request's path, escaped and clean.

@@ -43,20 +43,34 @@ func Hint(word string, words []string) string {
 	return "did you mean " + strings.Join(near, " or ") + "?"
 }
 
-// reach is how many letters may differ in a word of n: enough for two that
-// changed places, and never so many that another word would do as well.
-func reach(n int) int { return min(max(n/3, min(n/2, 2)), 3) }
+// reach is how many letters may differ in a word of n: one in three, so that
+// another word would not do as well.
+func reach(n int) int { return min(n/3, 3) }
 
-// distance is how many letters differ. A word that begins like another is as
-// far from it as one letter, if that is more than a letter or two.
+// distance is how many letters differ. Two neighbours that changed places are
+// one; so is all that is missing of a word, if more than a letter or two are
+// there.
 func distance(a, b string, limit int) int {
-	if len(a) > 3 && len(b) > len(a) && strings.HasPrefix(b, a) {
+	if len(a) > 3 && len(b) > len(a) && strings.HasPrefix(b, a) || swapped(a, b) {
 		return 1
 	}
 	if n := utf8.RuneCountInString(b) - utf8.RuneCountInString(a); n > limit || -n > limit {
 		return limit + 1
 	}
 	return levenshtein.ComputeDistance(a, b)
+}
+
+// swapped reports whether two words are the same but for two neighbours.
+func swapped(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 1; i < len(a); i++ {
+		if a[i-1] != b[i-1] {
+			return a[i-1] == b[i] && a[i] == b[i-1] && a[i+1:] == b[i+1:]
+		}
+	}
+	return false
 }
 
 func normal(word string) string { return strings.ReplaceAll(strings.ToLower(word), "-", "_") }

@@ -26,7 +26,14 @@ func TestTheWordThatWasMeantIsFound(t *testing.T) {
 		"x":            "",
 		"":             "",
 		"ramp":         "",
-		"tó":           "to",
+		"TO":           "to",
+		"do":           "",
+		"eidt":         "",
+		"moed":         "mode",
+		"omde":         "mode",
+		"mdoe":         "mode",
+		"mdeo":         "",
+		"rome":         "",
 		"mode_of_gate": "",
 	} {
 		if got := strings.Join(To(word, options), " "); got != want {
