@@ -68,6 +68,7 @@ func TestALineThatIsWrittenOtherwiseIsRefusedWithWhatWouldBeRight(t *testing.T) 
 		"09:00 ..18:00":      `hours "09:00 ..18:00": want 09:00-18:00`,
 		"09:00–18:00":        `hours "09:00–18:00": want 09:00-18:00`,
 		"9:00-18:00":         `hours "9:00-18:00": want 09:00-18:00`,
+		"9-18 mo-fr":         `hours "9-18": want 09:00-18:00`,
 		"9-18":               `hours "9-18": want 09:00-18:00`,
 		"0930-1800":          `hours "0930-1800": want 09:30-18:00`,
 		"9h-18h30":           `hours "9h-18h30": want 09:00-18:30`,
