@@ -149,7 +149,7 @@ func gluePair(a, b string) error {
 	}
 	_, knownA := FindZone(a)
 	_, knownB := FindZone(b)
-	if name, known := FindZone(both); known && !(knownA && knownB) && kindOf(a) == zone {
+	if name, known := FindZone(both); known && (!knownA || !knownB) && kindOf(a) == zone {
 		return &spelling{"zone", both, name}
 	}
 	return nil
