@@ -157,7 +157,7 @@ func (a *App) Start() error {
 }
 
 // Stop takes the configuration out of force. When the process exits it ends
-// all tunnels, which takes at most 3.6 s.
+// all tunnels, which takes at most 3.2 s.
 func (a *App) Stop() error {
 	registry.End(a.conf)
 	return nil

@@ -17,7 +17,7 @@ import (
 
 // policyNames are the words of a policy that stand in a gate of the global
 // option, too.
-var policyNames = []string{"mode", "open_when", "when_closed", "closing"}
+var policyNames = []string{"mode", "open_when", "when_closed", "reason", "closing"}
 
 // otherWords are words that people write, with what says the same here. Of
 // those with the same meaning, others are found by their letters.

@@ -74,6 +74,9 @@ func (p *directive) join() error {
 	if err := p.distinguish(g); err != nil {
 		return err
 	}
+	if err := p.checkID(); err != nil {
+		return err
+	}
 	if err := p.checkCopies(); err != nil {
 		return err
 	}
@@ -98,6 +101,30 @@ func matcherText(h httpcaddyfile.Helper) string {
 		return d.Val()
 	}
 	return ""
+}
+
+// checkID refuses an id that another directive or a gate of the global option
+// has: Caddy would, but only at the load.
+func (p *directive) checkID() error {
+	id := p.policy.ID
+	if id == "" {
+		return nil
+	}
+	const key = "wsgate.ids"
+	ids, ok := p.helper.State[key].(map[string]caddyfile.Token)
+	if !ok {
+		ids = make(map[string]caddyfile.Token)
+		p.helper.State[key] = ids
+	}
+	before, twice := ids[id]
+	if global := p.globally(id); !twice && global.policy != nil {
+		before, twice = global.at, true
+	}
+	if twice {
+		return p.errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, place(before))
+	}
+	ids[id] = p.start
+	return nil
 }
 
 // checkCopies looks whether Caddy makes several handlers of the directive, all

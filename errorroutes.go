@@ -14,13 +14,14 @@ import (
 // answer says no: through the error routes where one of them answers, else by
 // itself, with the reason, so that Caddy does not log each refusal as an error.
 // On HTTP/2 and HTTP/3 it always does so by itself: Caddy gives error routes its
-// own copy of the request, and what is a handshake there stays one.
+// own copy of the request, and what is a handshake there stays one. So it is with
+// another method than GET.
 func (a *attempt) answer(status int, err error) error {
 	handshake.Patient(a.w, a.r)
 	if status == http.StatusServiceUnavailable {
 		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
 	}
-	if s := a.h.server; handshake.Detached(a.r) && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+	if s := a.h.server; handshake.Detached(a.r) && wasGet(a.r) && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
 		refusal := caddyhttp.Error(status, err)
 		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
 			return refusal
@@ -35,6 +36,13 @@ func (a *attempt) answer(status int, err error) error {
 	}
 	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
 	return nil
+}
+
+// wasGet reports whether a request came as a GET: Caddy gives error routes the
+// method that it came with, and a refused handshake is a plain GET for them.
+func wasGet(r *http.Request) bool {
+	o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	return !ok || o.Method == http.MethodGet
 }
 
 // asError returns the request as error routes get it: with the error, and as

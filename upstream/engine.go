@@ -88,7 +88,11 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 	if err := quietLogs(h, e.secretive); err != nil {
 		return err
 	}
-	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy)}
+	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy), time.Duration(h.LoadBalancing.TryInterval)}
+	h.LoadBalancing.TryInterval = 0 // again waits, and not longer than the handshake has
+	if h.DynamicUpstreams != nil {
+		h.DynamicUpstreams = impatient{h.DynamicUpstreams}
+	}
 	e.short = newShort(h, t.direct)
 	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
 		h.LoadBalancing.TryDuration = most // nothing comes of an attempt after that
@@ -279,6 +283,7 @@ type attempt struct {
 	tried    string         // the upstream that was asked last
 	refused  int            // its status, if that was no 101
 	failure  error          // the last one of the transport
+	rounds   int            // how often an upstream was selected
 	expired  bool           // an attempt was not made, because the time was over
 	cut      bool           // the answer to the client was broken off
 

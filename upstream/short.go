@@ -254,18 +254,71 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// again is a policy that knows what came of the attempt before.
-type again struct{ reverseproxy.Selector }
+// again is a policy that knows what came of the attempt before, and waits
+// between two of them: reverse_proxy itself would wait its whole interval, though
+// the time is over, the client gone, or the process about to exit.
+type again struct {
+	reverseproxy.Selector
+	interval time.Duration
+}
 
 // Select returns the upstream of the short way whose outcome reverse_proxy is
 // to deal with, and else what the policy says. A 101 that was there before is
 // one that retry_match has rejected.
 func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
-	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok {
-		if a.outcome != nil {
-			return a.outcome.upstream
-		}
-		a.drop()
+	a, ok := r.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return p.Selector.Select(pool, r, w)
 	}
+	if a.rounds++; a.rounds > 1 && p.interval > 0 {
+		pause := time.NewTimer(p.interval)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-r.Context().Done():
+		}
+	}
+	switch {
+	case a.outcome != nil:
+		return a.outcome.upstream
+	case r.Context().Err() != nil:
+		return over
+	}
+	a.drop()
 	return p.Selector.Select(pool, r, w)
+}
+
+// over is asked where there is no time for another attempt: the tap says so, and
+// reverse_proxy stops.
+var over = &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
+
+// impatient is a source of upstreams that is waited for no longer than the
+// handshake has: a lookup may not heed its context.
+type impatient struct{ reverseproxy.UpstreamSource }
+
+// GetUpstreams returns none where the time is over.
+func (s impatient) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
+	type result struct {
+		upstreams []*reverseproxy.Upstream
+		err       error
+	}
+	found := make(chan result, 1)
+	go func() {
+		upstreams, err := s.UpstreamSource.GetUpstreams(r)
+		found <- result{upstreams, err}
+	}()
+	select {
+	case f := <-found:
+		return f.upstreams, f.err
+	case <-r.Context().Done():
+		return nil, nil
+	}
+}
+
+// ResetCache is the source's own, if it has one.
+func (s impatient) ResetCache(r *http.Request) error {
+	if c, ok := s.UpstreamSource.(reverseproxy.CachingUpstreamSource); ok {
+		return c.ResetCache(r)
+	}
+	return nil
 }

@@ -69,6 +69,9 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 		a.expired = true
 		return nil, context.Canceled // the one error that reverse_proxy neither retries nor holds against the upstream
 	}
+	if req.Context().Err() != nil {
+		return nil, context.Canceled
+	}
 	info, _ := reverseproxy.GetDialInfo(req.Context())
 	a.tried = info.String()
 	if info.Upstream != nil {

@@ -32,6 +32,8 @@ func Check(r *http.Request) error {
 		if err := checkUpgrade(r); err != nil {
 			return err
 		}
+	} else if r.Method != http.MethodConnect {
+		return bad("a handler in front has made another method of CONNECT")
 	} else if _, err := streamBody(r); err != nil {
 		return err
 	}

@@ -9,14 +9,15 @@ import (
 
 // Is reports whether r asks for a WebSocket: on HTTP/1.1 its Upgrade header
 // names websocket (RFC 6455 §4.1), on HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220)
-// it is an extended CONNECT with that protocol. It says nothing about whether
-// the rest is in order: that is [Check].
+// it is an extended CONNECT with that protocol, whatever a handler in front has
+// made of its method: Caddy's error routes see CONNECT again. It says nothing
+// about whether the rest is in order: that is [Check].
 func Is(r *http.Request) bool {
 	switch r.ProtoMajor {
 	case 2:
-		return r.Method == http.MethodConnect && r.Header.Get(":protocol") == "websocket"
+		return r.Header.Get(":protocol") == "websocket"
 	case 3:
-		return r.Method == http.MethodConnect && r.Proto == "websocket"
+		return r.Proto == "websocket"
 	}
 	return namesWebsocket(r.Header["Upgrade"])
 }

@@ -19,7 +19,7 @@ var ErrExiting = errors.New("the server is shutting down")
 // cutAfter is how long requests of ours, new connections and HTTP/3 servers
 // have when the process exits; then their connections are closed. A tunnel is
 // cut before that.
-const cutAfter = 3200 * time.Millisecond
+const cutAfter = 2700 * time.Millisecond
 
 // underWay is what an exit of the process has to end.
 var underWay = struct {
@@ -117,7 +117,7 @@ func ConnState(c net.Conn, state http.ConnState) {
 
 // Exit ends what is under way because the process exits: backends are waited
 // for no longer, at once, and the client gets its answer; what is left after
-// 3.2 s, because somebody does not read or has not sent its whole request, is
+// 2.7 s, because somebody does not read or has not sent its whole request, is
 // closed. It returns at once. Calling it again does nothing.
 func Exit() {
 	underWay.Lock()

@@ -15,9 +15,9 @@ const (
 	// exitGrace is how long tunnels may take to end when the process exits. With
 	// what Caddy needs for itself the whole takes less than 4.5 s: service units
 	// kill after 5 s.
-	exitGrace = 3 * time.Second
+	exitGrace = 2500 * time.Millisecond
 	// exitLimit is how long Shutdown waits in all.
-	exitLimit = 3600 * time.Millisecond
+	exitLimit = 3200 * time.Millisecond
 	// exitPoll is how often a process without any configuration of ours looks
 	// whether it is exiting, while HTTP/2 or HTTP/3 tunnels are left.
 	exitPoll = 200 * time.Millisecond
@@ -54,9 +54,9 @@ func ExitVerdict() gate.Verdict {
 }
 
 // Shutdown ends every tunnel with close code 1001 because the process exits:
-// nothing is admitted any more, each peer is sent a close frame, and after 3 s
+// nothing is admitted any more, each peer is sent a close frame, and after 2.5 s
 // what is left is cut. It returns when all are gone and what was switched is
-// stored, at the latest after 3.6 s. Any number of callers share one shutdown.
+// stored, at the latest after 3.2 s. Any number of callers share one shutdown.
 func Shutdown() {
 	shutdownOnce.Do(func() {
 		exiting.Store(true)

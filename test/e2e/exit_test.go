@@ -14,9 +14,6 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// exitLimit is what promise 4 gives an exit: service units kill after 5 s.
-const exitLimit = 4500 * time.Millisecond
-
 // silent is a backend that takes a handshake and never answers. It says when
 // one has come.
 func silent(t *testing.T) (*backend, <-chan struct{}) {
@@ -218,4 +215,36 @@ func answerOf(c net.Conn) *http.Response {
 		return nil
 	}
 	return resp
+}
+
+func TestPromise4PauseBetweenAttemptsHoldsUpNoExitAndNoTimeout(t *testing.T) {
+	t.Parallel()
+	dead := fmt.Sprint(testcaddy.Port(t))
+	site := func(timeout string) string {
+		return "http://localhost:{$PORT} {\n\twsgate ws://127.0.0.1:" + dead + " {\n\t\thandshake_timeout " + timeout + "\n\t\tlb_try_duration 1h\n\t\tlb_try_interval 1h\n\t}\n}\n"
+	}
+	t.Run("an exit", func(t *testing.T) {
+		t.Parallel()
+		s := sites(t, "", site("1h"))
+		answered := make(chan *http.Response, 1)
+		c := s.ask("/")
+		go func() { answered <- answerOf(c) }()
+		// An attempt fails at once, so most likely it waits for the next; if not,
+		// the exit comes before it, which is to be refused, too.
+		s.Stop(exitLimit)
+		if resp := <-answered; resp != nil && resp.StatusCode != 503 {
+			t.Errorf("answered %v", resp)
+		}
+	})
+	t.Run("handshake_timeout", func(t *testing.T) {
+		t.Parallel()
+		s := sites(t, "", site("300ms"))
+		began := time.Now()
+		if resp, _ := handshakeText(t, s, opening(s, "/")); resp.StatusCode != http.StatusGatewayTimeout {
+			t.Errorf("answered %s", resp.Status)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
 }

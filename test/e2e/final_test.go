@@ -215,3 +215,44 @@ func TestAccessLogKeepsTheFieldsOfARefusedHandshake(t *testing.T) {
 		t.Errorf("logged %v", headers)
 	}
 }
+
+func TestPromise3HandshakeWithAnotherMethodIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	app := plainBackend(t)
+	for name, method := range map[string]string{"rewritten to GET": "\t\tmethod GET\n", "rewritten to POST": "\t\tmethod POST\n", "rewritten behind tracing": "\t\ttracing\n\t\tmethod GET\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := secure(t, app, "")
+			o := s.options
+			at := strings.Index(o.Sites, "\twsgate")
+			o.Sites = o.Sites[:at] + "\thandle_errors {\n\t\treverse_proxy 127.0.0.1:" + app.port() + "\n\t}\n\troute {\n" + method +
+				"\t\twsgate ws://127.0.0.1:" + app.port() + " {\n\t\t\tgate chat\n\t\t\tmode off\n\t\t}\n\t\terror 404\n\t}\n}\n"
+			s.MustLoad(o)
+			for version, ask := range askers {
+				resp, w := ask(t, s)
+				_ = w.Close()
+				if resp.StatusCode < 400 {
+					t.Errorf("%s: answered %s", version, resp.Status)
+				}
+			}
+			if n := len(s.Lines("handshake refused")); n != 2 {
+				t.Errorf("%d handshakes were refused", n)
+			}
+		})
+	}
+	t.Run("as it came, over HTTP/1.1", func(t *testing.T) {
+		t.Parallel()
+		s := sites(t, "", "http://localhost:{$PORT} {\n\thandle_errors {\n\t\treverse_proxy 127.0.0.1:"+app.port()+"\n\t}\n\twsgate ws://127.0.0.1:"+app.port()+" {\n\t\tmode off\n\t}\n}\n")
+		for _, method := range []string{"DELETE", "POST", "PUT", "get"} {
+			resp, _ := handshakeText(t, s, strings.Replace(opening(s, "/"), "GET", method, 1))
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s: answered %s", method, resp.Status)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		if asked := app.asked(); len(asked) > 0 {
+			t.Errorf("the application was asked for %v", asked)
+		}
+	})
+}
