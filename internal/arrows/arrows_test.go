@@ -26,7 +26,6 @@ var rooms = map[string]struct {
 	"tunnel":                {other: []string{"golang.org/x/sys"}},
 	"internal/handshake":    {caddy: true},
 	"internal/nearest":      {other: []string{"github.com/agnivade/levenshtein"}},
-	"internal/ledger":       {},
 	"internal/registry":     {may: []string{"gate", "tunnel"}, caddy: true},
 	"matchers":              {may: []string{"gate", "window", "internal/registry", "internal/handshake", "internal/nearest"}, caddy: true},
 	"upstream":              {may: []string{"internal/handshake", "tunnel"}, caddy: true},
