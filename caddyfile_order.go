@@ -2,8 +2,6 @@ package wsgate
 
 import (
 	"encoding/json"
-	"net"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -99,101 +97,6 @@ func (s surroundings) find(lines []line, what word) ([]level, bool) {
 		}
 	}
 	return nil, false
-}
-
-// around returns the directives that lead handshakes to one of the addresses
-// without asking the gate. One behind a wsgate that takes every handshake gets
-// none.
-func (s surroundings) around(where []level, ours []string) []word {
-	inner := where[len(where)-1]
-	var by []word
-	var look func(lines []line, level int)
-	look = func(lines []line, depth int) {
-		for i, l := range lines {
-			switch l[0].text {
-			case "reverse_proxy", "php_fastcgi":
-				behind := depth == len(where)-1 && &lines[0] == &inner.lines[0] && inner.lines[inner.at].unconditional() && !s.before(inner, i)
-				if !behind && !s.leavesOut(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
-					by = append(by, l[0])
-				}
-			case "handle", "handle_path", "route":
-				switch {
-				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
-					look(where[depth+1].lines, depth+1)
-				case !s.leavesOut(l):
-					look(l.body(), len(where))
-				}
-			}
-		}
-	}
-	look(s.lines, 0)
-	return by
-}
-
-// leavesOut reports whether a line's matcher looks at whether a request is a
-// handshake, or is not known.
-func (s surroundings) leavesOut(l line) bool {
-	m := l.matcher()
-	if m == lost {
-		return true
-	}
-	for _, other := range s.lines {
-		if strings.HasPrefix(m, "@") && other[0].text == m {
-			return slices.ContainsFunc(other, func(w word) bool {
-				return strings.Contains(w.text, "ws_handshake") || strings.EqualFold(w.text, "Upgrade") || strings.EqualFold(w.text, "Connection")
-			})
-		}
-	}
-	return false
-}
-
-// destinations returns the upstreams of a line of reverse_proxy or php_fastcgi.
-func (l line) destinations() []string {
-	var all []string
-	take := func(words line) {
-		for _, w := range words {
-			if w.text == "{" && !w.quoted {
-				return
-			}
-			all = append(all, destination(w.text))
-		}
-	}
-	first := l[1:]
-	if m := l.matcher(); m != "" && m != lost {
-		first = l[2:]
-	}
-	take(first)
-	for _, inner := range l.body() {
-		if inner[0].text == "to" {
-			take(inner[1:])
-		}
-	}
-	return all
-}
-
-// destination is an upstream's address without what makes no difference to
-// where it leads: scheme, path, and how this machine is called.
-func destination(address string) string {
-	scheme, rest, found := strings.Cut(address, "://")
-	if !found {
-		scheme, rest = "", address
-	}
-	if strings.HasPrefix(rest, "unix/") || strings.Contains(rest, "{") {
-		return rest
-	}
-	rest, _, _ = strings.Cut(rest, "/")
-	host, port, err := net.SplitHostPort(rest)
-	if err != nil {
-		host, port = strings.Trim(rest, "[]"), "80"
-		if scheme == "https" || scheme == "wss" {
-			port = "443"
-		}
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() || host == "" {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // swallowers returns the directives that keep a handshake from wsgate.

@@ -40,6 +40,13 @@ func secureWithin(t *testing.T, b *backend, timeouts, words string) *site {
 		Sites:  strings.Replace(chatSite(port, b, words), "http://", "https://", 1),
 	}
 	s := &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("wss://localhost:%d", port)}
+	s.awaitTLS(port)
+	return s
+}
+
+// awaitTLS returns when the server has a certificate.
+func (s *site) awaitTLS(port int) {
+	s.t.Helper()
 	s.Await("a certificate", func() bool {
 		c, err := tls.Dial("tcp", fmt.Sprintf("localhost:%d", port), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
@@ -48,7 +55,6 @@ func secureWithin(t *testing.T, b *backend, timeouts, words string) *site {
 		_ = c.Close()
 		return true
 	})
-	return s
 }
 
 // pipe is a stream with a response, as a connection.

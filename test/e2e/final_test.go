@@ -91,14 +91,7 @@ https://localhost:%d {
 `, port, blocks.String()), "APP", app.port()),
 	}
 	s := &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("wss://localhost:%d", port)}
-	s.Await("a certificate", func() bool {
-		c, err := tls.Dial("tcp", fmt.Sprintf("localhost:%d", port), &tls.Config{InsecureSkipVerify: true})
-		if err != nil {
-			return false
-		}
-		_ = c.Close()
-		return true
-	})
+	s.awaitTLS(port)
 	return s
 }
 
