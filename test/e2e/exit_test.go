@@ -178,13 +178,7 @@ func TestPromise4ExitSendsCloseFramesToTunnelsThatNoConfigurationIsLeftFor(t *te
 	c := s.dial("/ws/")
 	s.MustLoad(testcaddy.Options{Sites: fmt.Sprintf("http://localhost:%d {\n\trespond here\n}\n", testcaddy.Port(t))})
 	echoes(t, c, "kept")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Stop(exitLimit)
-	}()
-	closedWith(t, c, 1001, "server is shutting down", limit)
-	<-done
+	exits(t, s, c)
 }
 
 func TestPromise4ExitRefusesAHandshakeThatIsUnderWayInAConfigurationThatIsGone(t *testing.T) {

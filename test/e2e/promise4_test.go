@@ -67,11 +67,5 @@ func TestPromise4SIGTERMEndsInTime(t *testing.T) {
 	}
 	c := s.dial("/live/")
 	echoes(t, c, "alive")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Stop(exitLimit)
-	}()
-	closedWith(t, c, 1001, "server is shutting down", limit)
-	<-done
+	exits(t, s, c)
 }

@@ -228,3 +228,15 @@ func closedWith(t *testing.T, c *websocket.Conn, code websocket.StatusCode, reas
 		t.Fatalf("got %v, want close %d %q", err, code, reason)
 	}
 }
+
+// exits ends the server in time, and expects that the tunnel is told.
+func exits(t *testing.T, s *site, c *websocket.Conn) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Stop(exitLimit)
+	}()
+	closedWith(t, c, 1001, "server is shutting down", limit)
+	<-done
+}
