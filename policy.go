@@ -30,8 +30,8 @@ type Policy struct {
 	OpenWhen []OpenWhen `json:"open_when,omitempty"`
 
 	// The status of a handshake that meets a closed gate. 503, the default, is
-	// the only value there is; it comes with Retry-After where the end of the
-	// closing is known.
+	// the only value there is; it comes with Retry-After: until the gate can
+	// open, where that is known, else 5 to 30 s at random.
 	WhenClosed int `json:"when_closed,omitempty"`
 
 	// What clients read while the gate is closed: in the body of the refusal,

@@ -53,10 +53,11 @@ func (e *Entry) look(patience time.Duration, do func(ask bool) gate.Look) gate.L
 		return l
 	case <-limit.C:
 	}
+	e.silent.Store(true) // before it is known that it did: an answer that comes just now takes it back
 	if !state.CompareAndSwap(0, 2) {
+		e.silent.Store(false)
 		return <-answer
 	}
-	e.silent.Store(true)
 	return do(false)
 }
 

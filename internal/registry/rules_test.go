@@ -93,3 +93,23 @@ func TestPromise8AnswersOutliveAReload(t *testing.T) {
 		t.Errorf("%+v, want the last known answer, and the problem", s)
 	}
 }
+
+func TestPromise8RuleThatAnswersAtTheLastMomentIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lonely(t)
+		e := newEntry(reg, "g")
+		defer e.follow.stop()
+		for round := range 20000 {
+			e.look(switchPatience, func(ask bool) (l gate.Look) {
+				if ask {
+					time.Sleep(switchPatience) // just as long as it is waited for
+				}
+				return l
+			})
+			synctest.Wait()
+			if e.silent.Load() {
+				t.Fatalf("after %d rounds nobody asks the rules any more", round)
+			}
+		}
+	})
+}
