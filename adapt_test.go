@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,40 @@ func TestEachCaddyfileBecomesItsJSONOrItsRefusal(t *testing.T) {
 		})
 	}
 }
+
+func TestNoWordInThePlaceOfAnotherMakesAdaptingPanic(t *testing.T) {
+	t.Parallel()
+	adapter := caddyconfig.GetAdapter("caddyfile")
+	for _, g := range goldens(t) {
+		for at := range strings.Fields(g.input) {
+			for _, other := range []string{`""`, "{", "}", "-", "*", "!", "é", "{x}", "", `"" $0`, "$0 {", "$0 $0", "$0\n"} {
+				input := replaceWord(g.input, at, other)
+				func() {
+					defer func() {
+						if v := recover(); v != nil {
+							t.Errorf("%v\n%s", v, input)
+						}
+					}()
+					_, _, _ = adapter.Adapt([]byte(input), nil)
+				}()
+			}
+		}
+	}
+}
+
+// replaceWord puts another text in the place of a word, which is $0 in it, and
+// leaves the lines.
+func replaceWord(text string, at int, other string) string {
+	n := -1
+	return anyWord.ReplaceAllStringFunc(text, func(word string) string {
+		if n++; n == at {
+			return strings.ReplaceAll(other, "$0", word)
+		}
+		return word
+	})
+}
+
+var anyWord = regexp.MustCompile(`\S+`)
 
 // validate loads a configuration as caddy validate does, with an empty storage.
 func validate(t *testing.T, config []byte) {

@@ -3,6 +3,7 @@ package window
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,9 @@ var blockWords = map[string]string{
 
 // Add reads a line of the block.
 func (b *Block) Add(words []string) error {
+	if slices.Contains(words, "") {
+		return errEmpty
+	}
 	args := words[1:]
 	if right, ok := blockWords[strings.ToLower(words[0])]; ok {
 		return &spelling{"word", words[0], right}
@@ -36,7 +40,7 @@ func (b *Block) Add(words []string) error {
 				return err
 			}
 		}
-		if len(args) != 1 || args[0] == "" {
+		if len(args) != 1 {
 			return errors.New("zone: want one name such as Europe/Berlin, UTC or local")
 		}
 		b.zone = args[0]

@@ -17,7 +17,7 @@ const (
 	except
 )
 
-// kindOf tells by the look of a word what it is meant to be.
+// kindOf tells by the look of a word, which is not empty, what it is meant to be.
 func kindOf(word string) kind {
 	if _, ok := mendDates(word); ok && strings.ContainsAny(word, "-./") && !strings.ContainsRune(word, ':') {
 		return except
@@ -59,13 +59,16 @@ func ParseLine(words []string) (Spec, error) {
 	return s, err
 }
 
+// errEmpty says that a word is only a pair of quotes.
+var errEmpty = errors.New("an empty word: want hours, days, a zone, and except")
+
 // apart refuses words that are empty, that hold several, or that are one thing
 // with spaces in it, such as 09:00 - 18:00.
 func apart(words []string) error {
+	if slices.Contains(words, "") {
+		return errEmpty
+	}
 	for i, word := range words {
-		if word == "" {
-			return errors.New("an empty word: want hours, days, a zone, and except")
-		}
 		if strings.ContainsAny(word, " \t\r\n") {
 			if right, ok := mendSpan(strings.Join(strings.Fields(word), "")); ok {
 				return &spelling{"hours", word, right}

@@ -314,11 +314,11 @@ func TestTogether(t *testing.T) {
 }
 
 func FuzzLine(f *testing.F) {
-	for _, seed := range []string{"09:00-18:00 mon-fri UTC except 2026-12-24", "09:00 - 18:00", "mo-fr 9-18", "- to ,", "09:00-18:00 mon 10:00-11:00 tue", "+ -", "2026-12-24,2026-12-25", "0.-0"} {
+	for _, seed := range []string{"09:00-18:00 mon-fri UTC except 2026-12-24", "09:00 - 18:00", "mo-fr 9-18", "- to ,", "09:00-18:00 mon 10:00-11:00 tue", "+ -", "2026-12-24,2026-12-25", "0.-0", "", "zone  UTC"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		words := strings.Fields(text)
+		words := strings.Split(text, " ") // empty ones among them
 		s, err := ParseLine(words)
 		switch {
 		case err != nil && err.Error() == "":
@@ -326,8 +326,8 @@ func FuzzLine(f *testing.F) {
 		case err == nil && s.String() != strings.Join(words, " "):
 			t.Errorf("%q is read as %q", text, s)
 		}
-		if len(words) > 0 {
-			_ = new(Block).Add(words)
+		if err := new(Block).Add(words); err != nil && err.Error() == "" {
+			t.Errorf("%q is refused in a block without a word", text)
 		}
 	})
 }
