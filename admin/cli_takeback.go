@@ -18,8 +18,7 @@ func takeBack(g switchedJSON, now time.Time) string {
 	if o != nil && !o.Expires.IsZero() {
 		left = o.Expires.Sub(now).Truncate(time.Second)
 	}
-	switch {
-	case o == nil || g.Override != nil && o.Mode == g.Override.Mode, !o.Expires.IsZero() && left <= 0:
+	if o == nil || g.Override != nil && o.Mode == g.Override.Mode || !o.Expires.IsZero() && left <= 0 {
 		if g.Override == nil {
 			return ""
 		}
