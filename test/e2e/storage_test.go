@@ -70,7 +70,11 @@ func TestPromise2FailedLoadLeavesMetricsAndLogsAsTheyWere(t *testing.T) {
 	s := chat(t, b, "")
 	c := s.dial("/ws/")
 	echoes(t, c, "here")
-	before := s.metrics()
+	var before map[string]string
+	s.Await("the echo in the metrics", func() bool { // a moment after the client has it
+		before = s.metrics()
+		return before[`caddy_wsgate_bytes_total{direction="down",gate="chat"}`] != "0" && before[`caddy_wsgate_messages_total{direction="down",gate="chat"}`] == "1"
+	})
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
