@@ -73,7 +73,15 @@ func TestPromise2FailedLoadLeavesMetricsAndLogsAsTheyWere(t *testing.T) {
 	var before map[string]string
 	s.Await("the echo in the metrics", func() bool { // a moment after the client has it
 		before = s.metrics()
-		return before[`caddy_wsgate_bytes_total{direction="down",gate="chat"}`] != "0" && before[`caddy_wsgate_messages_total{direction="down",gate="chat"}`] == "1"
+		for series, counted := range map[string]string{
+			`bytes_total{direction="up",gate="chat"}`: "10", `bytes_total{direction="down",gate="chat"}`: "6",
+			`messages_total{direction="up",gate="chat"}`: "1", `messages_total{direction="down",gate="chat"}`: "1",
+		} {
+			if before["caddy_wsgate_"+series] != counted {
+				return false
+			}
+		}
+		return true
 	})
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
