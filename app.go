@@ -57,6 +57,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		Upstreams: make(map[string][]func() []registry.UpstreamHealth),
 		Logger:    ctx.Logger(new(Handler)),
 		Storage:   ctx.Storage(),
+		By:        nodeName,
 		Current:   a.current,
 	}
 	for name, p := range a.Gates {
@@ -75,6 +76,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 	}
 	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+// nodeName names this node in records: by Caddy's own name for the instance.
+// Empty where that cannot be read or made.
+func nodeName() string {
+	id, err := caddy.InstanceID()
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // declare notes what a gate is told. The same may be said twice.

@@ -57,6 +57,14 @@ func (g *Gate) inForce() Look {
 	return Look{turn: g.turn, policy: g.policy, override: g.override, answers: g.answers}
 }
 
+// Fits reports whether l can be put in force: no other policy or override was
+// put in force since.
+func (g *Gate) Fits(l Look) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return l.turn == g.turn
+}
+
 // Apply puts in force what was looked at. ok is false where another policy or
 // override was put in force since: look again. before is nil the first time.
 func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {

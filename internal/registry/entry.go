@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/ledger"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -56,20 +57,16 @@ type Entry struct {
 	telling     chan struct{}  // closed when all its tunnels are told; nil: there was none
 	older       *gate.Snapshot // what was in force before a configuration that may be taken back
 	buried      bool           // forgotten: somebody holds it who was told too late
-	version     uint64         // of the switch
-	said        bool           // the switch was thrown, or came to its end, in this process's life
+	follows     ledger.Record  // whose switch is in force. Changed only while changing is held, too
 	olderPolicy gate.Policy
-	wasPresent  bool   // in a configuration before that
-	loaded      bool   // the stored override was read, or replaced by a newer one
-	retrying    bool   // it will be read again
-	problem     string // why the stored override could not be read
+	wasPresent  bool // in a configuration before that
 }
 
 func newEntry(r *registry, name string) *Entry {
 	e := &Entry{
 		name:      name,
 		reg:       r,
-		version:   nextVersion(),
+		follows:   ledger.Record{Key: gatesPrefix + name},
 		upstreams: make(map[string]*upstreamCount),
 		limits:    make(map[string]*Limits),
 		looking:   make(chan struct{}, 1),
@@ -92,9 +89,9 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	e.refs++
 	r.mu.Unlock()
 	if fresh && first {
-		r.store.bindFirst(s)
-		r.flags.load()
-		e.loadOverride()
+		r.ledger.Lend(place(s))
+		r.ledger.AwaitRead()
+		e.adopt()
 	}
 	if fresh && (first || p.Mode != "" || len(p.OpenWhen) > 0 || p.Closing != gate.Closing{}) {
 		e.setPolicy(p, time.Now())
@@ -195,11 +192,12 @@ func (e *Entry) remove(now time.Time) {
 	}
 }
 
-// changed stores what the switch says if that changed (it was thrown, or its
-// end has come), and carries out what follows. e.changing is held.
+// changed takes the record of a switch out whose end has come, and carries out
+// what follows. e.changing is held.
 func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
-	if before.Override != after.Override {
-		e.keepOverride(after.Override)
+	if before.Override != nil && after.Override == nil {
+		e.reg.ledger.Retire(e.record())
+		e.setRecord(ledger.Record{Key: e.key()})
 	}
 	e.moved(before, after, now)
 }

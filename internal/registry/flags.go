@@ -2,10 +2,15 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/wsgate/wsgate/internal/ledger"
 )
 
 const (
@@ -19,23 +24,63 @@ type UnknownFlagError struct{ Name string }
 // Error names the flag.
 func (e *UnknownFlagError) Error() string { return fmt.Sprintf("flag %q is not set", e.Name) }
 
+// flags are the records of live flags.
+var flags = ledger.Kind{
+	Prefix: flagsPrefix,
+	Fields: []string{"value", "unset"},
+	Name:   func(name string) bool { return ValidFlagName(name) == nil },
+	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+		value, err := decodeFlag(r)
+		if err == nil && value == nil {
+			ends = r.SaidAt.Add(keepsSilence)
+		}
+		return ends, err
+	},
+}
+
+// flagRecord is a stored flag.
+type flagRecord struct {
+	Value *string `json:"value,omitempty"`
+	// Unset reports that somebody has unset the flag.
+	Unset bool `json:"unset,omitempty"`
+}
+
+// encodeFlag turns a flag into the value of its record; nil: it was unset.
+func encodeFlag(value *string) json.RawMessage {
+	b, _ := json.Marshal(flagRecord{value, value == nil}) // a string and a bool: cannot fail
+	return b
+}
+
+// decodeFlag turns a record into a flag's value, nil where it is not set, and
+// holds it to what may be said.
+func decodeFlag(r ledger.Record) (value *string, err error) {
+	if r.Value == nil {
+		return nil, nil
+	}
+	var rec flagRecord
+	switch err := json.Unmarshal(r.Value, &rec); {
+	case err != nil:
+		return nil, err
+	case rec.Unset:
+		return nil, nil
+	case rec.Value == nil:
+		return nil, errors.New("it has no value")
+	}
+	return rec.Value, ValidFlagValue(*rec.Value)
+}
+
 // flagSet is the live flags: read without a lock, written by operators.
 type flagSet struct {
-	store *store
+	reg *registry
 
 	values atomic.Pointer[map[string]string] // replaced whole, never modified
 
-	mu       sync.Mutex // guards the fields below
-	versions map[string]uint64
-	said     map[string]bool // by an operator, in this process's life; the rest was loaded
+	mu       sync.Mutex               // guards the fields below
+	follows  map[string]ledger.Record // whose values are in force
 	watchers map[string]map[*func()]struct{}
-	loaded   bool
-	// elsewhere: what was loaded comes from another place than the one in force,
-	// and goes when that one has been read.
-	elsewhere bool
-	retrying  bool
-	problem   string // why the stored flags could not be read
 }
+
+func (f *flagSet) init(r *registry) { f.reg, f.follows = r, make(map[string]ledger.Record) }
 
 // FlagInfo is a live flag.
 type FlagInfo struct {
@@ -96,12 +141,12 @@ func FlagOf(name string) (FlagInfo, error) {
 	f := &reg.flags
 	f.mu.Lock()
 	value, ok := Flag(name)
-	version := f.versions[name]
+	etag := f.follows[name].Tag()
 	f.mu.Unlock()
 	if !ok {
 		return FlagInfo{}, &UnknownFlagError{name}
 	}
-	return FlagInfo{Value: value, Stored: f.store.stored(flagKey(name)), ETag: tag(version)}, nil
+	return FlagInfo{Value: value, Stored: f.reg.ledger.Stored(flagsPrefix + name), ETag: etag}, nil
 }
 
 // SetFlag sets a live flag. It is in force at once; SetFlag then waits at most
@@ -117,7 +162,7 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	if err := f.change(name, &value, ifMatch); err != nil {
 		return FlagInfo{}, err
 	}
-	f.store.wait(ctx, flagKey(name))
+	f.reg.awaitStored(ctx, flagsPrefix+name)
 	info, err := FlagOf(name)
 	if err != nil { // somebody deleted it meanwhile
 		return FlagInfo{Value: value}, nil //nolint:nilerr // ours was in force
@@ -132,43 +177,79 @@ func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err err
 	if err := f.change(name, nil, ifMatch); err != nil {
 		return false, err
 	}
-	return f.store.wait(ctx, flagKey(name)), nil
+	return f.reg.awaitStored(ctx, flagsPrefix+name), nil
 }
 
-// change sets (or with nil deletes) a flag and tells who watches it.
+// change sets a flag, or with nil unsets it, and tells who watches it.
 func (f *flagSet) change(name string, value *string, ifMatch string) error {
+	tell, err := f.put(name, value, ifMatch)
+	for _, changed := range tell {
+		changed()
+	}
+	return err
+}
+
+func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func(), err error) {
+	key := flagsPrefix + name
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	old, had := Flag(name)
-	if value == nil && !had {
-		f.mu.Unlock()
-		return &UnknownFlagError{name}
+	troubled := f.reg.ledger.Trouble(key) != ""
+	if value == nil && !had && !troubled {
+		return nil, &UnknownFlagError{name}
 	}
-	if ifMatch != "" && (!had || !matches(ifMatch, tag(f.versions[name]))) {
-		f.mu.Unlock()
-		return ErrPrecondition
+	expected := ""
+	if ifMatch != "" {
+		if expected = f.follows[name].Tag(); !had || !matches(ifMatch, expected) {
+			return nil, ErrPrecondition
+		}
 	}
-	if value != nil && had && old == *value {
-		f.said[name] = true
-		f.mu.Unlock()
-		f.store.again(flagKey(name), flagBytes(value)) // somebody may have taken it away
-		return nil
+	if value != nil && had && old == *value && !troubled {
+		f.reg.ledger.Renew(key) // somebody may have taken it away
+		return nil, nil
 	}
-	f.replace(name, value)
-	f.said[name] = true
-	f.put(name, value)
-	tell := f.watching(name)
+	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())
+	switch {
+	case errors.Is(err, ledger.ErrConflict):
+		return nil, ErrPrecondition
+	case err != nil:
+		return nil, err
+	}
+	return f.replace(name, value, r), nil
+}
+
+// adopt puts in force what the ledger has of a flag: what was read.
+func (f *flagSet) adopt(name string) {
+	f.mu.Lock()
+	var tell []func()
+	if r, _ := f.reg.ledger.Get(flagsPrefix + name); !r.Same(f.follows[name]) {
+		value, err := decodeFlag(r)
+		if err != nil { // the ledger takes only what is valid
+			value = nil
+		}
+		tell = f.replace(name, value, r)
+	}
 	f.mu.Unlock()
 	for _, changed := range tell {
 		changed()
 	}
-	return nil
 }
 
-// replace puts a new map in force. f.mu is held.
-func (f *flagSet) replace(name string, value *string) {
+// replace puts a flag's value in force, nil: none, and returns whom to tell.
+// f.mu is held.
+func (f *flagSet) replace(name string, value *string, r ledger.Record) (tell []func()) {
+	if r.Value == nil {
+		delete(f.follows, name)
+	} else {
+		f.follows[name] = r
+	}
 	next := make(map[string]string)
 	if m := f.values.Load(); m != nil {
 		next = maps.Clone(*m)
+	}
+	old, had := next[name]
+	if value == nil && !had || value != nil && had && old == *value {
+		return nil
 	}
 	if value == nil {
 		delete(next, name)
@@ -176,46 +257,6 @@ func (f *flagSet) replace(name string, value *string) {
 		next[name] = *value
 	}
 	f.values.Store(&next)
-	f.versions[name] = nextVersion()
-}
-
-// move takes the flags along to another place: what was said in this process's
-// life is written there, a removal too; of the rest what lies there counts, and
-// not what was read elsewhere.
-func (f *flagSet) move() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := make(map[string]string)
-	if m := f.values.Load(); m != nil {
-		now = *m
-	}
-	for name := range f.said {
-		if value, set := now[name]; set {
-			f.put(name, &value)
-		} else {
-			f.put(name, nil)
-		}
-	}
-	f.loaded, f.elsewhere = false, true
-}
-
-// unload forgets what was loaded, and keeps what an operator has said.
-func (f *flagSet) unload() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	next := make(map[string]string)
-	if m := f.values.Load(); m != nil {
-		next = maps.Clone(*m)
-	}
-	loaded := func(name string) bool { return !f.said[name] }
-	maps.DeleteFunc(next, func(name, _ string) bool { return loaded(name) })
-	maps.DeleteFunc(f.versions, func(name string, _ uint64) bool { return loaded(name) })
-	f.values.Store(&next)
-	f.loaded, f.problem = false, ""
-}
-
-// watching returns who watches a flag. f.mu is held.
-func (f *flagSet) watching(name string) (tell []func()) {
 	for changed := range f.watchers[name] {
 		tell = append(tell, *changed)
 	}

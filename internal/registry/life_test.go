@@ -252,27 +252,6 @@ func TestFailedLoadsLeaveNoWatcherOfAFlag(t *testing.T) {
 	}
 }
 
-func TestRecordThatCannotBeReadIsReadAgainByOneTimer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &partly{memory: lonely(t)}
-		m.set(errBroken)
-		last := config(m, map[string]gate.Policy{"g": {}})
-		Begin(last)
-		for range 10 {
-			next := config(m, last.Gates)
-			Begin(next)
-			End(last)
-			last = next
-		}
-		before := m.loads.Load()
-		time.Sleep(10*loadRetry + time.Millisecond)
-		if n := m.loads.Load() - before; n != 10 {
-			t.Errorf("read %d times in ten periods", n)
-		}
-		End(last)
-	})
-}
-
 func TestFirstHandshakeMeetsThePolicyThoughAJoinerCameFirst(t *testing.T) {
 	m := lonely(t)
 	joins := Acquire("g", gate.Policy{}, m)

@@ -81,7 +81,7 @@ func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {
 			}
 		})
 		both.Wait()
-		reg.store.wait(t.Context(), overrideKey("g"))
+		reg.awaitStored(t.Context(), e.key())
 		e.follow.mu.Lock()
 		timer := e.follow.timer != nil
 		e.follow.mu.Unlock()
@@ -92,24 +92,19 @@ func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {
 }
 
 func TestPromise3SwitchBesideTheReadingOfAnOlderOne(t *testing.T) {
-	m := lonely(t)
-	Begin(config(m, nil))
-	for range 1000 {
-		m.mu.Lock()
-		m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"old","at":"2026-11-24T09:00:00Z"}`)
-		m.mu.Unlock()
-		e := newEntry(reg, "g")
+	for range 300 {
+		m := lonely(t)
+		m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"old","at":"2026-11-24T09:00:00Z","seq":7,"by":"other"}`)
+		c := config(m, map[string]gate.Policy{"g": {}})
 		var both sync.WaitGroup
-		both.Go(e.loadOverride)
+		both.Go(func() { Begin(c) })
 		both.Go(func() {
-			if _, err := e.throw(SwitchRequest{Mode: gate.On, Reason: "new"}, time.Now()); err != nil {
-				t.Error(err)
-			}
+			await(t, "the gate", func() bool { _, err := reg.lookup("g"); return err == nil })
+			flip(t, "g", SwitchRequest{Mode: gate.On, Reason: "new"})
 		})
 		both.Wait()
-		reg.store.wait(t.Context(), overrideKey("g"))
-		if o := e.gate.Snapshot().Override; o == nil || o.Reason != "new" {
-			t.Fatalf("in force %+v", o)
+		if s := state(t, "g"); s.Reason != "new" || m.says(t, overrideKey("g"), "reason") != "new" {
+			t.Fatalf("in force %+v, stored %v", s, m.says(t, overrideKey("g"), "reason"))
 		}
 	}
 }
@@ -133,7 +128,7 @@ func TestTagNamesTheStateItCameWithOrAnOlderOne(t *testing.T) {
 			}
 			setFlag(t, turn)
 			reg.flags.mu.Lock()
-			turnOf[e.etag()], turnOf[tag(reg.flags.versions["F"])] = i, i
+			turnOf["gate"+e.etag()], turnOf["flag"+reg.flags.follows["F"].Tag()] = i, i
 			reg.flags.mu.Unlock()
 		}
 	})
@@ -145,10 +140,10 @@ func TestTagNamesTheStateItCameWithOrAnOlderOne(t *testing.T) {
 	}
 	for !done.Load() {
 		if s := e.status(time.Now()); s.Override != nil {
-			note(s.ETag, s.Reason)
+			note("gate"+s.ETag, s.Reason)
 		}
 		if f, err := FlagOf("F"); err == nil {
-			note(f.ETag, f.Value)
+			note("flag"+f.ETag, f.Value)
 		}
 	}
 	writer.Wait()

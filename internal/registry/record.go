@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -9,17 +10,25 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/ledger"
 )
 
-// keyPrefix is where all records lie in Caddy's storage.
-const keyPrefix = "wsgate/"
+// keepsSilence is how long it is remembered that a gate was handed back, or a
+// flag unset, so that others who read the storage hear of it.
+const keepsSilence = 24 * time.Hour
 
-// loadRetry is how often a stored switch that could not be read is tried again.
-const loadRetry = 3 * time.Second
+// overrides are the records of switches: one for each gate.
+var overrides = ledger.Kind{
+	Prefix: gatesPrefix,
+	Fields: []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
+	Name:   gate.ValidName,
+	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+		_, ends, err = decode(r)
+		return ends, err
+	},
+}
 
-func overrideKey(name string) string { return keyPrefix + "gates/" + name + ".json" }
-
-// overrideRecord is a stored override. Durations are strings.
+// overrideRecord is a stored switch. Durations are strings.
 type overrideRecord struct {
 	Mode    gate.Mode      `json:"mode"`
 	Reason  string         `json:"reason,omitempty"`
@@ -38,10 +47,11 @@ type closingRecord struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// encode turns an override into its record. Nil: no record.
-func encode(o *gate.Override) []byte {
+// encode turns an override into the value of its record; nil: the gate was
+// handed back by who.
+func encode(o *gate.Override, who thrower, now time.Time) json.RawMessage {
 	if o == nil {
-		return nil
+		o = &gate.Override{Mode: gate.Auto, Actor: who.actor, From: who.from, At: now}
 	}
 	r := overrideRecord{Mode: o.Mode, Reason: o.Reason, Actor: o.Actor, From: o.From, At: o.At.UTC()}
 	if !o.Expires.IsZero() {
@@ -58,16 +68,24 @@ func encode(o *gate.Override) []byte {
 	return b
 }
 
-// decode turns a record into an override.
-func decode(b []byte) (*gate.Override, error) {
+// decode turns a record into an override, nil for auto, and says when the record
+// may go.
+func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) {
+	if record.Value == nil {
+		return nil, time.Time{}, nil
+	}
 	var r overrideRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("decoding a stored switch: %w", err)
+	if err := json.Unmarshal(record.Value, &r); err != nil {
+		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
-	if r.Mode != gate.On && r.Mode != gate.Off {
-		return nil, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
+	switch r.Mode {
+	case gate.Auto:
+		return nil, r.At.Add(keepsSilence), nil
+	case gate.On, gate.Off:
+	default:
+		return nil, ends, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
 	}
-	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
+	o = &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
 	if r.Expires != nil {
 		o.Expires = *r.Expires
 	}
@@ -76,15 +94,15 @@ func decode(b []byte) (*gate.Override, error) {
 		if c.Deadline != "" {
 			d, err := time.ParseDuration(c.Deadline)
 			if err != nil {
-				return nil, fmt.Errorf("decoding a stored switch: %w", err)
+				return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 			}
 			o.Closing.Deadline = d
 		}
 	}
 	if err := validate(o); err != nil {
-		return nil, fmt.Errorf("decoding a stored switch: %w", err)
+		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
-	return o, nil
+	return o, o.Expires, nil
 }
 
 // validate holds a record to what an operator may say.
@@ -101,103 +119,74 @@ func validate(o *gate.Override) error {
 	return nil
 }
 
-// keepOverride stores what the switch says now. e.changing is held.
-func (e *Entry) keepOverride(o *gate.Override) {
+func (e *Entry) key() string { return gatesPrefix + e.name }
+
+// record returns the record that the gate follows. Without a value: none.
+func (e *Entry) record() ledger.Record {
 	e.mu.Lock()
-	e.version, e.said = nextVersion(), true
-	e.loaded, e.problem = true, "" // what memory has is newer than any record
-	e.mu.Unlock()
-	e.reg.store.put(overrideKey(e.name), encode(o))
+	defer e.mu.Unlock()
+	return e.follows
 }
 
-// moveOverride takes the switch along to another place: what was said in this
-// process's life is written there, that there is none too; else what lies there
-// is read, whatever was read elsewhere.
-func (e *Entry) moveOverride() {
-	e.changing.Lock()
-	defer e.changing.Unlock()
-	o := e.gate.Snapshot().Override
+// setRecord notes which record the gate follows. e.changing is held.
+func (e *Entry) setRecord(r ledger.Record) {
 	e.mu.Lock()
-	said := e.said
-	e.loaded = said
-	e.mu.Unlock()
-	if said {
-		e.reg.store.put(overrideKey(e.name), encode(o))
+	defer e.mu.Unlock()
+	e.follows = r
+}
+
+// etag names the newest switch of a gate.
+func (e *Entry) etag() string { return e.record().Tag() }
+
+// adopt puts in force what the ledger has and the gate does not follow yet: what
+// was read.
+func (e *Entry) adopt() {
+	for now := time.Now(); ; now = time.Now() {
+		r, _ := e.reg.ledger.Get(e.key())
+		if r.Same(e.record()) {
+			return
+		}
+		o, _, err := decode(r)
+		if err != nil { // the ledger takes only what is valid
+			broken(r.Key, err)
+			return
+		}
+		l := e.look(switchPatience, func(ask bool) gate.Look { return e.gate.LookOverride(o, now, ask) })
+		if e.tryAdopt(r, o, l, now) {
+			return
+		}
 	}
 }
 
-// loadOverride reads the stored switch of a gate, once. A record that cannot
-// be read is a problem that the gate's status names, and is tried again.
-func (e *Entry) loadOverride() {
-	e.mu.Lock()
-	done := e.loaded
-	e.mu.Unlock()
-	if done || !e.reg.store.bound() {
-		return
-	}
-	b, ok, err := e.reg.store.load(overrideKey(e.name))
-	var o *gate.Override
-	if err == nil && ok {
-		o, err = decode(b)
-	}
-	if err != nil {
-		e.loadFailed(err)
-		return
-	}
+// tryAdopt reports whether r is followed now: nothing else was said meanwhile.
+func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now time.Time) (done bool) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	now := time.Now()
-	e.mu.Lock()
-	if e.loaded {
-		e.mu.Unlock()
-		return // an operator was faster
+	before := e.record()
+	switch newest, _ := e.reg.ledger.Get(e.key()); {
+	case !newest.Same(r), !e.gate.Fits(l):
+		return false
+	case bytes.Equal(before.Value, r.Value), o == nil && e.gate.Snapshot().Override == nil:
+		e.setRecord(r) // another number, or another way to say nothing
+		return true
 	}
-	e.loaded, e.problem, e.version = true, "", nextVersion()
-	e.mu.Unlock()
-	if o != nil && o.Expired(now) {
-		e.reg.store.put(overrideKey(e.name), nil) // a clock that goes back must not bring it back
-		o = nil
-	}
-	if o == nil && e.gate.Snapshot().Override == nil {
-		return
-	}
-	before, after := e.gate.SetOverride(o, now) // in place of what another storage had
-	e.moved(before, after, now)                 // without storing what came from there
+	was, is, _ := e.gate.Apply(l, now)
+	e.setRecord(r)
+	e.moved(was, is, now)
 	if o != nil {
-		fields := []zap.Field{
-			zap.String("gate", e.name), zap.String("mode", string(o.Mode)), zap.String("reason", o.Reason),
-			zap.String("actor", o.Actor), zap.String("from", o.From), zap.Time("at", o.At),
-		}
-		if !o.Expires.IsZero() {
-			fields = append(fields, zap.Time("expires", o.Expires))
-		}
-		Logger().Info("stored switch in force", fields...)
+		e.found(o)
 	}
+	return true
 }
 
-// loadFailed says that the stored switch cannot be read, and tries again.
-func (e *Entry) loadFailed(err error) {
-	e.mu.Lock()
-	if e.loaded {
-		e.mu.Unlock()
-		return // an operator was faster
+// found logs a switch that was read.
+func (e *Entry) found(o *gate.Override) {
+	fields := []zap.Field{
+		zap.String("gate", e.name), zap.String("mode", string(o.Mode)), zap.String("reason", o.Reason),
+		zap.String("actor", o.Actor), zap.String("from", o.From), zap.Time("at", o.At),
 	}
-	first, again := e.problem == "", !e.retrying
-	e.problem, e.retrying = "the stored switch cannot be read: "+err.Error(), true
-	e.mu.Unlock()
-	if first {
-		Logger().Error("reading the stored switch failed, the gate follows its configuration",
-			zap.String("gate", e.name), zap.Error(err))
+	if !o.Expires.IsZero() {
+		fields = append(fields, zap.Time("expires", o.Expires))
 	}
-	if !again {
-		return
-	}
-	time.AfterFunc(loadRetry, func() {
-		e.mu.Lock()
-		e.retrying = false
-		e.mu.Unlock()
-		if e.isPresent() {
-			e.loadOverride()
-		}
-	})
+	Logger().Info("stored switch in force", fields...)
 }

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -9,16 +11,23 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/ledger"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
 // reg is the process-wide registry.
-var reg = newRegistry()
+var reg *registry
+
+func init() { reg = newRegistry() }
 
 // registry is everything that outlives a configuration.
 type registry struct {
-	flags flagSet
-	store *store
+	// Set once by newRegistry.
+	flags  flagSet
+	ledger *ledger.Ledger
+	exits  context.Context // ends when the process exits: nobody waits any longer
+	exit   func()
+	named  sync.Once // this node, in records
 
 	changing sync.Mutex // one configuration comes or goes at a time
 
@@ -42,9 +51,10 @@ func (p past) empty() bool {
 }
 
 func newRegistry() *registry {
-	r := &registry{entries: make(map[string]*Entry), past: make(map[string]past), store: newStore()}
-	r.flags.store = r.store
-	r.flags.versions, r.flags.said = make(map[string]uint64), make(map[string]bool)
+	r := &registry{entries: make(map[string]*Entry), past: make(map[string]past)}
+	r.exits, r.exit = context.WithCancel(context.Background())
+	r.ledger = r.newLedger()
+	r.flags.init(r)
 	return r
 }
 
@@ -60,6 +70,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Storage of this configuration. Nil: nothing is stored.
 	Storage Storage
+	// By names this node in records. It may be slow. Nil, or empty: a name that only
+	// this process has.
+	By func() string
 	// Current reports whether the load of this configuration has succeeded. It
 	// is asked where no other configuration is in force whose End would tell.
 	// Nil: it has.
@@ -93,7 +106,29 @@ func (r *registry) logger() *zap.Logger {
 	return caddy.Log().Named("http.handlers.wsgate")
 }
 
+// nameWait is how long a configuration waits for this node's name. What is said
+// before it is known has a name that only this process has.
+const nameWait = 250 * time.Millisecond
+
+// name names this node in records, once.
+func (r *registry) name(by func() string) {
+	known := make(chan struct{})
+	go func() {
+		defer close(known)
+		r.ledger.SetBy(by())
+	}()
+	limit := time.NewTimer(nameWait)
+	defer limit.Stop()
+	select {
+	case <-known:
+	case <-limit.C:
+	}
+}
+
 func (r *registry) begin(c *Config, now time.Time) {
+	if c.By != nil {
+		r.named.Do(func() { r.name(c.By) })
+	}
 	r.change(func() func() { return r.putInForce(c, now) })
 }
 
@@ -266,10 +301,7 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
 	c.settled = true
 	r.mu.Unlock()
-	moved := r.store.bind(c.Storage)
-	if moved {
-		r.flags.move()
-	}
+	r.ledger.Bind(place(c.Storage))
 	r.mu.Lock()
 	var here, gone []*Entry
 	for name, e := range r.entries {
@@ -281,11 +313,6 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 		}
 	}
 	r.mu.Unlock()
-	for _, e := range here {
-		if moved {
-			e.moveOverride()
-		}
-	}
 	for _, e := range gone {
 		e.remove(now)
 		r.mu.Lock()
@@ -293,9 +320,9 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 		r.mu.Unlock()
 	}
 	return func() {
-		r.flags.load()
+		r.ledger.AwaitRead()
 		for _, e := range here {
-			e.loadOverride()
+			e.adopt()
 			e.settle(time.Now())
 		}
 	}
@@ -331,8 +358,12 @@ func (r *registry) forget(e *Entry) {
 		r.past[e.name] = p
 	}
 	e.follow.stop()
-	if len(r.entries) == 0 && len(r.inForce) == 0 && r.store.unbind() {
-		r.flags.unload() // a configuration that never was in force had brought them
+	if len(r.entries) == 0 && len(r.inForce) == 0 {
+		for _, key := range r.ledger.Return() { // a configuration that never was in force had brought them
+			if name, ok := strings.CutPrefix(key, flagsPrefix); ok {
+				r.flags.adopt(name)
+			}
+		}
 	}
 }
 

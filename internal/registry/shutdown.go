@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +61,7 @@ func ExitVerdict() gate.Verdict {
 func Shutdown() {
 	shutdownOnce.Do(func() {
 		exiting.Store(true)
-		close(reg.store.exit)
+		reg.exit()
 		if atShutdown != nil {
 			atShutdown()
 		}
@@ -72,7 +73,9 @@ func (r *registry) shutdown(now time.Time) {
 	stored := make(chan struct{})
 	go func() {
 		defer close(stored)
-		r.store.flush(exitGrace)
+		ctx, cancel := context.WithTimeout(context.Background(), exitGrace)
+		defer cancel()
+		r.ledger.Flush(ctx)
 	}()
 	r.mu.Lock()
 	entries := make([]*Entry, 0, len(r.entries))

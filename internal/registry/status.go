@@ -109,7 +109,7 @@ func (e *Entry) status(now time.Time) Status {
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
-		Stored: e.reg.store.stored(overrideKey(e.name)),
+		Stored: e.reg.ledger.Stored(e.key()),
 		Totals: TotalsStatus{
 			Accepted: e.accepted.Load(),
 			BytesUp:  moved.BytesUp, BytesDown: moved.BytesDown,
@@ -124,9 +124,7 @@ func (e *Entry) status(now time.Time) Status {
 			st.Problems = append(st.Problems, r.Name+" cannot be read: "+r.Err.Error())
 		}
 	}
-	if trouble := e.reg.flags.trouble(); trouble != "" {
-		st.Problems = append(st.Problems, trouble)
-	}
+	st.Problems = append(st.Problems, e.storageProblems(st.Stored)...)
 	e.fill(&st, s.Open, now)
 	st.Backends = upstreamStatuses(st.Upstreams, e.reg.healthOf(e.name))
 	return st
@@ -150,13 +148,20 @@ func (e *Entry) fill(st *Status, open bool, now time.Time) {
 			st.State = gate.Draining
 		}
 	}
-	switch {
-	case e.problem != "":
-		st.Stored = false // or it is not this one
-		st.Problems = append(st.Problems, e.problem)
-	case !st.Stored:
-		st.Problems = append(st.Problems, "the switch is not stored yet")
+}
+
+// storageProblems says what of the gate cannot be read or written just now.
+func (e *Entry) storageProblems(stored bool) (problems []string) {
+	if trouble := e.reg.ledger.Troubles(flagsPrefix); trouble != "" {
+		problems = append(problems, "the stored flags cannot be read: "+trouble)
 	}
+	if trouble := e.reg.ledger.Trouble(e.key()); trouble != "" {
+		return append(problems, "the stored switch cannot be read: "+trouble)
+	}
+	if !stored {
+		problems = append(problems, "the switch is not stored yet")
+	}
+	return problems
 }
 
 // counts adds up what the gate's tunnels have forwarded, those that have ended

@@ -267,31 +267,6 @@ func TestMoveToAnotherStorageTakesWhatWasSaidAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestReloadIsNoMoveOfAStorageThatSaysWhereItIs(t *testing.T) {
-	type exported struct {
-		*memory
-		Root string
-	}
-	a, b := &memory{}, &memory{}
-	for name, tt := range map[string]struct {
-		a, b Storage
-		same bool
-	}{
-		"the same value":                   {a, a, true},
-		"two without a name":               {a, b, false},
-		"the same name":                    {named{a, "x"}, named{b, "x"}, true},
-		"other names":                      {named{a, "x"}, named{a, "y"}, false},
-		"the same exported fields":         {&exported{a, "/x"}, &exported{b, "/x"}, true},
-		"other exported fields":            {&exported{a, "/x"}, &exported{a, "/y"}, false},
-		"exported fields that say nothing": {&exported{a, ""}, &exported{b, ""}, false},
-		"other types":                      {named{a, "x"}, &exported{a, "x"}, false},
-	} {
-		if got := same(tt.a, tt.b); got != tt.same {
-			t.Errorf("%s: same place: %v", name, got)
-		}
-	}
-}
-
 func TestExpiredRecordGoes(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2025-11-24T09:00:00Z","expires":"2025-11-24T10:00:00Z"}`)

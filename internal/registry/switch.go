@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/ledger"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -94,7 +95,7 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (Switched, erro
 	if err != nil {
 		return Switched{}, err
 	}
-	e.reg.store.wait(ctx, overrideKey(name))
+	e.reg.awaitStored(ctx, e.key())
 	return Switched{e.status(time.Now()), replaced}, nil
 }
 
@@ -121,40 +122,38 @@ func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, 
 	defer e.changing.Unlock()
 	e.thrower = thrower{req.Actor, req.From}
 	defer func() { e.thrower = thrower{} }()
-	if req.IfMatch != "" && !matches(req.IfMatch, e.etag()) {
-		return nil, true, ErrPrecondition
+	expected := ""
+	if req.IfMatch != "" {
+		if expected = e.etag(); !matches(req.IfMatch, expected) {
+			return nil, true, ErrPrecondition
+		}
 	}
 	if e.gate.Snapshot().Override != was {
 		return nil, false, nil
 	}
 	was = was.InForce(now)
-	if troubled := e.troubled(); troubled || !req.repeats(was, o) {
-		before, after, ok := e.gate.Apply(l, now)
-		if !ok {
+	if req.repeats(was, o) && e.reg.ledger.Trouble(e.key()) == "" {
+		e.reg.ledger.Renew(e.key()) // somebody may have taken it away
+	} else {
+		if !e.gate.Fits(l) {
 			return nil, false, nil
 		}
-		replaced = was
-		if troubled && before.Override == after.Override {
-			e.keepOverride(after.Override) // in place of what cannot be read
+		r, err := e.reg.ledger.Put(e.key(), encode(o, e.thrower, now), expected, now)
+		switch {
+		case errors.Is(err, ledger.ErrConflict):
+			return nil, true, ErrPrecondition
+		case err != nil:
+			return nil, true, err
 		}
-		e.changed(before, after, now)
-	} else {
-		e.mu.Lock()
-		e.said = true
-		e.mu.Unlock()
-		e.reg.store.again(overrideKey(e.name), encode(was)) // somebody may have taken it away
+		before, after, _ := e.gate.Apply(l, now)
+		e.setRecord(r)
+		e.moved(before, after, now)
+		replaced = was
 	}
 	if req.Mode == gate.Off {
 		e.treat(now) // tunnels that an earlier closing kept, too
 	}
 	return replaced, true, nil
-}
-
-// troubled reports whether the stored switch cannot be read.
-func (e *Entry) troubled() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.problem != ""
 }
 
 // override is what the request makes of the one in force, if any; nil: nothing.

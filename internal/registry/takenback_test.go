@@ -106,7 +106,7 @@ func TestAnotherStorageIsReadWhereNobodyHasSaidAnything(t *testing.T) {
 	Begin(config(named{other, "two"}, map[string]gate.Policy{"said": {}, "silent": {}}))
 	End(first)
 	await(t, "what was said to be there", func() bool {
-		return !other.has(overrideKey("said")) && !other.has(flagKey("GONE")) && other.has(flagKey("SAID"))
+		return other.says(t, overrideKey("said"), "mode") == "auto" && other.says(t, flagKey("GONE"), "unset") == true && other.has(flagKey("SAID"))
 	})
 	if state(t, "said").Mode != gate.Auto || state(t, "silent").Mode != gate.Off {
 		t.Errorf("said %+v, silent %+v", state(t, "said"), state(t, "silent"))
@@ -139,7 +139,7 @@ func TestBrokenRecordIsReplacedByAnyWord(t *testing.T) {
 	if s := state(t, "g"); len(s.Problems) == 0 || s.Mode != gate.Auto {
 		t.Fatalf("a record that nobody may say is in force: %+v", s)
 	}
-	if s := flip(t, "g", SwitchRequest{Mode: gate.Auto}); len(s.Problems) > 0 || m.has(overrideKey("g")) {
+	if s := flip(t, "g", SwitchRequest{Mode: gate.Auto}); len(s.Problems) > 0 || m.says(t, overrideKey("g"), "mode") != "auto" {
 		t.Errorf("after auto: %+v", s)
 	}
 }

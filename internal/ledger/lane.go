@@ -1,0 +1,75 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+const (
+	// callTimeout bounds one call of a place that heeds its context.
+	callTimeout = 10 * time.Second
+	// turnWait is how long a write waits for its turn to read.
+	turnWait = time.Second
+)
+
+// errBusy says that a read hangs, so that none is begun.
+var errBusy = errors.New("the place does not answer a read")
+
+// lane lets one read and one write at a time into a place. It outlives the
+// site: a call that hangs is in the way of the next site at the same place, too.
+type lane struct {
+	place       Place
+	read, write chan struct{} // each holds one token
+}
+
+func newLane(p Place) *lane {
+	a := &lane{place: p, read: make(chan struct{}, 1), write: make(chan struct{}, 1)}
+	a.read <- struct{}{}
+	a.write <- struct{}{}
+	return a
+}
+
+// idle reports whether no call is under way.
+func (a *lane) idle() bool { return len(a.read) == 1 && len(a.write) == 1 }
+
+// laneOf returns the lane into a place. l.mu is held.
+func (l *Ledger) laneOf(p Place) *lane {
+	l.lanes = slices.DeleteFunc(l.lanes, func(a *lane) bool { return a.idle() && (l.site == nil || l.site.lane != a) })
+	for _, a := range l.lanes {
+		if a.place.Same(p) {
+			return a
+		}
+	}
+	a := newLane(p)
+	l.lanes = append(l.lanes, a)
+	return a
+}
+
+// inTurn reads when no other read is under way in the place. It waits as long
+// as that takes.
+func inTurn[T any](s *site, p Place, do func(context.Context, Place) (T, error)) (T, error) {
+	<-s.lane.read
+	defer func() { s.lane.read <- struct{}{} }()
+	return call(p, do)
+}
+
+// readTurn waits a second for its turn to read.
+func (s *site) readTurn() (giveBack func(), err error) {
+	wait := time.NewTimer(turnWait)
+	defer wait.Stop()
+	select {
+	case <-s.lane.read:
+		return func() { s.lane.read <- struct{}{} }, nil
+	case <-wait.C:
+		return nil, errBusy
+	}
+}
+
+// call gives one call of a place a limit, for places that heed it.
+func call[T any](p Place, do func(context.Context, Place) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	return do(ctx, p)
+}

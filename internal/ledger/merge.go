@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+)
+
+// found takes a record that was read, if it counts.
+func (l *Ledger) found(s *site, k *Kind, key string, raw []byte, err error) {
+	var r Record
+	var ends time.Time
+	if err == nil {
+		r, err = decode(key, raw)
+	}
+	if err == nil {
+		ends, err = k.Valid(strings.TrimPrefix(key, k.Prefix), r)
+	}
+	l.mu.Lock()
+	if s != l.site {
+		l.mu.Unlock()
+		return
+	}
+	e := l.entries[key]
+	if e == nil {
+		e = &entry{rec: Record{Key: key}}
+		l.entries[key] = e
+	}
+	if err != nil {
+		say := l.broken(e, r, err)
+		l.mu.Unlock()
+		if say {
+			l.reports.Broken(key, err)
+		}
+		return
+	}
+	changed := l.merge(s, e, r, ends)
+	l.startWriter()
+	l.mu.Unlock()
+	if changed {
+		l.tell(key)
+	}
+}
+
+// broken notes a record that cannot be taken, and reports whether that is news.
+// What was said in this process replaces it. l.mu is held.
+func (l *Ledger) broken(e *entry, r Record, err error) (say bool) {
+	e.seen = max(e.seen, r.Seq)
+	if e.said {
+		if e.rec.Value != nil && e.rec.Seq <= e.seen {
+			e.rec.Seq = e.seen + 1
+			e.owe(debt{})
+			l.startWriter()
+		}
+		return false
+	}
+	say = e.trouble != err.Error()
+	e.trouble = err.Error()
+	return say
+}
+
+// merge decides between what was read and what is known, and reports whether
+// something else is in force now. l.mu is held.
+func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed bool) {
+	e.seen = max(e.seen, r.Seq)
+	e.trouble = ""
+	there := e.rec.Value != nil
+	same := there && r.Tag() == e.rec.Tag() && r.SaidAt.Equal(e.rec.SaidAt)
+	switch {
+	case same && !e.stale:
+		return false
+	case !there && e.dirty != nil: // its end has come here, and its place has yet to hear of it
+		if e.dirty.force || !r.Later(e.dirty.gone) {
+			return false
+		}
+	case e.said && (s.unread || e.dirty != nil): // what was said here wins
+		if e.rec.Seq > r.Seq {
+			return false
+		}
+		e.rec.Seq = r.Seq + 1
+		e.owe(debt{})
+		return true
+	case s.unread, e.stale, r.Later(e.rec):
+	default:
+		return false
+	}
+	e.dirty, e.said = settled(e.dirty), false
+	if !ends.IsZero() && !ends.After(time.Now()) {
+		e.rec = r
+		l.retire(e)
+		return there
+	}
+	changed = !r.Same(e.rec)
+	l.take(e, r, ends)
+	return changed
+}
+
+// missing notes what a place that was read through does not have. At its first
+// reading there is no such record then, unless it was said in this process.
+func (l *Ledger) missing(s *site, found map[string]bool) {
+	l.mu.Lock()
+	if s != l.site {
+		l.mu.Unlock()
+		return
+	}
+	var gone []string
+	for key, e := range l.entries {
+		if found[key] || e.said || e.dirty != nil {
+			continue
+		}
+		e.trouble = ""
+		if s.unread || e.rec.Value == nil {
+			delete(l.entries, key)
+			l.floor = max(l.floor, e.rec.Seq, e.seen)
+			gone = append(gone, key)
+		}
+	}
+	l.mu.Unlock()
+	l.tell(gone...)
+}

@@ -1,0 +1,189 @@
+package registry
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wsgate/wsgate/gate"
+)
+
+// What lies in storage, and what several processes read of each other.
+
+// process puts the registry of another process in place.
+func process(t *testing.T) *registry {
+	t.Helper()
+	reg = newRegistry()
+	return reg
+}
+
+func TestRecordsHaveAVersionANumberAWriterAndATime(t *testing.T) {
+	m := lonely(t)
+	c := config(m, map[string]gate.Policy{"g": {}})
+	c.By = func() string { return "node-1" }
+	Begin(c)
+	began := time.Now()
+	s := flip(t, "g", SwitchRequest{Mode: gate.Off})
+	if s.ETag != `"1-node-1"` {
+		t.Errorf("the tag is %s", s.ETag)
+	}
+	at, err := time.Parse(time.RFC3339, m.says(t, overrideKey("g"), "said_at").(string))
+	if err != nil || at.Before(began.Add(-time.Second)) || at.After(time.Now()) {
+		t.Errorf("said at %s, %v", at, err)
+	}
+	if v, seq, by := m.says(t, overrideKey("g"), "v"), m.says(t, overrideKey("g"), "seq"), m.says(t, overrideKey("g"), "by"); v != 1.0 || seq != 1.0 || by != "node-1" {
+		t.Errorf("v %v, seq %v, by %v", v, seq, by)
+	}
+	if s := flip(t, "g", SwitchRequest{Mode: gate.Auto, Actor: "ana", From: "192.0.2.1"}); s.ETag != `"2-node-1"` || m.says(t, overrideKey("g"), "actor") != "ana" {
+		t.Errorf("the tag is %s, the actor %v", s.ETag, m.says(t, overrideKey("g"), "actor"))
+	}
+	f, err := SetFlag(t.Context(), "F", "1", "")
+	if err != nil || f.ETag != `"1-node-1"` || m.says(t, flagKey("F"), "v") != 1.0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestNameThatCannotBeReadHoldsUpNoLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		known := make(chan struct{})
+		c := config(m, map[string]gate.Policy{"g": {}})
+		c.By = func() string { <-known; return "node-1" }
+		began := time.Now()
+		Begin(c)
+		if took := time.Since(began); took != nameWait {
+			t.Errorf("the load took %s", took)
+		}
+		if s := flip(t, "g", SwitchRequest{Mode: gate.Off}); !s.Stored || m.says(t, overrideKey("g"), "by") != life {
+			t.Errorf("stored %v, by %v", s.Stored, m.says(t, overrideKey("g"), "by"))
+		}
+		close(known)
+		synctest.Wait()
+		flip(t, "g", SwitchRequest{Mode: gate.On})
+		if by := m.says(t, overrideKey("g"), "by"); by != "node-1" {
+			t.Errorf("by %v", by)
+		}
+	})
+}
+
+func TestGateThatAnotherProcessHandsBackOpensAtTheNextLoad(t *testing.T) {
+	m := lonely(t)
+	gates := map[string]gate.Policy{"g": {}}
+	start := func() (*registry, *Config) {
+		r, c := process(t), config(named{m, "shared"}, gates)
+		Begin(c)
+		return r, c
+	}
+	one, before := start()
+	flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "fire"})
+	if _, err := SetFlag(t.Context(), "F", "1", ""); err != nil {
+		t.Fatal(err)
+	}
+	start() // another one
+	if s := state(t, "g"); s.Reason != "fire" {
+		t.Fatalf("the other one has %+v", s)
+	}
+	flip(t, "g", SwitchRequest{Mode: gate.Auto})
+	if _, err := DeleteFlag(t.Context(), "F", ""); err != nil {
+		t.Fatal(err)
+	}
+	reg = one
+	if s := state(t, "g"); s.State != gate.Closed {
+		t.Errorf("storage is read when a configuration comes, not polled: %+v", s)
+	}
+	Begin(config(named{m, "shared"}, gates)) // a reload
+	End(before)
+	await(t, "the gate to open", func() bool { return state(t, "g").State == gate.Open })
+	await(t, "the flag to be unset", func() bool { _, set := Flag("F"); return !set })
+}
+
+func TestGateThatWasHandedBackIsRememberedForADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		Begin(config(m, map[string]gate.Policy{"g": {}}))
+		flip(t, "g", SwitchRequest{Mode: gate.Off})
+		flip(t, "g", SwitchRequest{Mode: gate.Auto})
+		if _, err := SetFlag(t.Context(), "F", "1", ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DeleteFlag(t.Context(), "F", ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(23 * time.Hour)
+		if m.says(t, overrideKey("g"), "mode") != "auto" || m.says(t, flagKey("F"), "unset") != true {
+			t.Error("forgotten too early")
+		}
+		time.Sleep(time.Hour + time.Minute)
+		synctest.Wait()
+		if m.has(overrideKey("g")) || m.has(flagKey("F")) {
+			t.Error("still there after a day")
+		}
+		if s := state(t, "g"); s.State != gate.Open || !s.Stored || len(s.Problems) > 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestFieldsThatALaterVersionWroteAreKept(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","percent":25}`)
+	m.data[flagKey("F")] = []byte(`{"value":"1","owner":"ana"}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	flip(t, "g", SwitchRequest{Mode: gate.On})
+	if _, err := SetFlag(t.Context(), "F", "2", ""); err != nil {
+		t.Fatal(err)
+	}
+	if percent, mode := m.says(t, overrideKey("g"), "percent"), m.says(t, overrideKey("g"), "mode"); percent != 25.0 || mode != "on" {
+		t.Errorf("percent %v, mode %v", percent, mode)
+	}
+	if owner, value := m.says(t, flagKey("F"), "owner"), m.says(t, flagKey("F"), "value"); owner != "ana" || value != "2" {
+		t.Errorf("owner %v, value %v", owner, value)
+	}
+}
+
+func TestRecordOfALaterFormatIsAProblemAndNoState(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","v":2,"seq":7}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	s := state(t, "g")
+	if s.State != gate.Open || s.Stored || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "later version") {
+		t.Errorf("%+v", s)
+	}
+	if s := flip(t, "g", SwitchRequest{Mode: gate.Off}); !s.Stored || m.says(t, overrideKey("g"), "seq") != 8.0 {
+		t.Errorf("said anew: stored %v, seq %v, want one more than what was there", s.Stored, m.says(t, overrideKey("g"), "seq"))
+	}
+}
+
+func TestPromise3SwitchThatIsReadWaitsForNoRuleAndHoldsUpNoOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		hangs := make(chan struct{})
+		defer close(hangs)
+		m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"fire","at":"2026-11-24T09:00:00Z"}`)
+		Begin(config(m, map[string]gate.Policy{"g": {OpenWhen: []gate.Condition{{Name: "dead", Rule: &silent{until: hangs}}}}}))
+		if s := state(t, "g"); s.Reason != "fire" {
+			t.Errorf("%+v", s)
+		}
+		began := time.Now()
+		flip(t, "g", SwitchRequest{Mode: gate.On})
+		if took := time.Since(began); took > 50*time.Millisecond {
+			t.Errorf("the switch took %s", took)
+		}
+	})
+}
+
+func TestFlagThatCannotBeReadCanBeUnset(t *testing.T) {
+	m := lonely(t)
+	m.data[flagKey("F")] = []byte("hello")
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	if s := state(t, "g"); len(s.Problems) != 1 {
+		t.Fatalf("problems %q", s.Problems)
+	}
+	if stored, err := DeleteFlag(t.Context(), "F", ""); err != nil || !stored {
+		t.Errorf("stored %v, %v", stored, err)
+	}
+	if s := state(t, "g"); len(s.Problems) > 0 {
+		t.Errorf("problems %q", s.Problems)
+	}
+}
