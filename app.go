@@ -18,7 +18,6 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(App))
-	registry.SetObserver(reporter{})
 	registry.AtShutdown(handshake.Exit)
 	caddy.OnExit(func(context.Context) { registry.Shutdown() }) // of tunnels that no configuration of ours is left for
 }
@@ -74,6 +73,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if err := a.declare(name, p, policy); err != nil {
 			return err
 		}
+	}
+	var err error
+	if a.conf.Emit, err = emitter(ctx); err != nil {
+		return err
 	}
 	return registerMetrics(ctx.GetMetricsRegistry())
 }
@@ -182,14 +185,11 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// registerMetrics makes the process-wide collectors part of a configuration's
-// registry, so that their values outlive it.
+// registerMetrics makes the collector part of a configuration's registry.
 func registerMetrics(to *prometheus.Registry) error {
-	for _, c := range collectors {
-		err := to.Register(c)
-		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
+	err := to.Register(collector{})
+	if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ func init() {
 	caddy.RegisterModule(new(metricsAPI))
 }
 
-// metricsAPI has no calls: it brings the collectors into the registry of every
+// metricsAPI has no calls: it brings the collector into the registry of every
 // configuration that Caddy tries. Its admin endpoint shows that of the newest
 // one, also of one whose load has failed before our app was reached, and our
 // series would be missing there until the next good load.
@@ -20,7 +20,7 @@ func (*metricsAPI) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision registers the collectors.
+// Provision registers the collector.
 func (*metricsAPI) Provision(ctx caddy.Context) error {
 	return registerMetrics(ctx.GetMetricsRegistry())
 }

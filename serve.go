@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
 	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
 	"github.com/wsgate/wsgate/tunnel"
@@ -22,7 +23,6 @@ import (
 // The outcomes of a handshake that are decided here; the others come from the
 // upstream room.
 const (
-	outcomeAccepted  = "accepted"
 	outcomeClosed    = "closed"
 	outcomeMalformed = "malformed"
 )
@@ -86,7 +86,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	}
 	ip, _ := netip.ParseAddr(a.clientIP)
 	t, err := a.h.entry.Admit(registry.Admission{
-		ClientIP: ip, Upstream: label, Limits: a.h.limitsKey, Release: up.Release,
+		ClientIP: ip, User: a.user(), Path: a.path(), Upstream: label, Handler: a.h.limitsKey, Release: up.Release,
 	})
 	if err != nil { // the gate closed meanwhile
 		_ = up.Conn.Close()
@@ -108,10 +108,8 @@ func (a *attempt) open(up *upstream.Accepted) error {
 		a.refuse(string(upstream.Aborted), 0, err)
 		return nil // nothing can be answered any more
 	}
-	a.outcome = outcomeAccepted
-	handshakesTotal.WithLabelValues(a.h.Gate, outcomeAccepted).Inc()
-	handshakeSeconds.WithLabelValues(a.h.Gate).Observe(time.Since(a.began).Seconds())
-	t.Opened()
+	a.outcome = registry.Accepted
+	t.Opened(time.Since(a.began))
 	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
 	if !handshake.Detached(a.r) {
 		t.Wait()
@@ -174,12 +172,30 @@ func (a *attempt) refuse(outcome string, status int, err error) {
 	a.h.entry.Refused(outcome)
 	took := time.Since(a.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
-		handshakeSeconds.WithLabelValues(a.h.Gate).Observe(took.Seconds())
+		a.h.entry.Tried(took)
 	}
-	refused{
-		gate: a.h.Gate, clientIP: a.clientIP, upstream: a.upstream, outcome: outcome, status: status,
+	events.Default.Publish(events.Event{Gate: a.h.Gate, What: refused{
+		clientIP: a.clientIP, upstream: a.upstream, outcome: outcome, status: status,
 		verdict: a.verdict, err: err, took: took,
-	}.report()
+	}})
+}
+
+// user is who was authenticated in front of the gate. Empty: nobody was.
+func (a *attempt) user() string {
+	repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return ""
+	}
+	user, _ := repl.GetString("http.auth.user.id")
+	return user
+}
+
+// path is what the client asked for, as it was sent, without the query.
+func (a *attempt) path() string {
+	if o, ok := a.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return o.URL.EscapedPath()
+	}
+	return a.r.URL.EscapedPath()
 }
 
 const (
@@ -247,12 +263,4 @@ func (a *attempt) placeholder(key string) (any, bool) {
 		return a.tunnelID, true
 	}
 	return nil, false
-}
-
-// clientText is a client's address as logs have it: empty where unknown.
-func clientText(ip netip.Addr) string {
-	if !ip.IsValid() {
-		return ""
-	}
-	return ip.String()
 }

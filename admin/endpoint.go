@@ -13,6 +13,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/wsgate/wsgate/internal/registry"
 )
 
 // endpoint is one path: what to do for each method. GET answers HEAD, too.
@@ -120,6 +123,7 @@ func reply(w http.ResponseWriter, etag string, value any) error {
 	return nil
 }
 
-// logger is looked up each time: the router outlives the configuration that
-// built it, and a configuration's own log writers do not.
-func logger() *zap.Logger { return caddy.Log().Named("admin.api.wsgate") }
+// logLine has a line written by admin.api.wsgate. The answer does not wait for it.
+func logLine(message string, fields ...zap.Field) {
+	registry.Say(registry.Line{Logger: "admin.api.wsgate", Level: zapcore.InfoLevel, Message: message, Fields: fields})
+}

@@ -62,7 +62,7 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logger().Info("flag set", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", f.Stored))
+	logLine("flag set", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", f.Stored))
 	return reply(w, f.ETag, flagJSON{Value: f.Value, Stored: &f.Stored})
 }
 
@@ -72,7 +72,7 @@ func deleteFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logger().Info("flag unset", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", stored))
+	logLine("flag unset", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", stored))
 	return reply(w, "", struct {
 		Stored bool `json:"stored"`
 	}{stored})

@@ -45,7 +45,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	if o := s.Override; o != nil && o.Mode == req.Mode { // which may be that of before
 		reason = o.Reason
 	}
-	logger().Info("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
+	logLine("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
 		zap.String("reason", reason), zap.String("actor", req.Actor), zap.String("from", req.From),
 		zap.Duration("ttl", req.TTL), zap.Any("closing", wireClosing(req.Closing)), zap.Bool("stored", s.Stored))
 	return reply(w, s.ETag, switchedJSON{wireGate(s.Status), wireOverride(s.Replaced)})

@@ -144,7 +144,7 @@ func wireGate(s registry.Status) gateJSON {
 	j := gateJSON{
 		Name: s.Name, Mode: s.Mode, State: s.State, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since.UTC(), Until: s.Until.UTC(), Tunnels: s.Tunnels, Stored: s.Stored,
-		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)), Upstreams: make([]upstreamJSON, 0, len(s.Backends)),
+		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)), Upstreams: make([]upstreamJSON, 0, len(s.Upstreams)),
 		Totals: totalsJSON(s.Totals), Refused: s.Refused, Problems: s.Problems,
 	}
 	for i, r := range s.Rules {
@@ -152,7 +152,7 @@ func wireGate(s registry.Status) gateJSON {
 			Rule: r.Name, Not: r.Not, Holds: r.Holds, NextChange: r.NextChange.UTC(), Error: r.Err, Details: r.Details,
 		}
 	}
-	for _, u := range s.Backends {
+	for _, u := range s.Upstreams {
 		up := upstreamJSON{Address: u.Address, Tunnels: u.Tunnels}
 		if u.Health != nil {
 			up.Healthy, up.Fails = &u.Health.Healthy, &u.Health.Fails

@@ -14,6 +14,14 @@ func (c *Counts) Add(o Counts) {
 	c.MessagesDown += o.MessagesDown
 }
 
+// Raise takes what is higher, of counts that only go up.
+func (c *Counts) Raise(o Counts) {
+	c.BytesUp = max(c.BytesUp, o.BytesUp)
+	c.BytesDown = max(c.BytesDown, o.BytesDown)
+	c.MessagesUp = max(c.MessagesUp, o.MessagesUp)
+	c.MessagesDown = max(c.MessagesDown, o.MessagesDown)
+}
+
 // Stats is how a tunnel goes.
 type Stats struct {
 	Counts

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
 )
 
 // What a switch keeps of the one before, and what it says of it.
@@ -115,40 +116,46 @@ func TestSwitchSaysWhatItReplaced(t *testing.T) {
 	}
 }
 
-// listener remembers what observers are told of gates.
+// listener remembers what is published of gates, while the test runs.
 type listener struct {
-	deaf
-	mu      sync.Mutex
-	changes []Change
+	mu   sync.Mutex
+	last events.Event
+	n    map[reflect.Type]int
 }
 
-func (l *listener) GateChanged(c Change) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.changes = append(l.changes, c)
-}
-
-func (l *listener) last(t *testing.T) (open bool, actor, from string) {
+func listen(t *testing.T) *listener {
 	t.Helper()
+	l := &listener{n: make(map[reflect.Type]int)}
+	t.Cleanup(events.Default.Listen(events.Listener{Hear: l.hear}))
+	return l
+}
+
+func (l *listener) hear(e events.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.changes) == 0 {
-		t.Fatal("nothing was heard")
+	if _, ok := e.What.(GateChanged); ok {
+		l.last = e
 	}
-	c := l.changes[len(l.changes)-1]
-	return c.Snapshot.Open, c.Actor, c.From
+	l.n[reflect.TypeOf(e.What)]++
+}
+
+// heard returns how many events of what's type were heard, and the last change.
+func (l *listener) heard(t *testing.T, what any) (n int, last GateChanged) {
+	t.Helper()
+	events.Default.Flush(t.Context())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, _ = l.last.What.(GateChanged)
+	return l.n[reflect.TypeOf(what)], last
 }
 
 func TestChangeNamesWhoThrewTheSwitchToAutoAsWell(t *testing.T) {
 	m := lonely(t)
-	l := new(listener)
-	before := observer()
-	SetObserver(l)
-	t.Cleanup(func() { SetObserver(before) })
+	l := listen(t)
 	heard := func(open bool, actor, from string) {
 		t.Helper()
-		if o, a, f := l.last(t); o != open || a != actor || f != from {
-			t.Errorf("heard open %v, by %q from %q; want %v, %q, %q", o, a, f, open, actor, from)
+		if _, c := l.heard(t, GateChanged{}); c.Snapshot == nil || c.Snapshot.Open != open || c.Actor != actor || c.From != from {
+			t.Errorf("heard %+v; want open %v, by %q from %q", c, open, actor, from)
 		}
 	}
 	setFlag(t, "1")

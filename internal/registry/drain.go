@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
@@ -28,57 +30,107 @@ func (e *Entry) treat(now time.Time) {
 	if s.Override != nil {
 		by = tunnel.ByOperator
 	}
-	e.beginDrain(c.Plan(now, s.Verdict, s.Override), by)
+	e.drain.begin(e.table.each, c.Plan(now, s.Verdict, s.Override), s.Since, by)
 }
 
 // drain is what became of the tunnels that were told to end. One that begins
-// before the last tunnel of another is gone counts on.
+// before the last tunnel of another is gone counts on. Safe for concurrent use.
 type drain struct {
-	gate.Drain           // the newest words, and the deadline
-	of         time.Time // when the gate closed
-	told       int
-	left       int // of those: still open
+	left     atomic.Int64 // tunnels that were told, and are still open
+	finished func(DrainFinished)
+
+	mu      sync.Mutex // guards the fields below
+	words   gate.Drain // the newest ones, and the deadline
+	of      time.Time  // when the gate closed
+	told    int
+	over    bool          // and it was said
+	telling *telling      // the newest one; nil: there was none
 }
 
-// beginDrain has every open tunnel told to end by the deadline. A tunnel that
-// was told before keeps its words, and its deadline unless this one is earlier.
-// The operator does not wait for it: thousands of close frames take a while.
-func (e *Entry) beginDrain(d gate.Drain, by tunnel.By) {
-	since := e.gate.Snapshot().Since
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	fresh := len(e.tunnels) - e.drain.left
-	again := fresh == 0 && (e.drain.left > 0 || e.drain.of.Equal(since))
-	e.drain.of = since
+// telling is a round in which tunnels are told to end.
+type telling struct {
+	hurry chan struct{} // closed when another round waits for this one
+	done  chan struct{} // closed when all are told
+}
+
+// begin has every open tunnel told to end by the deadline. A tunnel that was
+// told before keeps its words, and its deadline unless this one is earlier. The
+// operator does not wait for it: thousands of close frames take a while. since
+// is when the gate closed.
+func (d *drain) begin(each func(func(*Tunnel)), words gate.Drain, since time.Time, by tunnel.By) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := int(d.left.Add(1) - 1) // one more: it is not over while tunnels are told
+	defer d.gone(1, true)
+	var open []*Tunnel
+	fresh := 0
+	each(func(t *Tunnel) {
+		if t.told.CompareAndSwap(false, true) {
+			d.left.Add(1)
+			fresh++
+		}
+		open = append(open, t)
+	})
+	again := fresh == 0 && (before > 0 || d.of.Equal(since))
+	d.of = since
 	switch {
 	case !again:
-		if e.drain.left == 0 {
-			e.drain.told = 0
+		if before == 0 {
+			d.told, d.over = 0, false
 		}
-		e.drain.Drain = d
-		e.drain.told += fresh
-		e.drain.left += fresh
-	case !d.Deadline.Before(e.drain.Deadline):
+		d.words = words
+		d.told += fresh
+	case !words.Deadline.Before(d.words.Deadline):
 		return // it has said so
 	default:
-		e.drain.Deadline = d.Deadline
+		d.words.Deadline = words.Deadline
 	}
-	if len(e.tunnels) == 0 {
+	if len(open) == 0 {
 		return
 	}
-	open := append([]*Tunnel(nil), e.tunnels...)
-	for _, t := range open {
-		t.told.Store(true)
+	earlier, now := d.telling, &telling{hurry: make(chan struct{}), done: make(chan struct{})}
+	d.telling = now
+	if earlier != nil {
+		close(earlier.hurry)
 	}
-	before, done := e.telling, make(chan struct{})
-	e.telling = done
 	go func() {
-		defer close(done)
-		if before != nil {
-			<-before // the first one's words count
+		defer close(now.done)
+		if earlier != nil {
+			<-earlier.done // the first one's words count
 		}
-		tell(open, tunnel.Closing{By: by, Code: d.Code, Reason: d.Reason, Deadline: d.Deadline})
+		now.tell(open, tunnel.Closing{By: by, Code: words.Code, Reason: words.Reason, Deadline: words.Deadline})
 	}()
+}
+
+// gone notes that tunnels which were told have ended, and says so when they are
+// the last. held: d.mu is.
+func (d *drain) gone(n int64, held bool) {
+	if d.left.Add(-n) > 0 {
+		return
+	}
+	if !held {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+	}
+	if d.left.Load() > 0 || d.told == 0 || d.over { // another one has begun, or this one was over
+		return
+	}
+	d.over = true
+	d.finished(DrainFinished{Told: d.told, Took: time.Since(d.of)})
+}
+
+// fill adds to a status what the drain has come to.
+func (d *drain) fill(st *Status, open bool, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	left := int(d.left.Load())
+	if left > 0 || !open && d.of.Equal(st.Since) {
+		st.DrainTold, st.Draining = d.told, left
+		st.DrainUntil, st.DrainCode, st.DrainReason = d.words.Deadline, d.words.Code, d.words.Reason
+	}
+	if !open && left > 0 && now.Before(d.words.Deadline) {
+		st.State = gate.Draining
+	}
 }
 
 const (
@@ -93,7 +145,7 @@ const (
 
 // tell closes tunnels, many of them not all at once: their answers would be
 // all that the machine has time for.
-func tell(open []*Tunnel, c tunnel.Closing) {
+func (r *telling) tell(open []*Tunnel, c tunnel.Closing) {
 	batch := max(tellAtOnce, len(open)/tellPauses)
 	if time.Until(c.Deadline) < 2*tellPauses*tellPause {
 		batch = len(open)
@@ -102,7 +154,10 @@ func tell(open []*Tunnel, c tunnel.Closing) {
 	defer tick.Stop()
 	for i, t := range open {
 		if i > 0 && i%batch == 0 {
-			<-tick.C
+			select {
+			case <-tick.C:
+			case <-r.hurry:
+			}
 		}
 		t.Close(c)
 	}

@@ -29,12 +29,15 @@ type Entry struct {
 	gate *gate.Gate
 
 	// Safe for concurrent use.
-	accepted atomic.Int64
-	refused  refusals
-	count    atomic.Int64  // open tunnels
-	looking  chan struct{} // holds one while rules are asked
-	silent   atomic.Bool   // a rule has not answered in time, and is waited for
-	follow   follower
+	table     table
+	handlers  handlers
+	upstreams usage[none]
+	drain     drain
+	counters  *counters
+	looking   chan struct{} // holds one while rules are asked
+	silent    atomic.Bool   // a rule has not answered in time, and is waited for
+	buried    atomic.Bool   // forgotten: somebody holds it who was told too late
+	follow    follower
 
 	// Guarded by reg.mu.
 	refs    int  // handlers that hold it
@@ -45,18 +48,10 @@ type Entry struct {
 	changing sync.Mutex
 	thrower  thrower // guarded by changing
 
-	announced *bool // whether the gate was open when observers last heard of it; nil: they have not. Guarded by changing
+	announced *bool // whether the gate was open when listeners last heard of it; nil: they have not. Guarded by changing
 
-	mu          sync.Mutex // guards the fields below
-	tunnels     []*Tunnel
-	gone        tunnel.Counts // of tunnels that have ended
-	upstreams   map[string]*upstreamCount
-	limits      map[string]*Limits
-	sweep       *time.Timer
-	drain       drain          // the last one
-	telling     chan struct{}  // closed when all its tunnels are told; nil: there was none
+	mu          sync.Mutex     // guards the fields below
 	older       *gate.Snapshot // what was in force before a configuration that may be taken back
-	buried      bool           // forgotten: somebody holds it who was told too late
 	follows     ledger.Record  // whose switch is in force. Changed only while changing is held, too
 	olderPolicy gate.Policy
 	wasPresent  bool // in a configuration before that
@@ -64,13 +59,14 @@ type Entry struct {
 
 func newEntry(r *registry, name string) *Entry {
 	e := &Entry{
-		name:      name,
-		reg:       r,
-		follows:   ledger.Record{Key: gatesPrefix + name},
-		upstreams: make(map[string]*upstreamCount),
-		limits:    make(map[string]*Limits),
-		looking:   make(chan struct{}, 1),
+		name:     name,
+		reg:      r,
+		follows:  ledger.Record{Key: gatesPrefix + name},
+		counters: newCounters(),
+		looking:  make(chan struct{}, 1),
 	}
+	e.handlers.look = e.sweep
+	e.drain.finished = func(f DrainFinished) { publish(name, f) }
 	e.gate = gate.New(gate.Policy{}, time.Now())
 	e.follow.init(e)
 	return e
@@ -124,11 +120,18 @@ func (e *Entry) snapshot(now time.Time) *gate.Snapshot {
 	return s
 }
 
+// Accepted is the outcome of a handshake that became a tunnel.
+const Accepted = "accepted"
+
 // Refused counts a handshake that was told no, by its outcome.
-func (e *Entry) Refused(outcome string) { e.refused.add(outcome) }
+func (e *Entry) Refused(outcome string) { e.counters.handshakes.add(outcome) }
+
+// Tried counts how long a handshake took that reached an upstream and was told
+// no.
+func (e *Entry) Tried(took time.Duration) { e.counters.tries.observe(took) }
 
 // Tunnels returns how many tunnels are open.
-func (e *Entry) Tunnels() int { return int(e.count.Load()) }
+func (e *Entry) Tunnels() int { return int(e.table.count.Load()) }
 
 // remember keeps what is in force, for a configuration that is taken back: before
 // says whether one before it has the gate.
@@ -156,15 +159,7 @@ func (e *Entry) policyBefore() gate.Policy {
 }
 
 // bury marks an entry that has no tunnels: none can begin in it any more.
-func (e *Entry) bury() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.tunnels) > 0 {
-		return false
-	}
-	e.buried = true
-	return true
-}
+func (e *Entry) bury() bool { return e.table.seal(func() { e.buried.Store(true) }) }
 
 // resume makes the gate what it was before a configuration that was taken back.
 func (e *Entry) resume() {
@@ -188,7 +183,7 @@ func (e *Entry) remove(now time.Time) {
 	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, Closing: last}, now)
 	e.follow.at(after.Next, now)
 	if last.Drain {
-		e.beginDrain(last.Plan(now, after.Verdict, nil), tunnel.ByGate)
+		e.drain.begin(e.table.each, last.Plan(now, after.Verdict, nil), after.Since, tunnel.ByGate)
 	}
 }
 
@@ -216,7 +211,7 @@ func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	}
 }
 
-// announce tells observers when the gate is another than they last heard.
+// announce tells listeners when the gate is another than they last heard.
 // e.changing is held.
 func (e *Entry) announce(before, after *gate.Snapshot) {
 	if !e.isPresent() {
@@ -227,13 +222,23 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 		was = *e.announced
 	}
 	e.announced = &after.Open
-	if was != after.Open {
-		observer().GateChanged(e.change(after))
+	if was == after.Open {
+		return
 	}
+	who, record := e.thrower, uint64(0)
+	if o := after.Override; o != nil {
+		who, record = thrower{o.Actor, o.From}, e.record().Seq
+	}
+	to := gate.Closed
+	if after.Open {
+		to = gate.Open
+	}
+	e.counters.changes.add(ChangeLabel{string(to), string(after.Cause)})
+	publishState(e.name, record, GateChanged{Snapshot: after, Actor: who.actor, From: who.from})
 }
 
 // settle does what had to wait for the configuration in force to be there for
-// good: observers hear of a change that it brought, and a closed gate treats its
+// good: listeners hear of a change that it brought, and a closed gate treats its
 // tunnels.
 func (e *Entry) settle(now time.Time) {
 	e.changing.Lock()
@@ -241,15 +246,6 @@ func (e *Entry) settle(now time.Time) {
 	e.announce(s, s)
 	e.changing.Unlock()
 	e.treat(now)
-}
-
-// change is what observers are told. e.changing is held.
-func (e *Entry) change(after *gate.Snapshot) Change {
-	who := e.thrower
-	if o := after.Override; o != nil {
-		who = thrower{o.Actor, o.From}
-	}
-	return Change{Gate: e.name, Snapshot: after, Actor: who.actor, From: who.from}
 }
 
 // isPresent reports whether a configuration in force names the gate.

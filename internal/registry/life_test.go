@@ -270,7 +270,7 @@ func TestTotalsGoOnWhenAGateReturns(t *testing.T) {
 	e.Refused("malformed")
 	e.Refused("closed")
 	tun, client := open(t, e)
-	tun.Opened()
+	tun.Opened(time.Millisecond)
 	if _, err := client.Write([]byte{0x81, 0x80, 0, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}

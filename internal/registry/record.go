@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/ledger"
 )
@@ -174,19 +172,16 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	e.setRecord(r)
 	e.moved(was, is, now)
 	if o != nil {
-		e.found(o)
+		publish(e.name, SwitchFound{o})
 	}
 	return true
 }
 
-// found logs a switch that was read.
-func (e *Entry) found(o *gate.Override) {
-	fields := []zap.Field{
-		zap.String("gate", e.name), zap.String("mode", string(o.Mode)), zap.String("reason", o.Reason),
-		zap.String("actor", o.Actor), zap.String("from", o.From), zap.Time("at", o.At),
+// switched is what a record says was done.
+func (r overrideRecord) switched() Switched {
+	s := Switched{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
+	if r.Expires != nil {
+		s.Expires = *r.Expires
 	}
-	if !o.Expires.IsZero() {
-		fields = append(fields, zap.Time("expires", o.Expires))
-	}
-	Logger().Info("stored switch in force", fields...)
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/wsgate/wsgate/internal/ledger"
 )
@@ -60,18 +61,18 @@ func (r *registry) awaitStored(ctx context.Context, key string) bool {
 }
 
 func unreadable(err error) {
-	Logger().Error("reading the storage failed, gates follow their configuration and flags the environment", zap.Error(err))
+	logLine(zapcore.ErrorLevel, "reading the storage failed, gates follow their configuration and flags the environment", zap.Error(err))
 }
 
 func broken(key string, err error) {
 	if name, ok := strings.CutPrefix(key, gatesPrefix); ok {
-		Logger().Error("reading the stored switch failed, the gate follows its configuration", zap.String("gate", name), zap.Error(err))
+		logLine(zapcore.ErrorLevel, "reading the stored switch failed, the gate follows its configuration", zap.String("gate", name), zap.Error(err))
 		return
 	}
-	Logger().Error("reading a stored flag failed", zap.String("flag", strings.TrimPrefix(key, flagsPrefix)), zap.Error(err))
+	logLine(zapcore.ErrorLevel, "reading a stored flag failed", zap.String("flag", strings.TrimPrefix(key, flagsPrefix)), zap.Error(err))
 }
 
 func unwritten(key string, after time.Duration, err error) {
-	Logger().Error("storing failed, trying again",
+	logLine(zapcore.ErrorLevel, "storing failed, trying again",
 		zap.String("key", ledger.StorageKey(key)), zap.Duration("after", after), zap.Error(err))
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
 	"github.com/wsgate/wsgate/internal/ledger"
 	"github.com/wsgate/wsgate/tunnel"
 )
@@ -34,20 +35,43 @@ type registry struct {
 	mu      sync.Mutex // guards the fields below
 	entries map[string]*Entry
 	past    map[string]past // of gates that were forgotten
+	pasts   []string        // their names, in the order in which they were
 	inForce []*Config       // oldest first; the last one answers
 }
 
 // past is what a gate has counted before it was forgotten: counters go on when
 // it returns.
 type past struct {
-	accepted int64
-	refused  map[string]int64
-	gone     tunnel.Counts
+	counters *counters
+	moved    tunnel.Counts
 }
 
-// empty reports whether there is nothing to remember.
-func (p past) empty() bool {
-	return p.accepted == 0 && len(p.refused) == 0 && p.gone == tunnel.Counts{}
+// mostPast is how many gates that were forgotten may return and count on.
+const mostPast = 1000
+
+// keepPast notes what a gate leaves behind. r.mu is held.
+func (r *registry) keepPast(e *Entry) {
+	p := past{e.counters, e.table.counts()}
+	if p.counters.empty() && p.moved == (tunnel.Counts{}) {
+		return
+	}
+	if len(r.pasts) == mostPast {
+		delete(r.past, r.pasts[0])
+		r.pasts = append(r.pasts[:0:0], r.pasts[1:]...)
+	}
+	r.past[e.name] = p
+	r.pasts = append(r.pasts, e.name)
+}
+
+// takePast has a gate that returns count on. r.mu is held.
+func (r *registry) takePast(e *Entry) {
+	p, ok := r.past[e.name]
+	if !ok {
+		return
+	}
+	delete(r.past, e.name)
+	r.pasts = slices.DeleteFunc(r.pasts, func(name string) bool { return name == e.name })
+	e.counters, e.table.shards[0].gone = p.counters, p.moved
 }
 
 func newRegistry() *registry {
@@ -68,6 +92,9 @@ type Config struct {
 	Upstreams map[string][]func() []UpstreamHealth
 	// Logger of http.handlers.wsgate in this configuration.
 	Logger *zap.Logger
+	// Emit tells handlers of Caddy's events. It may take any time. Nil: there are
+	// none.
+	Emit func(name string, data map[string]any)
 	// Storage of this configuration. Nil: nothing is stored.
 	Storage Storage
 	// By names this node in records. It may be slow. Nil, or empty: a name that only
@@ -97,6 +124,17 @@ func Logger() *zap.Logger {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return reg.logger()
+}
+
+// Emitter returns how the configuration in force tells handlers of Caddy's
+// events. Nil: none is in force.
+func Emitter() func(name string, data map[string]any) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if n := len(reg.inForce); n > 0 {
+		return reg.inForce[n-1].Emit
+	}
+	return nil
 }
 
 func (r *registry) logger() *zap.Logger {
@@ -158,9 +196,10 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 	r.mu.Unlock()
 	for _, e := range entries {
 		e.remember(known[e])
-		e.setLimits(c.Limits[e.name])
+		e.handlers.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
+	events.Default.Renew()
 	switch {
 	case !alone:
 	case c.Current == nil:
@@ -287,7 +326,7 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 		e.resume()
 	}
 	for _, e := range again {
-		e.setLimits(top.Limits[e.name])
+		e.handlers.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
 		e.resume()
 		e.settle(now) // what changed it meanwhile could not be carried out
@@ -341,8 +380,7 @@ func (r *registry) entry(name string) *Entry {
 	e := r.entries[name]
 	if e == nil {
 		e = newEntry(r, name)
-		e.goOn(r.past[name])
-		delete(r.past, name)
+		r.takePast(e)
 		r.entries[name] = e
 	}
 	return e
@@ -354,9 +392,7 @@ func (r *registry) forget(e *Entry) {
 		return
 	}
 	delete(r.entries, e.name)
-	if p := e.past(); !p.empty() {
-		r.past[e.name] = p
-	}
+	r.keepPast(e)
 	e.follow.stop()
 	if len(r.entries) == 0 && len(r.inForce) == 0 {
 		for _, key := range r.ledger.Return() { // a configuration that never was in force had brought them

@@ -452,14 +452,20 @@ func TestDrainOfManyTunnelsTakesItsTime(t *testing.T) {
 	}()
 	for _, tt := range []struct {
 		patience, least, most time.Duration
+		waited                bool // by another drain
 	}{
-		{time.Minute, 15 * tellPause, limit},
-		{time.Second, 0, 10 * tellPause}, // a near deadline: all at once
+		{time.Minute, 15 * tellPause, limit, false},
+		{time.Second, 0, 10 * tellPause, false}, // a near deadline: all at once
+		{time.Minute, 0, 10 * tellPause, true},
 	} {
+		round := &telling{hurry: make(chan struct{})}
+		if tt.waited {
+			close(round.hurry)
+		}
 		began := time.Now()
-		tell(many, tunnel.Closing{By: tunnel.ByGate, Code: 1013, Deadline: began.Add(tt.patience)})
+		round.tell(many, tunnel.Closing{By: tunnel.ByGate, Code: 1013, Deadline: began.Add(tt.patience)})
 		if took := time.Since(began); took < tt.least || took > tt.most {
-			t.Errorf("with %s to go it took %s", tt.patience, took)
+			t.Errorf("with %s to go, waited for %v, it took %s", tt.patience, tt.waited, took)
 		}
 	}
 }

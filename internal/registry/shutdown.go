@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
@@ -108,7 +109,11 @@ func (r *registry) shutdown(now time.Time) {
 	select {
 	case <-stored:
 	case <-deadline.C:
+		return
 	}
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(exitLimit))
+	defer cancel()
+	events.Default.Flush(ctx)
 }
 
 // watchExit ends what is attached at exit when no configuration of ours is left

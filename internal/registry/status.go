@@ -3,11 +3,9 @@ package registry
 import (
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
-	"github.com/wsgate/wsgate/tunnel"
 )
 
 // Status is all there is to know about a gate at a moment.
@@ -39,11 +37,9 @@ type Status struct {
 	Closing gate.Closing
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
-	// Upstreams has the open tunnels of each upstream that ever had one.
-	Upstreams map[string]int
-	// Backends are the upstreams of the configuration in force, and those that
-	// have tunnels.
-	Backends []UpstreamStatus
+	// Upstreams are those of the configuration in force, and those that have
+	// tunnels.
+	Upstreams []UpstreamStatus
 	// Problems says what cannot be read or written just now.
 	Problems []string
 	// ETag names the newest switch, quoted, for If-Match.
@@ -60,25 +56,32 @@ type RuleStatus struct {
 	Details    map[string]any
 }
 
-// TotalsStatus counts in this process's life, over all configurations.
+// TotalsStatus counts in this process's life, over all configurations. Bytes and
+// messages of a gate with more than 4096 tunnels may be some seconds old.
 type TotalsStatus struct {
 	Accepted, Refused, BytesUp, BytesDown, MessagesUp, MessagesDown int64
 }
 
 // Statuses returns the gates an operator can see, sorted by name.
 func Statuses(now time.Time) []Status {
-	reg.mu.Lock()
-	names := reg.names()
-	entries := make([]*Entry, len(names))
-	for i, name := range names {
-		entries[i] = reg.entries[name]
-	}
-	reg.mu.Unlock()
+	entries := visible()
 	all := make([]Status, len(entries))
 	for i, e := range entries {
 		all[i] = e.status(now)
 	}
 	return all
+}
+
+// visible returns the entries an operator can see, sorted by name.
+func visible() []*Entry {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	names := reg.names()
+	entries := make([]*Entry, len(names))
+	for i, name := range names {
+		entries[i] = reg.entries[name]
+	}
+	return entries
 }
 
 // StatusOf returns one gate's status, or an [*UnknownGateError].
@@ -105,19 +108,27 @@ func (e *Entry) status(now time.Time) Status {
 	e.snapshot(now)  // carries out what is due
 	etag := e.etag() // before the state: a tag that is late is refused, one that is early is not
 	s := e.gate.Snapshot()
-	moved := e.counts()
+	moved := e.table.counts()
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
-		Stored: e.reg.ledger.Stored(e.key()),
+		Tunnels: e.Tunnels(),
+		Stored:  e.reg.ledger.Stored(e.key()),
 		Totals: TotalsStatus{
-			Accepted: e.accepted.Load(),
-			BytesUp:  moved.BytesUp, BytesDown: moved.BytesDown,
+			BytesUp: moved.BytesUp, BytesDown: moved.BytesDown,
 			MessagesUp: moved.MessagesUp, MessagesDown: moved.MessagesDown,
 		},
-		Upstreams: make(map[string]int),
+		Refused: e.counters.handshakes.read(),
 	}
-	st.Refused, st.Totals.Refused = e.refused.sums()
+	st.Totals.Accepted = st.Refused[Accepted]
+	delete(st.Refused, Accepted)
+	for _, n := range st.Refused {
+		st.Totals.Refused += n
+	}
+	if !s.Open {
+		st.State = gate.Closed
+	}
+	e.drain.fill(&st, s.Open, now)
 	for _, r := range s.Rules {
 		st.Rules = append(st.Rules, ruleStatus(r, now))
 		if r.Err != nil {
@@ -125,29 +136,8 @@ func (e *Entry) status(now time.Time) Status {
 		}
 	}
 	st.Problems = append(st.Problems, e.storageProblems(st.Stored)...)
-	e.fill(&st, s.Open, now)
-	st.Backends = upstreamStatuses(st.Upstreams, e.reg.healthOf(e.name))
+	st.Upstreams = upstreamStatuses(e.upstreams.counts(), e.reg.healthOf(e.name))
 	return st
-}
-
-// fill adds what the entry's lock guards.
-func (e *Entry) fill(st *Status, open bool, now time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	st.Tunnels = len(e.tunnels)
-	for label, u := range e.upstreams {
-		st.Upstreams[label] = u.open
-	}
-	if d := e.drain; d.left > 0 || !open && d.of.Equal(st.Since) {
-		st.DrainTold, st.Draining = d.told, d.left
-		st.DrainUntil, st.DrainCode, st.DrainReason = d.Deadline, d.Code, d.Reason
-	}
-	if !open {
-		st.State = gate.Closed
-		if e.draining(now) {
-			st.State = gate.Draining
-		}
-	}
 }
 
 // storageProblems says what of the gate cannot be read or written just now.
@@ -164,57 +154,21 @@ func (e *Entry) storageProblems(stored bool) (problems []string) {
 	return problems
 }
 
-// counts adds up what the gate's tunnels have forwarded, those that have ended
-// included. The tunnels count for themselves: a counter that they shared would
-// go from core to core with every message.
-func (e *Entry) counts() tunnel.Counts {
-	e.mu.Lock()
-	all, open := e.gone, append([]*Tunnel(nil), e.tunnels...)
-	e.mu.Unlock()
-	for _, t := range open {
-		all.Add(t.Counts())
+// Scraped is what metrics want to know of a gate.
+type Scraped struct {
+	Status
+	Counters
+}
+
+// Scrape returns the gates an operator can see with their counters, sorted by
+// name.
+func Scrape(now time.Time) []Scraped {
+	entries := visible()
+	all := make([]Scraped, len(entries))
+	for i, e := range entries {
+		all[i] = Scraped{e.status(now), e.counters.read()}
 	}
 	return all
-}
-
-// past is what the gate leaves behind.
-func (e *Entry) past() past {
-	refused, _ := e.refused.sums()
-	return past{accepted: e.accepted.Load(), refused: refused, gone: e.counts()}
-}
-
-// goOn counts on from what the gate has left behind.
-func (e *Entry) goOn(p past) {
-	e.accepted.Store(p.accepted)
-	e.refused.by = p.refused
-	e.gone = p.gone
-}
-
-// refusals counts handshakes by outcome, of which there are few.
-type refusals struct {
-	mu sync.Mutex
-	by map[string]int64 // nil: none yet
-}
-
-func (r *refusals) add(outcome string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.by == nil {
-		r.by = make(map[string]int64)
-	}
-	r.by[outcome]++
-}
-
-// sums returns a copy of the counts, never nil, and all of them together.
-func (r *refusals) sums() (by map[string]int64, all int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	by = make(map[string]int64, len(r.by))
-	for outcome, n := range r.by {
-		by[outcome] = n
-		all += n
-	}
-	return by, all
 }
 
 func ruleStatus(r gate.RuleState, now time.Time) RuleStatus {

@@ -9,12 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	zapobserver "go.uber.org/zap/zaptest/observer"
-
 	"github.com/wsgate/wsgate/gate"
-	"github.com/wsgate/wsgate/tunnel"
+	"github.com/wsgate/wsgate/internal/events"
 )
 
 // deadMount is a storage that answers nothing, whatever its context says, until
@@ -307,19 +303,20 @@ func TestRecordsAreHeldToWhatMayBeSaid(t *testing.T) {
 	}
 }
 
-func TestStoredSwitchThatAStartFindsIsLogged(t *testing.T) {
+func TestStoredSwitchThatAStartFindsIsPublished(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"fire","actor":"ana","from":"10.0.0.1","at":"2026-11-24T09:00:00Z"}`)
-	core, logs := zapobserver.New(zapcore.InfoLevel)
-	c := config(m, map[string]gate.Policy{"g": {}})
-	c.Logger = zap.New(core)
-	Begin(c)
-	found := logs.FilterMessage("stored switch in force").All()
-	if len(found) != 1 {
-		t.Fatalf("logged %v", logs.All())
-	}
-	if f := found[0].ContextMap(); f["gate"] != "g" || f["mode"] != "off" || f["reason"] != "fire" || f["actor"] != "ana" || f["from"] != "10.0.0.1" {
-		t.Errorf("logged %v", f)
+	var found SwitchFound
+	stop := events.Default.Listen(events.Listener{Hear: func(e events.Event) {
+		if f, ok := e.What.(SwitchFound); ok && e.Gate == "g" {
+			found = f
+		}
+	}})
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	events.Default.Flush(t.Context())
+	stop()
+	if f := found.Override; f == nil || f.Mode != gate.Off || f.Reason != "fire" || f.Actor != "ana" || f.From != "10.0.0.1" {
+		t.Errorf("found %+v", f)
 	}
 }
 
@@ -343,29 +340,19 @@ func TestPromise2GateThatOnlyAFailedLoadHadIsGone(t *testing.T) {
 
 func TestPromise2FailedLoadIsNoChangeOfAGate(t *testing.T) {
 	m := lonely(t)
-	var changes atomic.Int64
-	before := current.Load()
-	SetObserver(counter{&changes})
-	defer current.Store(before)
+	l := listen(t)
 	first := config(m, map[string]gate.Policy{"g": {}})
 	Begin(first)
 	shut := config(m, map[string]gate.Policy{"g": {Mode: gate.Off}})
 	Begin(shut)
 	End(shut)
-	if n := changes.Load(); n != 0 {
+	if n, _ := l.heard(t, GateChanged{}); n != 0 {
 		t.Errorf("%d changes by a load that failed", n)
 	}
 	Begin(shut)
 	End(first)
-	if n := changes.Load(); n != 1 {
+	if n, _ := l.heard(t, GateChanged{}); n != 1 {
 		t.Errorf("%d changes by a load that closed the gate", n)
 	}
 	End(shut)
 }
-
-// counter counts changes.
-type counter struct{ n *atomic.Int64 }
-
-func (c counter) GateChanged(Change)                   { c.n.Add(1) }
-func (counter) TunnelOpened(TunnelInfo)                {}
-func (counter) TunnelClosed(TunnelInfo, tunnel.Result) {}

@@ -71,8 +71,8 @@ type SwitchRequest struct {
 	IfMatch string
 }
 
-// Switched is what a switch has done.
-type Switched struct {
+// SwitchResult is what a switch has done.
+type SwitchResult struct {
 	Status
 	// Replaced is the override that was in force before. Nil: there was none, or
 	// the switch has changed nothing.
@@ -83,20 +83,20 @@ type Switched struct {
 // the storage, which it does for at most 5 s; the status says whether it was
 // stored. The same word again changes nothing. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
-func Switch(ctx context.Context, name string, req SwitchRequest) (Switched, error) {
+func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, error) {
 	if err := req.validate(); err != nil {
-		return Switched{}, err
+		return SwitchResult{}, err
 	}
 	e, err := reg.lookup(name)
 	if err != nil {
-		return Switched{}, err
+		return SwitchResult{}, err
 	}
 	replaced, err := e.throw(req, time.Now())
 	if err != nil {
-		return Switched{}, err
+		return SwitchResult{}, err
 	}
 	e.reg.awaitStored(ctx, e.key())
-	return Switched{e.status(time.Now()), replaced}, nil
+	return SwitchResult{e.status(time.Now()), replaced}, nil
 }
 
 // thrower is who throws the switch just now.
@@ -147,6 +147,7 @@ func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, 
 		}
 		before, after, _ := e.gate.Apply(l, now)
 		e.setRecord(r)
+		publishState(e.name, r.Seq, req.switched(o, now))
 		e.moved(before, after, now)
 		replaced = was
 	}
@@ -154,6 +155,15 @@ func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, 
 		e.treat(now) // tunnels that an earlier closing kept, too
 	}
 	return replaced, true, nil
+}
+
+// switched is what listeners are told of the request.
+func (r SwitchRequest) switched(o *gate.Override, now time.Time) Switched {
+	s := Switched{Mode: r.Mode, Actor: r.Actor, From: r.From, At: now}
+	if o != nil {
+		s.Reason, s.Expires = o.Reason, o.Expires
+	}
+	return s
 }
 
 // override is what the request makes of the one in force, if any; nil: nothing.

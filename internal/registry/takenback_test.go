@@ -154,7 +154,7 @@ func TestLimitsGoWithTheLastOfTheirTunnels(t *testing.T) {
 	before := limits("first")
 	Begin(before)
 	e := Acquire("g", gate.Policy{}, m)
-	tun, err := e.Admit(Admission{Limits: "first"})
+	tun, err := e.Admit(Admission{Handler: "first"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,9 +165,7 @@ func TestLimitsGoWithTheLastOfTheirTunnels(t *testing.T) {
 		before = after
 	}
 	has := func() (keys []string) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for key := range e.limits {
+		for key := range e.handlers.counts() {
 			keys = append(keys, key)
 		}
 		slices.Sort(keys)

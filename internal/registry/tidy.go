@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 const (
@@ -82,5 +83,5 @@ func giveBack(tunnels int64) {
 	}
 	began := time.Now()
 	debug.FreeOSMemory()
-	Logger().Debug("memory of handshakes given back to the system", zap.Int64("tunnels", tunnels), zap.Duration("took", time.Since(began)))
+	logLine(zapcore.DebugLevel, "memory of handshakes given back to the system", zap.Int64("tunnels", tunnels), zap.Duration("took", time.Since(began)))
 }

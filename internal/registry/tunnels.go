@@ -27,32 +27,41 @@ func init() {
 	lastID.Store(binary.BigEndian.Uint64(b[:]) >> 8)
 }
 
-// Tunnel is one accepted connection in its gate's table.
+// Tunnel is one accepted connection in its gate's table. It holds no request.
 type Tunnel struct {
 	*tunnel.Tunnel
 
 	// Set once by Admit.
-	id       TunnelID
-	entry    *Entry
-	clientIP netip.Addr
-	upstream *upstreamCount
-	limits   *Limits
-	release  func()
+	id         TunnelID
+	entry      *Entry
+	handler    *used[limits]
+	upstream   *used[none]
+	clientIP   netip.Addr
+	user, path string
+	release    func()
 
-	told atomic.Bool // to end, by a drain that counts it. Set under entry.mu
-
-	index int32 // in entry.tunnels, guarded by entry.mu
+	told atomic.Bool // to end, by a drain that counts it. Set under the table's lock
 }
+
+// none is a value that says nothing.
+type none struct{}
+
+// maxPath is how much of a path a tunnel remembers, in bytes.
+const maxPath = 256
 
 // Admission says whose tunnel it will be.
 type Admission struct {
 	// ClientIP as Caddy sees it (trusted_proxies). The zero value: unknown.
 	ClientIP netip.Addr
+	// User who was authenticated. Empty: nobody was.
+	User string
+	// Path that was asked for, without a query. More than 256 bytes are cut.
+	Path string
 	// Upstream is the label of metrics and logs: an address of the
 	// configuration, or "dynamic".
 	Upstream string
-	// Limits is the handler's key for its timeouts.
-	Limits string
+	// Handler is the name of the handler, whose limits the tunnel follows.
+	Handler string
 	// Release is called once, when the tunnel has ended or was abandoned.
 	Release func()
 }
@@ -61,37 +70,50 @@ type Admission struct {
 // the gate closed while the handshake was under way. From here on the tunnel
 // is treated by closing like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
-	t := &Tunnel{id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release}
+	t := &Tunnel{
+		id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release,
+		user: a.User, path: cutPath(a.Path),
+	}
 	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if exiting.Load() {
-		return nil, &ClosedError{ExitVerdict()}
+	t.handler, t.upstream = e.handlers.use(a.Handler), e.upstreams.use(a.Upstream)
+	if err := e.table.add(t, e.admits); err != nil {
+		t.leaveOthers()
+		return nil, err
 	}
-	if e.buried {
-		return nil, &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}
-	}
-	if s := e.gate.Snapshot(); !s.Open {
-		return nil, &ClosedError{s.Verdict}
-	}
-	t.index = int32(len(e.tunnels))
-	e.tunnels = append(e.tunnels, t)
-	t.upstream = e.countUpstream(a.Upstream)
-	t.limits = e.limitsOf(a.Limits)
-	t.limits.tunnels++
-	e.count.Add(1)
 	tidiness.opened()
-	e.armSweep()
+	e.handlers.watch()
 	return t, nil
+}
+
+// admits returns a [*ClosedError] where the gate admits nothing. It is asked while
+// the tunnel's place in the table is locked.
+func (e *Entry) admits() error {
+	switch s := e.gate.Snapshot(); {
+	case exiting.Load():
+		return &ClosedError{ExitVerdict()}
+	case e.buried.Load():
+		return &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}
+	case !s.Open:
+		return &ClosedError{s.Verdict}
+	}
+	return nil
+}
+
+// cutPath copies what a tunnel remembers of a path, and nothing of what that is
+// part of.
+func cutPath(path string) string {
+	return string([]byte(path[:min(len(path), maxPath)]))
 }
 
 // ID returns the tunnel's name.
 func (t *Tunnel) ID() TunnelID { return t.id }
 
-// Opened says that the 101 (or 200) has gone to the client.
-func (t *Tunnel) Opened() {
-	t.entry.accepted.Add(1)
-	observer().TunnelOpened(t.info())
+// Opened says that the 101 (or 200) has gone to the client, and how long that
+// took.
+func (t *Tunnel) Opened(took time.Duration) {
+	t.entry.counters.handshakes.add(Accepted)
+	t.entry.counters.tries.observe(took)
+	publish(t.entry.name, TunnelOpened{t.info()})
 }
 
 // Drop takes an admitted tunnel that never started out of the table.
@@ -99,75 +121,44 @@ func (t *Tunnel) Drop() { t.leave() }
 
 // Ended is called by the tunnel, once, when both its connections are closed.
 func (t *Tunnel) Ended(res tunnel.Result) {
-	observer().TunnelClosed(t.info(), res)
+	c := t.entry.counters
+	c.closed.add(ClosedLabel{string(res.By), codeLabel(res.Code)})
+	c.lives.observe(res.Duration)
+	publish(t.entry.name, TunnelClosed{t.info(), res})
 	t.leave()
 }
 
 // leave takes the tunnel out of the table.
 func (t *Tunnel) leave() {
 	e := t.entry
-	e.mu.Lock()
-	last := len(e.tunnels) - 1
-	moved := e.tunnels[last]
-	e.tunnels[t.index], moved.index = moved, t.index
-	e.tunnels[last] = nil
-	e.tunnels = e.tunnels[:last]
-	if cap(e.tunnels) > 64 && last < cap(e.tunnels)/4 {
-		e.tunnels = append(make([]*Tunnel, 0, cap(e.tunnels)/2), e.tunnels...)
+	if e.table.remove(t) {
+		e.drain.gone(1, false)
 	}
-	e.gone.Add(t.Counts())
-	if t.told.Load() {
-		e.drain.left--
-	}
-	t.upstream.open--
-	t.limits.tunnels--
-	e.forgetLimits(t.limits)
-	e.mu.Unlock()
+	t.leaveOthers()
 	tidiness.closed()
 	if t.release != nil {
 		t.release()
 	}
-	if e.count.Add(-1) == 0 {
+	if e.table.count.Add(-1) == 0 {
 		e.reg.mu.Lock()
 		e.reg.forget(e)
 		e.reg.mu.Unlock()
 	}
 }
 
+// leaveOthers gives back what the tunnel uses besides its place in the table.
+func (t *Tunnel) leaveOthers() {
+	t.entry.upstreams.leave(t.upstream, nil)
+	t.entry.handlers.leave(t.handler, keepLimits)
+}
+
 func (t *Tunnel) info() TunnelInfo {
-	return TunnelInfo{ID: t.id, Gate: t.entry.name, ClientIP: t.clientIP, Upstream: t.upstream.label}
-}
-
-// upstreamCount is how many tunnels of a gate go to one upstream. Guarded by
-// entry.mu. It stays when it falls to zero, so that the metric does too.
-type upstreamCount struct {
-	label string
-	open  int
-}
-
-// countUpstream counts one more tunnel. e.mu is held.
-func (e *Entry) countUpstream(label string) *upstreamCount {
-	u := e.upstreams[label]
-	if u == nil {
-		u = &upstreamCount{label: label}
-		e.upstreams[label] = u
-	}
-	u.open++
-	return u
+	return TunnelInfo{ID: t.id, Gate: t.entry.name, ClientIP: t.clientIP, Upstream: t.upstream.key}
 }
 
 // closeAll tells every tunnel of the gate to end.
 func (e *Entry) closeAll(c tunnel.Closing) {
-	e.mu.Lock()
-	open := append([]*Tunnel(nil), e.tunnels...)
-	e.mu.Unlock()
-	for _, t := range open {
+	for _, t := range e.table.all() {
 		t.Close(c)
 	}
-}
-
-// draining reports whether tunnels are left that were told to end by a
-// deadline that is still running. e.mu is held.
-func (e *Entry) draining(now time.Time) bool {
-	return e.drain.left > 0 && now.Before(e.drain.Deadline)
 }

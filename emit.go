@@ -1,0 +1,72 @@
+package wsgate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/internal/events"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+// The events that Caddy's events app is told of. Their origin is the module
+// wsgate; operations.md lists what they carry.
+const (
+	eventChanged  = "wsgate.gate_changed"
+	eventFinished = "wsgate.drain_finished"
+)
+
+// emitBound is how many events may wait for Caddy's handlers, which Caddy calls
+// one after the other.
+const emitBound = 256
+
+// emitter returns how a configuration emits an event to its handlers.
+func emitter(ctx caddy.Context) (emit func(name string, data map[string]any), err error) {
+	app, err := ctx.App("events")
+	if err != nil {
+		return nil, fmt.Errorf("loading the events app: %w", err)
+	}
+	of, ok := app.(*caddyevents.App)
+	if !ok {
+		return nil, fmt.Errorf("the events app is a %T: wsgate knows only Caddy's own", app)
+	}
+	return func(name string, data map[string]any) { of.Emit(ctx, name, data) }, nil
+}
+
+func worthEmitting(e events.Event) bool {
+	switch e.What.(type) {
+	case registry.GateChanged, registry.DrainFinished:
+		return true
+	}
+	return false
+}
+
+// emit tells Caddy's event handlers, those of the configuration in force.
+func emit(e events.Event) {
+	to := registry.Emitter()
+	if to == nil {
+		return
+	}
+	switch what := e.What.(type) {
+	case registry.GateChanged:
+		data := map[string]any{
+			"gate": e.Gate, "state": stateWord(what.Snapshot.Open), "mode": string(what.Snapshot.Mode),
+			"cause": string(what.Snapshot.Cause), "reason": what.Snapshot.Reason,
+			"actor": what.Actor, "from": what.From, "since": what.Snapshot.Since.UTC().Format(time.RFC3339), "until": "",
+		}
+		if !what.Snapshot.Until.IsZero() {
+			data["until"] = what.Snapshot.Until.UTC().Format(time.RFC3339)
+		}
+		to(eventChanged, data)
+	case registry.DrainFinished:
+		to(eventFinished, map[string]any{"gate": e.Gate, "told": what.Told, "duration": what.Took.Seconds()})
+	}
+}
+
+// emitMissed says that Caddy's event handlers were too slow.
+func emitMissed(n int) {
+	registry.Logger().Warn("handlers of Caddy's events missed some, they are too slow", zap.Int("missed", n))
+}

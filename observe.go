@@ -1,0 +1,191 @@
+package wsgate
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
+	"github.com/wsgate/wsgate/internal/registry"
+)
+
+func init() {
+	events.Default.Listen(events.Listener{Wants: worthLogging, Hear: writeLog, Missed: logMissed})
+	events.Default.Listen(events.Listener{Wants: worthEmitting, Hear: emit, Missed: emitMissed, Bound: emitBound})
+	caddy.OnExit(flushLog)
+}
+
+// flushWait is how long an exit waits for what was refused last to be logged.
+const flushWait = 300 * time.Millisecond
+
+func flushLog(context.Context) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
+	events.Default.Flush(ctx)
+}
+
+// worthLogging reports whether the configuration in force logs an event at all.
+func worthLogging(e events.Event) bool {
+	line, ok := e.What.(registry.Line)
+	if !ok {
+		return registry.Logger().Core().Enabled(zapcore.InfoLevel)
+	}
+	return loggerOf(line).Core().Enabled(line.Level)
+}
+
+// loggerOf is looked up for each line: it changes with the configuration.
+func loggerOf(l registry.Line) *zap.Logger {
+	if l.Logger == "" {
+		return registry.Logger()
+	}
+	return caddy.Log().Named(l.Logger)
+}
+
+// writeLog logs what happened, through the configuration in force. It never sees
+// a payload, a header or a query string.
+func writeLog(e events.Event) {
+	switch what := e.What.(type) {
+	case registry.Line:
+		if entry := loggerOf(what).Check(what.Level, what.Message); entry != nil {
+			entry.Time = e.At
+			entry.Write(what.Fields...)
+		}
+	case registry.GateChanged:
+		info(e, "gate changed", changeFields(e.Gate, what))
+	case registry.Switched:
+		if what.Recalled { // else "gate changed" says it, and the admin endpoint
+			info(e, "gate switched", switchFields(e.Gate, what))
+		}
+	case registry.SwitchFound:
+		info(e, "stored switch in force", foundFields(e.Gate, what))
+	case registry.DrainFinished:
+		info(e, "drain finished", []zap.Field{
+			zap.String("gate", e.Gate), zap.Int("told", what.Told), zap.Duration("duration", what.Took),
+		})
+	case registry.TunnelOpened:
+		info(e, "tunnel opened", tunnelFields(what.TunnelInfo))
+	case registry.TunnelClosed:
+		info(e, "tunnel closed", closedFields(what))
+	case refused:
+		info(e, "handshake refused", what.fields(e.Gate))
+	}
+}
+
+// info writes a line with the time at which it happened.
+func info(e events.Event, message string, fields []zap.Field) {
+	if entry := registry.Logger().Check(zapcore.InfoLevel, message); entry != nil {
+		if !e.At.IsZero() {
+			entry.Time = e.At
+		}
+		entry.Write(fields...)
+	}
+}
+
+// logMissed says that the log was too slow.
+func logMissed(n int) {
+	registry.Logger().Warn("lines of the log were missed, it is too slow", zap.Int("missed", n))
+}
+
+func changeFields(gateName string, c registry.GateChanged) []zap.Field {
+	fields := []zap.Field{
+		zap.String("gate", gateName), zap.String("state", stateWord(c.Snapshot.Open)),
+		zap.String("cause", string(c.Snapshot.Cause)), zap.String("reason", c.Snapshot.Reason),
+	}
+	if c.Snapshot.Override != nil || c.Actor != "" || c.From != "" {
+		fields = append(fields, zap.String("actor", c.Actor), zap.String("from", c.From))
+	}
+	if !c.Snapshot.Until.IsZero() {
+		fields = append(fields, zap.Time("until", c.Snapshot.Until))
+	}
+	return fields
+}
+
+func switchFields(gateName string, s registry.Switched) []zap.Field {
+	fields := []zap.Field{
+		zap.String("gate", gateName), zap.String("mode", string(s.Mode)), zap.String("reason", s.Reason),
+		zap.String("actor", s.Actor), zap.String("from", s.From), zap.Time("at", s.At),
+	}
+	if !s.Expires.IsZero() {
+		fields = append(fields, zap.Time("expires", s.Expires))
+	}
+	return fields
+}
+
+func foundFields(gateName string, s registry.SwitchFound) []zap.Field {
+	return switchFields(gateName, registry.Switched{
+		Mode: s.Mode, Reason: s.Reason, Actor: s.Actor, From: s.From, At: s.At, Expires: s.Expires,
+	})
+}
+
+func tunnelFields(t registry.TunnelInfo) []zap.Field {
+	return []zap.Field{
+		zap.String("gate", t.Gate), zap.String("tunnel_id", t.ID.String()),
+		zap.String("client_ip", clientText(t.ClientIP)), zap.String("upstream", t.Upstream),
+	}
+}
+
+func closedFields(t registry.TunnelClosed) []zap.Field {
+	fields := append(tunnelFields(t.TunnelInfo),
+		zap.Duration("duration", t.Duration),
+		zap.Int64("bytes_up", t.BytesUp), zap.Int64("bytes_down", t.BytesDown),
+		zap.Int64("messages_up", t.MessagesUp), zap.Int64("messages_down", t.MessagesDown),
+		zap.String("closed_by", string(t.By)),
+	)
+	if t.Code != 0 {
+		fields = append(fields, zap.Uint16("close_code", t.Code), zap.String("close_reason", t.Reason))
+	}
+	if t.Err != nil {
+		fields = append(fields, zap.Error(t.Err))
+	}
+	return fields
+}
+
+// refused is a handshake that was told no.
+type refused struct {
+	clientIP string
+	upstream string // empty: none was asked
+	outcome  string
+	status   int          // the client's; 0: it got none
+	verdict  gate.Verdict // of a closed gate
+	err      error
+	took     time.Duration
+}
+
+func (r refused) fields(gateName string) []zap.Field {
+	fields := []zap.Field{
+		zap.String("gate", gateName), zap.String("client_ip", r.clientIP),
+		zap.String("outcome", r.outcome), zap.Int("status", r.status), zap.Duration("duration", r.took),
+	}
+	if r.upstream != "" {
+		fields = append(fields, zap.String("upstream", r.upstream))
+	}
+	if r.outcome == outcomeClosed {
+		fields = append(fields, zap.String("cause", string(r.verdict.Cause)), zap.String("reason", r.verdict.Reason))
+		if !r.verdict.Until.IsZero() {
+			fields = append(fields, zap.Time("until", r.verdict.Until))
+		}
+	} else if r.err != nil {
+		fields = append(fields, zap.String("reason", r.err.Error()))
+	}
+	return fields
+}
+
+func stateWord(open bool) string {
+	if open {
+		return string(gate.Open)
+	}
+	return string(gate.Closed)
+}
+
+// clientText is a client's address as logs have it: empty where unknown.
+func clientText(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
