@@ -226,12 +226,13 @@ func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
 		synctest.Wait()
 		e.set(nil)
 		h.Renew()
+		h.Renew()
+		time.Sleep(hangs - 1)
 		synctest.Wait()
 		if heard, _ := e.all(); heard != nil {
 			t.Errorf("not given its time: heard %v", heard)
 		}
-		time.Sleep(hangs)
-		h.Renew()
+		time.Sleep(1)
 		synctest.Wait()
 		if heard, _ := e.all(); !slices.Equal(heard, []string{"waits"}) {
 			t.Errorf("heard %v", heard)
@@ -244,6 +245,19 @@ func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
 			t.Errorf("heard %v", heard)
 		}
 		h.Renew() // nothing hangs
+		slow := make(chan struct{})
+		e.set(slow)
+		h.Publish(Event{What: "slow"})
+		synctest.Wait()
+		h.Renew()
+		e.set(nil)
+		close(slow) // in time
+		h.Publish(Event{What: "and on"})
+		time.Sleep(hangs)
+		synctest.Wait()
+		if heard, _ := e.all(); !slices.Equal(heard[3:], []string{"slow", "and on"}) {
+			t.Errorf("heard %v", heard)
+		}
 	})
 }
 
@@ -258,8 +272,8 @@ func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
 			h.Publish(Event{What: i})
 		}
 		for range 20 {
-			time.Sleep(hangs)
 			h.Renew()
+			time.Sleep(hangs)
 		}
 		synctest.Wait()
 		if n := calls.Load(); n != mostHanging+1 {
@@ -274,8 +288,8 @@ func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
 		}
 		e.set(make(chan struct{}))
 		h.Publish(Event{What: "again"})
-		time.Sleep(hangs)
 		h.Renew() // those that hung are back
+		time.Sleep(hangs)
 		h.Publish(Event{What: "and on"})
 		e.mu.Lock()
 		close(e.hang)

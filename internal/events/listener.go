@@ -10,8 +10,8 @@ import (
 const (
 	// DefaultBound is how many events may wait for a listener.
 	DefaultBound = 4096
-	// hangs is how long a listener may take for one event before [Hub.Renew] takes
-	// it for one that hangs.
+	// hangs is how long a listener may take for one event after [Hub.Renew] before
+	// it is taken for one that hangs.
 	hangs = time.Second
 	// mostHanging is how many goroutines may hang in one listener. With that many
 	// it is left alone.
@@ -173,16 +173,26 @@ func (l *listener) catchUp(w *worker, n int, gates map[string]uint64) {
 	}
 }
 
-// renew replaces a worker that hangs.
+// renew replaces a worker that hangs, or will have hung in the call under way.
 func (l *listener) renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.worker
-	if w == nil || w.since.IsZero() || time.Since(w.since) < hangs || l.hanging == mostHanging {
+	if w == nil || w.since.IsZero() {
 		return
 	}
-	l.hanging++
-	l.start(nil)
+	since := w.since
+	time.AfterFunc(max(hangs-time.Since(since), 0), func() { l.replace(w, since) })
+}
+
+// replace has another worker go on, if w is still in the call that began then.
+func (l *listener) replace(w *worker, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.worker == w && w.since.Equal(since) && l.hanging < mostHanging {
+		l.hanging++
+		l.start(nil)
+	}
 }
 
 // heard is closed when nothing is left to tell. Nil: nothing is.

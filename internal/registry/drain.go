@@ -43,8 +43,8 @@ type drain struct {
 	words   gate.Drain // the newest ones, and the deadline
 	of      time.Time  // when the gate closed
 	told    int
-	over    bool          // and it was said
-	telling *telling      // the newest one; nil: there was none
+	over    bool     // and it was said
+	telling *telling // the newest one; nil: there was none
 }
 
 // telling is a round in which tunnels are told to end.

@@ -16,8 +16,14 @@ import (
 // its block.
 func chat(t *testing.T, b *backend, words string) *site {
 	t.Helper()
+	return chatWith(t, b, "", words)
+}
+
+// chatWith starts a chat with global options.
+func chatWith(t *testing.T, b *backend, global, words string) *site {
+	t.Helper()
 	port := testcaddy.Port(t)
-	o := testcaddy.Options{Sites: chatSite(port, b, words)}
+	o := testcaddy.Options{Global: global, Sites: chatSite(port, b, words)}
 	return &site{Server: testcaddy.Start(t, o), t: t, options: o, url: fmt.Sprintf("ws://localhost:%d", port)}
 }
 

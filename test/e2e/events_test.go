@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/wsgate/wsgate/internal/testcaddy"
+)
+
+func init() { caddy.RegisterModule(new(note)) }
+
+// note is a handler of Caddy's events that writes them to a file, or hangs.
+type note struct {
+	File string `json:"file,omitempty"`
+	Hang bool   `json:"hang,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*note) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.note", New: func() caddy.Module { return new(note) }}
+}
+
+// UnmarshalCaddyfile reads note <file>|hang.
+func (n *note) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	if n.Hang = d.Val() == "hang"; !n.Hang {
+		n.File = d.Val()
+	}
+	return nil
+}
+
+// Handle writes an event down.
+func (n *note) Handle(_ context.Context, e caddy.Event) error {
+	if n.Hang {
+		select {}
+	}
+	line, err := json.Marshal(map[string]any{"event": e.Name(), "data": e.Data})
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(n.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(line, '\n'))
+	return errors.Join(err, f.Close())
+}
+
+var _ caddyevents.Handler = (*note)(nil)
+
+// noted returns what was written to a file of notes.
+func noted(t *testing.T, file string) (all []map[string]any) {
+	t.Helper()
+	raw, err := os.ReadFile(file) //nolint:gosec // the test's own
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		var n map[string]any
+		if err := json.Unmarshal([]byte(line), &n); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// quickly fails the test if something takes longer than an operator may wait.
+func quickly(t *testing.T, what string, do func()) {
+	t.Helper()
+	began := time.Now()
+	do()
+	if took := time.Since(began); took > time.Second { // 50 ms, on a machine that does nothing else
+		t.Errorf("%s took %s", what, took)
+	}
+}
+
+func TestCaddysEventHandlersHearOfGatesAndDrains(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	file := filepath.Join(t.TempDir(), "notes")
+	s := chatWith(t, b, "events {\n\t\ton wsgate.gate_changed note "+file+"\n\t\ton wsgate.drain_finished note "+file+"\n\t}", "")
+	c := s.dial("/ws/")
+	echoes(t, c, "here")
+	s.Switch("chat", `{"mode":"off","reason":"fire","actor":"ana","ttl":"1h","closing":{"policy":"drain","deadline":"10s"}}`)
+	closedWith(t, c, 1013, "fire", limit)
+	s.Await("the end of the drain", func() bool { return len(noted(t, file)) == 2 })
+	s.Switch("chat", `{"mode":"auto","actor":"ben"}`)
+	s.Await("three events", func() bool { return len(noted(t, file)) == 3 })
+	all := noted(t, file)
+	changed, finished, again := all[0]["data"].(map[string]any), all[1]["data"].(map[string]any), all[2]["data"].(map[string]any)
+	if all[0]["event"] != "wsgate.gate_changed" || changed["gate"] != "chat" || changed["state"] != "closed" || changed["mode"] != "off" ||
+		changed["cause"] != "override" || changed["reason"] != "fire" || changed["actor"] != "ana" || changed["from"] != "127.0.0.1" || changed["until"] == "" {
+		t.Errorf("%v", all[0])
+	}
+	if took, ok := finished["duration"].(float64); all[1]["event"] != "wsgate.drain_finished" || finished["gate"] != "chat" || finished["told"] != 1.0 || !ok || took <= 0 || took > 10 {
+		t.Errorf("%v", all[1])
+	}
+	if all[2]["event"] != "wsgate.gate_changed" || again["state"] != "open" || again["mode"] != "auto" || again["actor"] != "ben" || again["until"] != "" {
+		t.Errorf("%v", all[2])
+	}
+	s.Await("the end of the drain in the log", func() bool { return len(s.Lines("drain finished")) == 1 })
+}
+
+func TestPromise3EventHandlerThatHangsStopsOnlyCaddysEvents(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	s := chatWith(t, b, "events {\n\t\ton wsgate.gate_changed note hang\n\t}", "")
+	for i := range 3 {
+		quickly(t, "the switch", func() { s.Switch("chat", `{"mode":"off"}`) })
+		s.refused("/ws/", http.StatusServiceUnavailable)
+		quickly(t, "the switch", func() { s.Switch("chat", `{"mode":"on"}`) })
+		quickly(t, "a handshake", func() { echoes(t, s.dial("/ws/"), "here") })
+		s.Await("the log", func() bool { return len(s.Lines("gate changed")) == 2*i+2 })
+	}
+	file := filepath.Join(t.TempDir(), "notes")
+	mended := s.options
+	mended.Global = strings.Replace(mended.Global, "note hang", "note "+file, 1)
+	s.MustLoad(mended)
+	s.Switch("chat", `{"mode":"off","reason":"after the reload"}`)
+	s.Await("the event", func() bool {
+		return slices.ContainsFunc(noted(t, file), func(n map[string]any) bool {
+			return n["data"].(map[string]any)["reason"] == "after the reload"
+		})
+	})
+	s.Stop(exitLimit)
+}
+
+// A log that nobody reads: the pipe is full, and whoever writes waits.
+func TestPromise3LogThatBlocksHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(pipe, os.O_RDWR, 0) //nolint:gosec // the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_ = f.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	global := fmt.Sprintf("log full {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tinclude http.handlers.wsgate admin.api.wsgate\n\t}", pipe)
+	s := chatWith(t, b, global, "")
+	held := s.dial("/ws/")
+	for range 5 {
+		quickly(t, "the switch", func() { s.Switch("chat", `{"mode":"off","closing":{"policy":"keep"}}`) })
+		quickly(t, "a refusal", func() { s.refused("/ws/", http.StatusServiceUnavailable) })
+		quickly(t, "the switch", func() { s.Switch("chat", `{"mode":"on"}`) })
+		quickly(t, "a handshake", func() { echoes(t, s.dial("/ws/"), "here") })
+	}
+	if g := s.Gate("chat"); g["stored"] != true {
+		t.Errorf("not stored: %v", g)
+	}
+	s.MustLoad(testcaddy.Options{Sites: s.options.Sites}) // a log that can be written
+	s.Switch("chat", `{"mode":"off","reason":"after the reload","closing":{"policy":"keep"}}`)
+	s.Await("the log of the new configuration", func() bool { return strings.Contains(s.Log(), "after the reload") })
+	echoes(t, held, "still here")
+	s.Stop(exitLimit)
+}
