@@ -14,6 +14,7 @@ import (
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/policy"
 )
 
 func init() {
@@ -27,12 +28,12 @@ func init() {
 type App struct {
 	// Gates defined once, for handlers that name them. A gate that no handler
 	// names is allowed: it can be watched and switched, and carries nothing.
-	Gates map[string]*Policy `json:"gates,omitempty"`
+	Gates map[string]*policy.Policy `json:"gates,omitempty"`
 
 	ctx caddy.Context
 
 	mu       sync.Mutex // guards the fields below, while handlers are provisioned
-	declared map[string]*Policy
+	declared map[string]*policy.Policy
 	servers  map[*caddyhttp.Server]bool // that a handler was seen in
 	conf     *registry.Config
 }
@@ -48,7 +49,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision reads the gates. Nothing is in force before Start.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
-	a.declared = make(map[string]*Policy)
+	a.declared = make(map[string]*policy.Policy)
 	a.servers = make(map[*caddyhttp.Server]bool)
 	a.conf = &registry.Config{
 		Gates:     make(map[string]gate.Policy),
@@ -64,9 +65,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("gate name %q: want 1 to 64 letters, digits, '_', '.' or '-'", name)
 		}
 		if p == nil {
-			p = new(Policy)
+			p = new(policy.Policy)
 		}
-		policy, err := p.provision(ctx)
+		policy, err := p.Provision(ctx)
 		if err != nil {
 			return fmt.Errorf("gate %q: %w", name, err)
 		}
@@ -92,11 +93,11 @@ func nodeName() string {
 }
 
 // declare notes what a gate is told. The same may be said twice.
-func (a *App) declare(name string, p *Policy, parsed gate.Policy) error {
+func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if before := a.declared[name]; before != nil {
-		if before.same(p) {
+		if before.Same(p) {
 			return nil
 		}
 		return fmt.Errorf("gate %q is told different things: say it once, here or in the app's gates, or name another gate", name)

@@ -10,6 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/wsgate/wsgate/internal/words"
+	"github.com/wsgate/wsgate/policy"
 )
 
 // globalOption is the option wsgate of the global block while it is read.
@@ -51,9 +54,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 
 // gate reads one gate.
 func (o *globalOption) gate(seg caddyfile.Segment) error {
-	d := dispenser(seg...)
-	p := policyWords{start: d.Token(), seen: make(once)}
-	name, err := readName(d, "gate")
+	d := words.Dispenser(seg...)
+	p := policy.Words{Start: d.Token(), Seen: make(words.Once)}
+	name, err := words.Name(d, "gate")
 	if err != nil {
 		return err
 	}
@@ -61,14 +64,14 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 		return d.Errf("gate %s: one word too many: %q: want a block of policy words", name, d.Val())
 	}
 	if before, twice := o.places[name]; twice {
-		return d.Errf("gate %q is defined twice, first at %s", name, place(before))
+		return d.Errf("gate %q is defined twice, first at %s", name, words.Place(before))
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		word := dispenser(d.NextSegment()...)
+		word := words.Dispenser(d.NextSegment()...)
 		if word.Val() == "id" {
 			return word.Errf("id: a gate of the global option has its own name as id, %q", name)
 		}
-		known, err := p.policyWord(word)
+		known, err := p.Word(word)
 		if err != nil {
 			return err
 		}
@@ -76,10 +79,10 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 			return word.Err(unknownInGate(word.Val(), name))
 		}
 	}
-	p.warnOfContradictions(name)
-	p.policy.ID = name
-	o.app.Gates[name] = &p.policy
-	o.places[name] = p.start
+	p.WarnOfContradictions(name)
+	p.Policy.ID = name
+	o.app.Gates[name] = &p.Policy
+	o.places[name] = p.Start
 	return nil
 }
 
@@ -100,7 +103,7 @@ func (o *globalOption) value() httpcaddyfile.App {
 // readOption returns what value made of an option, or an empty one.
 func readOption(value any) *globalOption {
 	o := &globalOption{
-		app:    App{Gates: make(map[string]*Policy)},
+		app:    App{Gates: make(map[string]*policy.Policy)},
 		places: make(map[string]caddyfile.Token),
 	}
 	app, ok := value.(httpcaddyfile.App)

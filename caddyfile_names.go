@@ -9,11 +9,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/words"
+	"github.com/wsgate/wsgate/policy"
 )
 
 // told is what a Caddyfile has said about a gate so far.
 type told struct {
-	policy  *Policy
+	policy  *policy.Policy
 	at      caddyfile.Token  // where the policy begins
 	derived *caddyfile.Token // the directive whose name was derived
 	named   map[string]named // its directives so far, by their names
@@ -31,7 +33,7 @@ type named struct {
 // tunnel came through could not be told.
 func (p *directive) distinguish(g *told) error {
 	h := p.handler
-	_, given := p.seen["name"]
+	_, given := p.Seen["name"]
 	if !given {
 		var site string
 		if all := siteAddresses(p.helper); len(all) > 0 {
@@ -39,7 +41,7 @@ func (p *directive) distinguish(g *told) error {
 		}
 		h.Name = strings.TrimSpace(site + " " + p.matcherText)
 	}
-	now := named{p.start, h.IdleTimeout, h.MaxLifetime}
+	now := named{p.Start, h.IdleTimeout, h.MaxLifetime}
 	before, twice := g.named[h.Name]
 	switch {
 	case !twice:
@@ -48,7 +50,7 @@ func (p *directive) distinguish(g *told) error {
 		}
 		g.named[h.Name] = now
 	case before.idle != now.idle || before.lifetime != now.lifetime:
-		return p.errf("two directives of gate %q with the name %q have different limits, at %s and at %s: add `name <name>` to each of them, so that open tunnels find theirs after a reload", h.Gate, h.Name, place(before.at), place(p.start))
+		return p.Errf("two directives of gate %q with the name %q have different limits, at %s and at %s: add `name <name>` to each of them, so that open tunnels find theirs after a reload", h.Gate, h.Name, words.Place(before.at), words.Place(p.Start))
 	}
 	return nil
 }
@@ -67,8 +69,8 @@ func (p *directive) join() error {
 		g = p.globally(name)
 		gates[name] = g
 	}
-	if _, named := p.seen["gate"]; !named {
-		start := p.start
+	if _, named := p.Seen["gate"]; !named {
+		start := p.Start
 		g.derived = &start
 	}
 	if err := p.distinguish(g); err != nil {
@@ -81,14 +83,14 @@ func (p *directive) join() error {
 		return err
 	}
 	switch {
-	case !p.any():
+	case !p.Any():
 	case g.policy == nil:
-		g.policy, g.at = &p.policy, p.first
-		p.handler.Policy = &p.policy
-	case !g.policy.same(&p.policy):
-		return p.errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, place(g.at), place(p.first))
-	case p.policy.ID != "": // the same again, with a handle of its own
-		p.handler.Policy = &p.policy
+		g.policy, g.at = &p.Policy, p.First
+		p.handler.Policy = &p.Policy
+	case !g.policy.Same(&p.Policy):
+		return p.Errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, words.Place(g.at), words.Place(p.First))
+	case p.Policy.ID != "": // the same again, with a handle of its own
+		p.handler.Policy = &p.Policy
 	}
 	return nil
 }
@@ -106,7 +108,7 @@ func matcherText(h httpcaddyfile.Helper) string {
 // checkID refuses an id that another directive or a gate of the global option
 // has: Caddy would, but only at the load.
 func (p *directive) checkID() error {
-	id := p.policy.ID
+	id := p.Policy.ID
 	if id == "" {
 		return nil
 	}
@@ -121,9 +123,9 @@ func (p *directive) checkID() error {
 		before, twice = global.at, true
 	}
 	if twice {
-		return p.errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, place(before))
+		return p.Errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, words.Place(before))
 	}
-	ids[id] = p.start
+	ids[id] = p.Start
 	return nil
 }
 
@@ -133,7 +135,7 @@ func (p *directive) checkID() error {
 func (p *directive) checkCopies() error {
 	var why string
 	switch {
-	case !p.any():
+	case !p.Any():
 		return nil
 	case p.helper.IsNamedRoute():
 		why = "each site that invokes the route has one"
@@ -142,11 +144,11 @@ func (p *directive) checkCopies() error {
 	default:
 		return nil
 	}
-	if p.policy.ID != "" {
-		return p.errf("id %s: this directive becomes several handlers (%s), and an @id may occur once: write the policy in the global option, { wsgate { gate %s { … } } }", p.policy.ID, why, p.handler.Gate)
+	if p.Policy.ID != "" {
+		return p.Errf("id %s: this directive becomes several handlers (%s), and an @id may occur once: write the policy in the global option, { wsgate { gate %s { … } } }", p.Policy.ID, why, p.handler.Gate)
 	}
 	caddy.Log().Named("caddyfile").Warn("the policy of this wsgate lands in several handlers: while Caddy runs it can be patched in the global option only",
-		zap.String("gate", p.handler.Gate), zap.String("because", why), zap.String("file", p.start.File), zap.Int("line", p.start.Line),
+		zap.String("gate", p.handler.Gate), zap.String("because", why), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line),
 		zap.String("remedy", "write the policy in the global option, { wsgate { gate "+p.handler.Gate+" { … } } }"))
 	return nil
 }
@@ -178,10 +180,10 @@ func listeners(addresses []string) int {
 func (p *directive) derive(gates map[string]*told) error {
 	name := derivedName(p.matchers)
 	if p.helper.IsNamedRoute() { // read by itself: the count would miss the sites
-		return p.errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
+		return p.Errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
 	}
 	if before := gates[name]; before != nil && before.derived != nil {
-		return p.errf("two directives without a name would both belong to gate %q, at %s and at %s: add `gate <name>` to each of them, the same name to share a gate", name, place(*before.derived), place(p.start))
+		return p.Errf("two directives without a name would both belong to gate %q, at %s and at %s: add `gate <name>` to each of them, the same name to share a gate", name, words.Place(*before.derived), words.Place(p.Start))
 	}
 	p.handler.Gate = name
 	return nil

@@ -17,11 +17,11 @@ import (
 // log: Caddy hands plugins no other way.
 func (p *directive) warnOfSurroundings() {
 	s := surroundings{lines: siteOf(p.helper), order: orderOf(p.helper)}
-	where, found := s.find(s.lines, word{text: p.start.Text, file: p.start.File, line: p.start.Line})
+	where, found := s.find(s.lines, word{text: p.Start.Text, file: p.Start.File, line: p.Start.Line})
 	if !found {
 		return
 	}
-	logger := caddy.Log().Named("caddyfile").With(zap.String("file", p.start.File), zap.Int("line", p.start.Line))
+	logger := caddy.Log().Named("caddyfile").With(zap.String("file", p.Start.File), zap.Int("line", p.Start.Line))
 	for _, by := range s.swallowers(where, readsPath(p.matchers)) {
 		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
 			zap.String("directive", by.text), zap.Int("directive_line", by.line),

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/upstream"
 )
 
@@ -21,7 +22,7 @@ type address struct {
 
 // upstream takes one address.
 func (p *directive) upstream(token caddyfile.Token) error {
-	d := dispenser(token)
+	d := words.Dispenser(token)
 	if meant := p.meantOtherwise(token.Text); meant != "" {
 		return d.Errf("upstream %q: %s", token.Text, meant)
 	}
@@ -65,13 +66,13 @@ func (p *directive) to(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return lineEnds(d, "to")
+	return words.LineEnds(d, "to")
 }
 
 // proxy gives reverse_proxy's own parser what is its own.
 func (p *directive) proxy() error {
-	if _, dynamic := p.seen["dynamic"]; len(p.upstreams) == 0 && !dynamic {
-		return p.errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
+	if _, dynamic := p.Seen["dynamic"]; len(p.upstreams) == 0 && !dynamic {
+		return p.Errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
 	}
 	p.handler.Proxy = new(reverseproxy.Handler)
 	if err := p.handler.Proxy.UnmarshalCaddyfile(caddyfile.NewDispenser(p.proxyTokens())); err != nil {
@@ -85,7 +86,7 @@ func (p *directive) proxy() error {
 	}
 	for _, response := range p.handler.Proxy.HandleResponse {
 		if m := response.Match; m != nil && (slices.Contains(m.StatusCode, 101) || slices.Contains(m.StatusCode, 1)) {
-			return p.errf("handle_response never sees the 101 of a handshake: leave out status 101 and 1xx")
+			return p.Errf("handle_response never sees the 101 of a handshake: leave out status 101 and 1xx")
 		}
 	}
 	return nil
@@ -95,7 +96,7 @@ func (p *directive) proxy() error {
 // its first line. The lines of the block keep their places, for its errors.
 func (p *directive) proxyTokens() []caddyfile.Token {
 	line := func(text string) caddyfile.Token {
-		return caddyfile.Token{File: p.start.File, Line: p.start.Line, Text: text}
+		return caddyfile.Token{File: p.Start.File, Line: p.Start.Line, Text: text}
 	}
 	tokens := []caddyfile.Token{line("reverse_proxy")}
 	for _, a := range p.upstreams {
@@ -133,14 +134,14 @@ func (p *directive) checkTransport() error {
 		return nil //nolint:nilerr // another module's own affair
 	}
 	if len(transport.Versions) > 0 && !slices.Contains(transport.Versions, "1.1") {
-		return p.errf("transport http: versions %s cannot carry a handshake: add 1.1", strings.Join(transport.Versions, " "))
+		return p.Errf("transport http: versions %s cannot carry a handshake: add 1.1", strings.Join(transport.Versions, " "))
 	}
 	if transport.TLS == nil {
 		return nil
 	}
 	for _, a := range p.upstreams {
 		if a.scheme() && !a.Secure {
-			return p.errf("upstream %q is without TLS, and the transport is with TLS: want wss://", a.token.Text)
+			return p.Errf("upstream %q is without TLS, and the transport is with TLS: want wss://", a.token.Text)
 		}
 	}
 	return nil
@@ -153,7 +154,7 @@ func (p *directive) path() error {
 	}
 	first := p.upstreams[0]
 	if p.handler.Proxy.Rewrite != nil {
-		return p.errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
+		return p.Errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
 	}
 	prefix, ok := strippable(p.matchers)
 	switch {
@@ -162,7 +163,7 @@ func (p *directive) path() error {
 	case !ok:
 		p.warnOfOnePath(first)
 	case strings.Contains(first.Path, "{"):
-		return p.errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
+		return p.Errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
 	default:
 		p.handler.StripPathPrefix = prefix
 	}
@@ -175,7 +176,7 @@ func (p *directive) path() error {
 func (p *directive) warnOfOnePath(a address) {
 	if strings.HasSuffix(a.Path, "/") && !strings.Contains(a.Path, "{") {
 		caddy.Log().Named("caddyfile").Warn("every handshake of this wsgate reaches the upstream at the same path: no path pattern ends in /*, so there is no prefix to replace",
-			zap.String("upstream", a.token.Text), zap.String("path", a.Path), zap.String("file", p.start.File), zap.Int("line", p.start.Line),
+			zap.String("upstream", a.token.Text), zap.String("path", a.Path), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line),
 			zap.String("remedy", "write wsgate /prefix/* …, or leave the path out and it stays as it was sent"))
 	}
 }

@@ -5,6 +5,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/words"
+	"github.com/wsgate/wsgate/policy"
 )
 
 // ownWords are the words of a wsgate block that are not reverse_proxy's.
@@ -61,7 +65,7 @@ func (p *directive) proxyWord(d *caddyfile.Dispenser, seg caddyfile.Segment) err
 	switch times {
 	case several:
 	case single:
-		if err := p.seen.take(d, name); err != nil {
+		if err := p.Seen.Take(d, name); err != nil {
 			return err
 		}
 	default:
@@ -78,17 +82,17 @@ func (p *directive) proxyWord(d *caddyfile.Dispenser, seg caddyfile.Segment) err
 // configuration. Here they outlive it for good, unless their gate is gone from
 // it: then they are treated as closing says.
 func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
-	p.note(d.Token())
-	if err := p.seen.take(d, "closing"); err != nil {
+	p.Note(d.Token())
+	if err := p.Seen.Take(d, "closing"); err != nil {
 		return err
 	}
-	value, err := readDuration(d, "stream_close_delay", "without the word tunnels are kept")
+	value, err := words.Duration(d, "stream_close_delay", "without the word tunnels are kept")
 	if err != nil {
 		return err
 	}
-	if value > maxDeadline {
+	if value > registry.MaxDeadline {
 		return d.Errf("stream_close_delay %q: want at most 24h", value)
 	}
-	p.policy.Closing = &Closing{Policy: "drain", Deadline: caddy.Duration(value)}
+	p.Policy.Closing = &policy.Closing{Policy: "drain", Deadline: caddy.Duration(value)}
 	return nil
 }

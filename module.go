@@ -16,6 +16,7 @@ import (
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/policy"
 	"github.com/wsgate/wsgate/upstream"
 )
 
@@ -59,7 +60,7 @@ type Handler struct {
 	// app's `gates`; another handler of the same gate may leave it out or
 	// repeat it, but not say something else. Default: an open gate that keeps
 	// its tunnels when it is closed.
-	Policy *Policy `json:"policy,omitempty"`
+	Policy *policy.Policy `json:"policy,omitempty"`
 
 	// How long a handshake may take until the backend's answer, over all
 	// attempts together; then the client gets 504. Default: 15s. Negative: no
@@ -201,7 +202,7 @@ func checkName(name string) error {
 // join makes the handler part of its gate, and returns the gate's policy.
 func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	if h.Policy != nil {
-		policy, err := h.Policy.provision(ctx)
+		policy, err := h.Policy.Provision(ctx)
 		if err != nil {
 			return gate.Policy{}, fmt.Errorf("gate %q: %w", h.Gate, err)
 		}

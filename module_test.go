@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
@@ -28,15 +26,5 @@ func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
 		if err := h.fill(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", words, err)
 		}
-	}
-}
-
-func TestJSONIsToldTheNewNameOfOnClose(t *testing.T) {
-	p := new(Policy)
-	if err := json.Unmarshal([]byte(`{"on_close":{"policy":"drain"}}`), p); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.provision(caddy.Context{}); err == nil || !strings.Contains(err.Error(), "on_close is called closing now") {
-		t.Errorf("provision: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -9,7 +10,6 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
-	"github.com/wsgate/wsgate/tunnel"
 )
 
 func listGates(w http.ResponseWriter, _ *http.Request) error {
@@ -157,8 +157,8 @@ func readDrain(o object) (*gate.Closing, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !tunnel.ValidCloseCode(code) {
-			return nil, o.wrong("code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code))
+		if code <= 0 || code > math.MaxUint16 { // zero would be the default
+			return nil, explain(registry.InvalidCloseCode(code))
 		}
 		c.Code = uint16(code)
 	}

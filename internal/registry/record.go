@@ -112,7 +112,7 @@ func validate(o *gate.Override) error {
 		return err
 	}
 	if o.Closing != nil {
-		return validClosing(*o.Closing)
+		return ValidClosing(*o.Closing)
 	}
 	return nil
 }

@@ -39,11 +39,12 @@ func (e *UnknownGateError) Error() string {
 }
 
 const (
-	maxReason   = 512
-	maxActor    = 128
-	minTTL      = time.Second
-	maxTTL      = 365 * 24 * time.Hour
-	maxDeadline = 24 * time.Hour
+	maxReason = 512
+	maxActor  = 128
+	minTTL    = time.Second
+	maxTTL    = 365 * 24 * time.Hour
+	// MaxDeadline is the longest drain that can be meant.
+	MaxDeadline = 24 * time.Hour
 )
 
 // SwitchRequest is an operator's word. In the mode that the gate is switched to
@@ -235,22 +236,30 @@ func (r SwitchRequest) validate() error {
 		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and closing"}
 	}
 	if r.Closing != nil {
-		return validClosing(*r.Closing)
+		return ValidClosing(*r.Closing)
 	}
 	return nil
 }
 
-func validClosing(c gate.Closing) error {
-	if c.Deadline < 0 || c.Deadline > maxDeadline {
+// ValidClosing refuses a drain that cannot be meant: a deadline that is negative
+// or longer than 24 h, a code that never goes on the wire, a reason of more than
+// 123 bytes, not UTF-8, or with control characters.
+func ValidClosing(c gate.Closing) error {
+	if c.Deadline < 0 || c.Deadline > MaxDeadline {
 		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
 	}
 	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
-		return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", c.Code)}
+		return InvalidCloseCode(int(c.Code))
 	}
 	if len(c.Reason) > 123 {
 		return &InvalidError{"closing.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
 	}
 	return validText("closing.reason", c.Reason, 123)
+}
+
+// InvalidCloseCode is the error of a close code that must not be sent.
+func InvalidCloseCode(code int) error {
+	return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code)}
 }
 
 // validText refuses what a log line, a header or a close frame cannot carry.

@@ -1,20 +1,17 @@
-package wsgate
+package policy
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
-	"github.com/wsgate/wsgate/tunnel"
 )
-
-// maxDeadline is the longest drain that can be meant.
-const maxDeadline = 24 * time.Hour
 
 // Policy is what a gate is told by configuration. An operator's switch at run
 // time stands above it.
@@ -82,8 +79,8 @@ type Closing struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// provision turns the configuration into values, and loads the rules.
-func (p *Policy) provision(ctx caddy.Context) (gate.Policy, error) {
+// Provision turns the configuration into values, and loads the rules.
+func (p *Policy) Provision(ctx caddy.Context) (gate.Policy, error) {
 	var out gate.Policy
 	var err error
 	if p.OnClose != nil {
@@ -146,24 +143,19 @@ func (c *Closing) values() (gate.Closing, error) {
 	default:
 		return gate.Closing{}, fmt.Errorf("unknown policy %q: want keep or drain", c.Policy)
 	}
-	deadline := time.Duration(c.Deadline)
-	if deadline == 0 {
-		deadline = gate.DefaultDeadline
+	out := gate.Closing{Drain: true, Deadline: time.Duration(c.Deadline), Reason: c.Reason}
+	if out.Deadline == 0 {
+		out.Deadline = gate.DefaultDeadline
 	}
-	if deadline < 0 || deadline > maxDeadline {
-		return gate.Closing{}, fmt.Errorf("deadline %s: want more than 0s, at most 24h", deadline)
+	if c.Code < 0 || c.Code > math.MaxUint16 {
+		return gate.Closing{}, registry.InvalidCloseCode(c.Code)
 	}
-	if c.Code != 0 && !tunnel.ValidCloseCode(c.Code) {
-		return gate.Closing{}, fmt.Errorf("code %d never goes on the wire: want 1000-1003, 1007-1014 or 3000-4999", c.Code)
-	}
-	if tunnel.TrimReason(c.Reason) != c.Reason {
-		return gate.Closing{}, fmt.Errorf("reason: want at most 123 bytes of UTF-8, got %d bytes", len(c.Reason))
-	}
-	return gate.Closing{Drain: true, Deadline: deadline, Code: uint16(c.Code), Reason: c.Reason}, nil
+	out.Code = uint16(c.Code)
+	return out, registry.ValidClosing(out)
 }
 
-// same reports whether two policies say the same.
-func (p *Policy) same(q *Policy) bool {
+// Same reports whether two policies say the same.
+func (p *Policy) Same(q *Policy) bool {
 	a, b := *p, *q
 	a.ID, b.ID = "", ""
 	x, errX := json.Marshal(a)

@@ -1,4 +1,4 @@
-package wsgate
+package policy
 
 import (
 	"errors"
@@ -13,41 +13,47 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// policyWords reads the words of a gate's policy, which stand in a directive or
+// Words reads the words of a gate's policy, which stand in a directive or
 // in the global option.
-type policyWords struct {
-	policy Policy
-	start  caddyfile.Token // of the directive or the gate
-	first  caddyfile.Token // the first policy word
-	rules  []gate.Condition
-	seen   once
+type Words struct {
+	// Policy is what they say.
+	Policy Policy
+	// Start is the directive or the gate that they stand in.
+	Start caddyfile.Token
+	// First is the first word of the policy. Empty: there is none.
+	First caddyfile.Token
+	// Seen has the words that may stand once.
+	Seen words.Once
+
+	rules []gate.Condition
 }
 
-// any reports whether the policy says anything.
-func (p *policyWords) any() bool { return p.first.Text != "" }
+// Any reports whether the policy says anything.
+func (p *Words) Any() bool { return p.First.Text != "" }
 
-// note remembers where the policy begins.
-func (p *policyWords) note(at caddyfile.Token) {
-	if !p.any() {
-		p.first = at
+// Note remembers where the policy begins.
+func (p *Words) Note(at caddyfile.Token) {
+	if !p.Any() {
+		p.First = at
 	}
 }
 
-// errf refuses the whole, at the place where it begins.
-func (p *policyWords) errf(format string, args ...any) error {
-	return dispenser(p.start).WrapErr(fmt.Errorf(format, args...))
+// Errf refuses the whole, at the place where it begins.
+func (p *Words) Errf(format string, args ...any) error {
+	return words.Dispenser(p.Start).WrapErr(fmt.Errorf(format, args...))
 }
 
-// policyWord reads a word of the policy. known is false if it is none.
-func (p *policyWords) policyWord(d *caddyfile.Dispenser) (known bool, err error) {
+// Word reads a word of the policy. known is false if it is none.
+func (p *Words) Word(d *caddyfile.Dispenser) (known bool, err error) {
 	name := d.Val()
 	var read func(*caddyfile.Dispenser) error
 	switch name {
 	case "open_when": // may stand several times
-		p.note(d.Token())
+		p.Note(d.Token())
 		return true, p.openWhen(d)
 	case "id":
 		read = p.id
@@ -66,40 +72,40 @@ func (p *policyWords) policyWord(d *caddyfile.Dispenser) (known bool, err error)
 	default:
 		return false, nil
 	}
-	p.note(d.Token())
-	if err := p.seen.take(d, name); err != nil {
+	p.Note(d.Token())
+	if err := p.Seen.Take(d, name); err != nil {
 		return true, err
 	}
 	if err := read(d); err != nil {
 		return true, err
 	}
-	return true, lineEnds(d, name)
+	return true, words.LineEnds(d, name)
 }
 
-func (p *policyWords) id(d *caddyfile.Dispenser) (err error) {
-	p.policy.ID, err = readName(d, "id")
+func (p *Words) id(d *caddyfile.Dispenser) (err error) {
+	p.Policy.ID, err = words.Name(d, "id")
 	return err
 }
 
-func (p *policyWords) mode(d *caddyfile.Dispenser) error {
+func (p *Words) mode(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Err("mode: want auto, on or off")
 	}
-	p.policy.Mode = d.Val()
+	p.Policy.Mode = d.Val()
 	if _, err := gate.ParseMode(d.Val()); err != nil || d.Val() == "" {
 		return d.Errf("mode %q: %s", d.Val(), modeMeant(d.Val()))
 	}
 	return nil
 }
 
-func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
+func (p *Words) whenClosed(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Err("when_closed: want 503")
 	}
 	if d.Val() != "503" {
 		return d.Errf("when_closed %q: want 503, the only answer there is so far", d.Val())
 	}
-	p.policy.WhenClosed = 503
+	p.Policy.WhenClosed = 503
 	return nil
 }
 
@@ -108,11 +114,11 @@ func (p *policyWords) whenClosed(d *caddyfile.Dispenser) error {
 const mostFixed = 90
 
 // publicReason reads what clients are told while the gate is closed.
-func (p *policyWords) publicReason(d *caddyfile.Dispenser) error {
+func (p *Words) publicReason(d *caddyfile.Dispenser) error {
 	if !d.NextArg() || d.Val() == "" {
 		return d.Err(`reason: want what clients read while the gate is closed, in quotes, such as "back at {wsgate.until}"`)
 	}
-	p.policy.Reason = d.Val()
+	p.Policy.Reason = d.Val()
 	if err := registry.ValidReason(d.Val()); err != nil {
 		return d.WrapErr(err)
 	}
@@ -124,12 +130,12 @@ func (p *policyWords) publicReason(d *caddyfile.Dispenser) error {
 }
 
 // closing reads keep, or drain [<deadline>] [code <code>] ["<reason>"].
-func (p *policyWords) closing(d *caddyfile.Dispenser) error {
+func (p *Words) closing(d *caddyfile.Dispenser) error {
 	const want = `want keep, or drain [<deadline>] [code <code>] ["<reason>"]`
 	if !d.NextArg() {
 		return d.Err("closing: " + want)
 	}
-	p.policy.Closing = &Closing{Policy: d.Val()}
+	p.Policy.Closing = &Closing{Policy: d.Val()}
 	switch d.Val() {
 	case "keep":
 		if d.NextArg() {
@@ -143,36 +149,36 @@ func (p *policyWords) closing(d *caddyfile.Dispenser) error {
 		}
 		return d.Errf("closing %q: %s", d.Val(), want)
 	}
-	words := d.RemainingArgsAsTokens()
+	args := d.RemainingArgsAsTokens()
 	for _, take := range []func([]caddyfile.Token) (int, error){p.deadline, p.code, p.reason} {
-		taken, err := take(words)
+		taken, err := take(args)
 		if err != nil {
 			return d.Errf("closing drain: %w", err)
 		}
-		words = words[taken:]
+		args = args[taken:]
 	}
-	if len(words) > 0 {
-		return d.Errf("closing drain: %q: %s; a reason of several words stands in quotes", words[0].Text, want)
+	if len(args) > 0 {
+		return d.Errf("closing drain: %q: %s; a reason of several words stands in quotes", args[0].Text, want)
 	}
 	return nil
 }
 
 // deadline takes the first of the words if it begins like a duration.
-func (p *policyWords) deadline(words []caddyfile.Token) (int, error) {
-	if len(words) == 0 || !numeric(words[0]) {
+func (p *Words) deadline(args []caddyfile.Token) (int, error) {
+	if len(args) == 0 || !numeric(args[0]) {
 		return 0, nil
 	}
-	value, err := caddy.ParseDuration(words[0].Text)
-	if right := durationMeant(words[0].Text); err != nil && right != "" {
-		return 0, fmt.Errorf("%q: want %s; a reason that begins like this stands in quotes", words[0].Text, right)
+	value, err := caddy.ParseDuration(args[0].Text)
+	if right := words.DurationMeant(args[0].Text); err != nil && right != "" {
+		return 0, fmt.Errorf("%q: want %s; a reason that begins like this stands in quotes", args[0].Text, right)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%q: want a deadline such as 30s; a reason that begins like this stands in quotes", words[0].Text)
+		return 0, fmt.Errorf("%q: want a deadline such as 30s; a reason that begins like this stands in quotes", args[0].Text)
 	}
-	if value <= 0 || value > maxDeadline {
-		return 0, fmt.Errorf("deadline %q: want more than zero, at most 24h", words[0].Text)
+	if value <= 0 || value > registry.MaxDeadline {
+		return 0, fmt.Errorf("deadline %q: want more than zero, at most 24h", args[0].Text)
 	}
-	p.policy.Closing.Deadline = caddy.Duration(value)
+	p.Policy.Closing.Deadline = caddy.Duration(value)
 	return 1, nil
 }
 
@@ -182,32 +188,32 @@ func numeric(t caddyfile.Token) bool {
 }
 
 // code takes the words code and its number.
-func (p *policyWords) code(words []caddyfile.Token) (int, error) {
-	if len(words) == 0 || words[0].Quoted() || words[0].Text != "code" {
+func (p *Words) code(args []caddyfile.Token) (int, error) {
+	if len(args) == 0 || args[0].Quoted() || args[0].Text != "code" {
 		return 0, nil
 	}
-	if len(words) == 1 {
+	if len(args) == 1 {
 		return 0, errors.New("code: want a close code such as 1013")
 	}
-	code, err := strconv.Atoi(words[1].Text)
+	code, err := strconv.Atoi(args[1].Text)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("code %q: want a number such as 1013", words[1].Text)
+		return 0, fmt.Errorf("code %q: want a number such as 1013", args[1].Text)
 	case code == 1005 || code == 1006 || code == 1015:
 		return 0, fmt.Errorf("code %d never goes on the wire (RFC 6455 §7.4.1): want one such as 1013, or 3000-4999", code)
 	case !tunnel.ValidCloseCode(code):
 		return 0, fmt.Errorf("code %d: want 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 §7.4)", code)
 	}
-	p.policy.Closing.Code = code
+	p.Policy.Closing.Code = code
 	return 2, nil
 }
 
 // reason takes one word that is none of the others.
-func (p *policyWords) reason(words []caddyfile.Token) (int, error) {
-	if len(words) == 0 || numeric(words[0]) {
+func (p *Words) reason(args []caddyfile.Token) (int, error) {
+	if len(args) == 0 || numeric(args[0]) {
 		return 0, nil
 	}
-	reason, quoted := words[0].Text, words[0].Quoted()
+	reason, quoted := args[0].Text, args[0].Quoted()
 	switch {
 	case !quoted && (reason == "code" || reason == "spread" || reason == "keep" || reason == "drain"):
 		return 0, nil // somebody's misunderstanding, not a reason
@@ -216,19 +222,19 @@ func (p *policyWords) reason(words []caddyfile.Token) (int, error) {
 	case tunnel.TrimReason(reason) != reason:
 		return 0, fmt.Errorf("the reason has %d bytes: a close frame takes 123 at most (RFC 6455 §5.5)", len(reason))
 	}
-	p.policy.Closing.Reason = reason
+	p.Policy.Closing.Reason = reason
 	return 1, nil
 }
 
 // openWhen reads one rule: a matcher that needs no request.
-func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
+func (p *Words) openWhen(d *caddyfile.Dispenser) error {
 	var rule OpenWhen
 	if !d.NextArg() {
-		return d.Errf("open_when: want a rule: %s", anyOf(ruleNames()))
+		return d.Errf("open_when: want a rule: %s", words.AnyOf(ruleNames()))
 	}
 	if d.Val() == "not" {
 		if rule.Not = true; !d.NextArg() {
-			return d.Errf("open_when not: want a rule on the same line: %s", anyOf(ruleNames()))
+			return d.Errf("open_when not: want a rule on the same line: %s", words.AnyOf(ruleNames()))
 		}
 	}
 	name := d.Val()
@@ -251,7 +257,7 @@ func (p *policyWords) openWhen(d *caddyfile.Dispenser) error {
 		return err
 	}
 	rule.RuleRaw = caddy.ModuleMap{name: caddyconfig.JSON(value, nil)}
-	p.policy.OpenWhen = append(p.policy.OpenWhen, rule)
+	p.Policy.OpenWhen = append(p.Policy.OpenWhen, rule)
 	p.rules = append(p.rules, gate.Condition{Name: name, Not: rule.Not, Rule: condition})
 	return nil
 }

@@ -1,4 +1,4 @@
-package wsgate
+package policy
 
 import (
 	"time"
@@ -9,20 +9,14 @@ import (
 	"github.com/wsgate/wsgate/matchers"
 )
 
-// contradictions warns of words of the directive that cannot be meant together.
-func (p *directive) contradictions() error {
-	p.warnOfContradictions(p.handler.Gate)
-	return nil
-}
-
-// warnOfContradictions warns of a gate that can never open by its rules, and
+// WarnOfContradictions warns of a gate that can never open by its rules, and
 // of rules that are never asked.
-func (p *policyWords) warnOfContradictions(gate string) {
+func (p *Words) WarnOfContradictions(gate string) {
 	if len(p.rules) == 0 {
 		return
 	}
-	log := caddy.Log().Named("caddyfile").With(zap.String("gate", gate), zap.String("file", p.start.File), zap.Int("line", p.start.Line))
-	if mode := p.policy.Mode; mode == "on" || mode == "off" {
+	log := caddy.Log().Named("caddyfile").With(zap.String("gate", gate), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line))
+	if mode := p.Policy.Mode; mode == "on" || mode == "off" {
 		log.Warn("mode "+mode+" stands beside open_when in this wsgate: its rules are not asked",
 			zap.String("remedy", "leave one of them out; mode auto, the default, follows the rules"))
 		return

@@ -1,0 +1,41 @@
+package policy
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func TestJSONIsToldTheNewNameOfOnClose(t *testing.T) {
+	p := new(Policy)
+	if err := json.Unmarshal([]byte(`{"on_close":{"policy":"drain"}}`), p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Provision(caddy.Context{}); err == nil || !strings.Contains(err.Error(), "on_close is called closing now") {
+		t.Errorf("provision: %v", err)
+	}
+}
+
+func TestOnePlaceValidatesAClosing(t *testing.T) {
+	for words, want := range map[string]string{
+		`"deadline":"25h"`:    "closing.deadline: 25h0m0s: want 0s to 24h",
+		`"deadline":-1`:       "closing.deadline: -1ns: want 0s to 24h",
+		`"code":1005`:         "closing.code: 1005 must not be sent",
+		`"code":70000`:        "closing.code: 70000 must not be sent",
+		`"code":-1`:           "closing.code: -1 must not be sent",
+		`"reason":"a\u0000b"`: "closing.reason: control characters are not allowed",
+		`"reason":"` + strings.Repeat("x", 124) + `"`: "closing.reason: 124 bytes",
+		`"code":1012,"deadline":"1h"`:                 "",
+	} {
+		p := new(Policy)
+		if err := json.Unmarshal([]byte(`{"closing":{"policy":"drain",`+words+`}}`), p); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.Provision(caddy.Context{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", words, err, want)
+		}
+	}
+}
