@@ -2,14 +2,12 @@ package wsgate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/handshake"
@@ -182,15 +180,6 @@ func (a *App) Stop() error {
 func (a *App) Cleanup() error {
 	if a.conf != nil {
 		registry.End(a.conf)
-	}
-	return nil
-}
-
-// registerMetrics makes the collector part of a configuration's registry.
-func registerMetrics(to *prometheus.Registry) error {
-	err := to.Register(collector{})
-	if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
-		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return nil
 }

@@ -5,8 +5,11 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/swallow"
 	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/policy"
+	"github.com/wsgate/wsgate/upstream"
 )
 
 func init() {
@@ -26,8 +29,7 @@ type directive struct {
 	// matcherText is the matcher as it is written; empty without one.
 	matcherText string
 	handler     *Handler
-	upstreams   []address
-	rest        []caddyfile.Segment // reverse_proxy's words
+	up          upstream.Words
 }
 
 // parseDirective reads
@@ -51,6 +53,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Next()
 	p := &directive{helper: h, handler: new(Handler)}
 	p.Start, p.Seen = h.Token(), make(words.Once)
+	p.up = upstream.Words{Start: p.Start, Seen: p.Seen, Others: allOwn}
 	p.matcherText = matcherText(h)
 	matchers, err := h.ExtractMatcherSet()
 	if err != nil {
@@ -59,7 +62,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	p.matchers = matchers
 	h.Next()
 	for _, token := range h.RemainingArgsAsTokens() {
-		if err := p.upstream(token); err != nil {
+		if err := p.up.Upstream(token); err != nil {
 			return nil, err
 		}
 	}
@@ -68,13 +71,17 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, err
 		}
 	}
-	for _, finish := range []func() error{p.proxy, p.path, p.join} {
-		if err := finish(); err != nil {
-			return nil, err
-		}
+	if p.handler.Proxy, err = p.up.Proxy(h); err != nil {
+		return nil, err
+	}
+	if p.handler.StripPathPrefix, p.handler.UpstreamPath, err = p.up.Path(matchers, p.handler.Proxy); err != nil {
+		return nil, err
+	}
+	if err := p.join(); err != nil {
+		return nil, err
 	}
 	p.WarnOfContradictions(p.handler.Gate)
-	p.warnOfSurroundings()
+	swallow.Directive{Helper: h, Start: p.Start, Matchers: matchers, Dials: p.up.Dials()}.Warn()
 	return h.NewRoute(matchers, p.handler), nil
 }
 
@@ -95,12 +102,16 @@ func (p *directive) word(seg caddyfile.Segment) error {
 	case "stream_close_delay":
 		return p.closeDelay(d)
 	case "to":
-		return p.to(d)
+		return p.up.To(d)
 	}
 	if known, err := p.Word(d); known {
 		return err
 	}
-	return p.proxyWord(d, seg)
+	known, err := p.up.Word(d, seg)
+	if err == nil && !known {
+		err = d.Err(unknownWord(d.Val()))
+	}
+	return err
 }
 
 // gateName reads the gate's name.
@@ -140,4 +151,23 @@ func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning
 	value, err := words.Duration(d, name, otherwise)
 	*to = caddy.Duration(value)
 	return err
+}
+
+// closeDelay maps reverse_proxy's word for how long tunnels outlive their
+// configuration. Here they outlive it for good, unless their gate is gone from
+// it: then they are treated as closing says.
+func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
+	p.Note(d.Token())
+	if err := p.Seen.Take(d, "closing"); err != nil {
+		return err
+	}
+	value, err := words.Duration(d, "stream_close_delay", "without the word tunnels are kept")
+	if err != nil {
+		return err
+	}
+	if value > registry.MaxDeadline {
+		return d.Errf("stream_close_delay %q: want at most 24h", value)
+	}
+	p.Policy.Closing = &policy.Closing{Policy: "drain", Deadline: caddy.Duration(value)}
+	return nil
 }

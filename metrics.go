@@ -1,8 +1,11 @@
 package wsgate
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wsgate/wsgate/gate"
@@ -13,6 +16,8 @@ const (
 	metricsNamespace = "caddy"
 	metricsSubsystem = "wsgate"
 )
+
+func init() { caddy.RegisterModule(new(metricsAPI)) }
 
 // collector reads what the registry knows when somebody asks, so that values
 // outlive a configuration, and what is gone goes from the labels. These are few
@@ -103,3 +108,40 @@ func collectCounters(ch chan<- prometheus.Metric, name string, c registry.Counte
 		}
 	}
 }
+
+// registerMetrics makes the collector part of a configuration's registry.
+func registerMetrics(to *prometheus.Registry) error {
+	err := to.Register(collector{})
+	if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
+// metricsAPI has no calls: it brings the collector into the registry of every
+// configuration that Caddy tries. Its admin endpoint shows that of the newest
+// one, also of one whose load has failed before our app was reached, and our
+// series would be missing there until the next good load.
+type metricsAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (*metricsAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.wsgate_metrics",
+		New: func() caddy.Module { return new(metricsAPI) },
+	}
+}
+
+// Provision registers the collector.
+func (*metricsAPI) Provision(ctx caddy.Context) error {
+	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+// Routes returns none.
+func (*metricsAPI) Routes() []caddy.AdminRoute { return nil }
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*metricsAPI)(nil)
+	_ caddy.AdminRouter = (*metricsAPI)(nil)
+)

@@ -167,7 +167,7 @@ func (h *Handler) fill() error {
 	if h.Proxy == nil || (len(h.Proxy.Upstreams) == 0 && h.Proxy.DynamicUpstreamsRaw == nil) {
 		return fmt.Errorf("gate %q: no upstream: want proxy.upstreams or proxy.dynamic_upstreams", h.Gate)
 	}
-	if err := checkProxy(h.Proxy); err != nil {
+	if err := upstream.CheckProxy(h.Proxy); err != nil {
 		return fmt.Errorf("gate %q: %w", h.Gate, err)
 	}
 	if h.UpstreamPath != "" && h.Proxy.Rewrite != nil {
@@ -217,6 +217,17 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	}
 	app.watch(h.Gate, h.upstreams)
 	return app.policyOf(h.Gate), nil
+}
+
+// upstreams are those of the configuration, as reverse_proxy sees them. One with
+// a placeholder may be any number of backends, and has no health of its own.
+func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
+	for _, u := range h.Proxy.Upstreams {
+		if !strings.Contains(u.Dial, "{") {
+			all = append(all, registry.UpstreamHealth{Address: u.Dial, Healthy: u.Healthy(), Fails: u.Host.Fails()})
+		}
+	}
+	return all
 }
 
 // Cleanup gives back what Provision took. It writes to no peer. Caddy does not

@@ -1,8 +1,12 @@
 package upstream
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/wsgate/wsgate/gate"
 )
 
 // Meant returns the address that one which is refused was surely meant to be.
@@ -41,3 +45,34 @@ var schemes = map[string]string{
 	"ws": "ws", "wws": "ws", "http": "ws", "websocket": "ws", "tcp": "ws",
 	"wss": "wss", "wwss": "wss", "https": "wss", "websockets": "wss", "tls": "wss",
 }
+
+// meantOtherwise says what would be right where something that is no upstream
+// stands in the place of one.
+func (p *Words) meantOtherwise(text string) string {
+	switch {
+	case text == "*", strings.HasPrefix(text, "@"), strings.HasPrefix(text, "/") && strings.HasSuffix(text, "*"):
+		return "a matcher stands in front of the upstreams: want wsgate " + text + " ws://…"
+	case strings.HasSuffix(text, "*") && !strings.Contains(text, "://"):
+		return "a path matcher begins with a slash, and stands in front of the upstreams: want wsgate /" + strings.TrimLeft(text, "*/") + " ws://…"
+	case strings.HasSuffix(text, "*"):
+		return "the pattern belongs to the matcher: want " + strings.TrimRight(text, "*")
+	case strings.HasPrefix(text, "/") && len(p.upstreams) > 0 && !strings.Contains(text, ".sock"):
+		return "a matcher stands in front of the upstreams, and a path right behind its address, without a space"
+	case text == "->", text == "=>", text == "=", text == "to" || slices.Contains(p.blockWords(), text):
+		return "no host: want " + blockOf(text)
+	case text != "" && strings.Trim(text, "0123456789") == "":
+		return "a port alone: want localhost:" + text
+	}
+	return ""
+}
+
+// blockOf says where a word of the block stands.
+func blockOf(word string) string {
+	if !gate.ValidName(word) {
+		return "the upstreams right behind the matcher"
+	}
+	return fmt.Sprintf("it in the block, { %s … }, or %s:80 if it is a host", word, word)
+}
+
+// blockWords are all words of the block.
+func (p *Words) blockWords() []string { return append(slices.Clone(p.Others), ProxyWords()...) }

@@ -1,61 +1,13 @@
-package wsgate
+package swallow
 
 import (
-	"encoding/json"
-	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"go.uber.org/zap"
 )
-
-// warnOfSurroundings warns when a directive that is in force for every request
-// comes before wsgate and keeps handshakes from it, and when one beside it leads
-// handshakes past the gate. The warnings go where reverse_proxy's own go, to the
-// log: Caddy hands plugins no other way.
-func (p *directive) warnOfSurroundings() {
-	s := surroundings{lines: siteOf(p.helper), order: orderOf(p.helper)}
-	where, found := s.find(s.lines, word{text: p.Start.Text, file: p.Start.File, line: p.Start.Line})
-	if !found {
-		return
-	}
-	logger := caddy.Log().Named("caddyfile").With(zap.String("file", p.Start.File), zap.Int("line", p.Start.Line))
-	for _, by := range s.swallowers(where, readsPath(p.matchers)) {
-		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
-			zap.String("directive", by.text), zap.Int("directive_line", by.line),
-			zap.String("remedy", "give it a matcher (@page not ws_handshake), or put both into a route block with wsgate first"))
-	}
-	var ours []string
-	for _, a := range p.upstreams {
-		ours = append(ours, destination(a.Dial))
-	}
-	for _, by := range s.around(where, ours) {
-		logger.Warn("a route beside wsgate leads handshakes to the same upstream, past the gate",
-			zap.String("directive", by.text), zap.Int("directive_line", by.line),
-			zap.String("remedy", "give it a matcher that leaves them out: @page not ws_handshake"))
-	}
-}
 
 // comesFirst is the part of Caddy's order that can keep a handshake from
 // wsgate. handle_path has the place of handle.
 var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "abort", "error", "respond", "metrics", "wsgate"}
-
-// orderOf returns the order of directives: the operator's own, or Caddy's.
-func orderOf(h httpcaddyfile.Helper) []string {
-	if order, ok := h.Option("order").([]string); ok {
-		return order
-	}
-	return comesFirst
-}
-
-// readsPath reports whether a matcher looks at the path, so that a rewrite
-// before it changes what it sees.
-func readsPath(set caddy.ModuleMap) bool {
-	text, err := json.Marshal(set)
-	return err == nil && strings.Contains(string(text), "path")
-}
 
 // word is a token of a site as it was written.
 type word struct {
@@ -224,57 +176,4 @@ func (l line) body() []line {
 		}
 	}
 	return lines
-}
-
-// siteOf returns the lines of the site that a directive is in. Caddy's helper
-// knows them but does not hand them out, so they are read by reflection; a
-// Caddy that names them otherwise has no lines, and no warnings.
-func siteOf(h httpcaddyfile.Helper) []line {
-	segments := field(field(reflect.ValueOf(h), "parentBlock"), "Segments")
-	if segments.Kind() != reflect.Slice {
-		return nil
-	}
-	var lines []line
-	for i := range segments.Len() {
-		tokens := segments.Index(i)
-		if tokens.Kind() != reflect.Slice || tokens.Len() == 0 {
-			continue
-		}
-		l := make(line, tokens.Len())
-		for j := range l {
-			l[j] = wordOf(tokens.Index(j))
-		}
-		lines = append(lines, l)
-	}
-	return lines
-}
-
-// siteAddresses returns the addresses of the site that a directive is in, by the
-// same way; none where they are not to be had.
-func siteAddresses(h httpcaddyfile.Helper) []string {
-	keys := field(field(reflect.ValueOf(h), "parentBlock"), "Keys")
-	if keys.Kind() != reflect.Slice {
-		return nil
-	}
-	var addresses []string
-	for i := range keys.Len() {
-		addresses = append(addresses, wordOf(keys.Index(i)).text)
-	}
-	return addresses
-}
-
-func wordOf(token reflect.Value) word {
-	text, file, number, quoted := field(token, "Text"), field(token, "File"), field(token, "Line"), field(token, "wasQuoted")
-	if !number.CanInt() || !quoted.CanInt() {
-		return word{}
-	}
-	return word{text: text.String(), file: file.String(), line: int(number.Int()), quoted: quoted.Int() != 0}
-}
-
-// field returns a field of a struct, or the zero Value.
-func field(v reflect.Value, name string) reflect.Value {
-	if v.Kind() != reflect.Struct {
-		return reflect.Value{}
-	}
-	return v.FieldByName(name)
 }

@@ -2,15 +2,23 @@ package wsgate
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/nearest"
 	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/policy"
+	"github.com/wsgate/wsgate/upstream"
 )
+
+// ownWords are the words of a wsgate block that are not reverse_proxy's.
+var ownWords = []string{
+	"gate", "name", "id", "mode", "open_when", "when_closed", "reason", "closing",
+	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
+}
+
+// allOwn are they and those that reverse_proxy has for the same.
+var allOwn = append(slices.Clone(ownWords), "stream_timeout", "stream_close_delay")
 
 // otherWords are words that people write, with what says the same here. Of
 // those with the same meaning, others are found by their letters.
@@ -60,9 +68,7 @@ func unknownWord(name string) string {
 // blockWords are all words of a directive's block, those that are refused with
 // a reason among them.
 func blockWords() []string {
-	all := append(slices.Clone(ownWords), "stream_timeout", "stream_close_delay")
-	all = append(all, slices.Sorted(maps.Keys(keptWords))...)
-	return append(all, slices.Sorted(maps.Keys(refusedWords))...)
+	return append(slices.Clone(allOwn), upstream.ProxyWords()...)
 }
 
 // unknownInGate refuses a word of a gate in the global option.
@@ -90,32 +96,4 @@ func unknownGlobally(name string) string {
 		return text + hint
 	}
 	return text + "want gate <name> { … }"
-}
-
-// meantOtherwise says what would be right where something that is no upstream
-// stands in the place of one.
-func (p *directive) meantOtherwise(text string) string {
-	switch {
-	case text == "*", strings.HasPrefix(text, "@"), strings.HasPrefix(text, "/") && strings.HasSuffix(text, "*"):
-		return "a matcher stands in front of the upstreams: want wsgate " + text + " ws://…"
-	case strings.HasSuffix(text, "*") && !strings.Contains(text, "://"):
-		return "a path matcher begins with a slash, and stands in front of the upstreams: want wsgate /" + strings.TrimLeft(text, "*/") + " ws://…"
-	case strings.HasSuffix(text, "*"):
-		return "the pattern belongs to the matcher: want " + strings.TrimRight(text, "*")
-	case strings.HasPrefix(text, "/") && len(p.upstreams) > 0 && !strings.Contains(text, ".sock"):
-		return "a matcher stands in front of the upstreams, and a path right behind its address, without a space"
-	case text == "->", text == "=>", text == "=", text == "to" || slices.Contains(blockWords(), text):
-		return "no host: want " + blockOf(text)
-	case text != "" && strings.Trim(text, "0123456789") == "":
-		return "a port alone: want localhost:" + text
-	}
-	return ""
-}
-
-// blockOf says where a word of the block stands.
-func blockOf(word string) string {
-	if !gate.ValidName(word) {
-		return "the upstreams right behind the matcher"
-	}
-	return fmt.Sprintf("it in the block, { %s … }, or %s:80 if it is a host", word, word)
 }

@@ -1,4 +1,4 @@
-package wsgate
+package swallow
 
 import (
 	"net"

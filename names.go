@@ -9,8 +9,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/swallow"
 	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/policy"
+	"github.com/wsgate/wsgate/upstream"
 )
 
 // told is what a Caddyfile has said about a gate so far.
@@ -35,11 +37,11 @@ func (p *directive) distinguish(g *told) error {
 	h := p.handler
 	_, given := p.Seen["name"]
 	if !given {
-		var site string
-		if all := siteAddresses(p.helper); len(all) > 0 {
-			site = all[0]
+		var address string
+		if all := swallow.Addresses(p.helper); len(all) > 0 {
+			address = all[0]
 		}
-		h.Name = strings.TrimSpace(site + " " + p.matcherText)
+		h.Name = strings.TrimSpace(address + " " + p.matcherText)
 	}
 	now := named{p.Start, h.IdleTimeout, h.MaxLifetime}
 	before, twice := g.named[h.Name]
@@ -139,7 +141,7 @@ func (p *directive) checkCopies() error {
 		return nil
 	case p.helper.IsNamedRoute():
 		why = "each site that invokes the route has one"
-	case listeners(siteAddresses(p.helper)) > 1:
+	case listeners(swallow.Addresses(p.helper)) > 1:
 		why = "each listener of the site's addresses has one"
 	default:
 		return nil
@@ -204,7 +206,7 @@ func (p *directive) gates() map[string]*told {
 // agree on, else default.
 func derivedName(set caddy.ModuleMap) string {
 	var name string
-	for _, pattern := range pathPatterns(set) {
+	for _, pattern := range upstream.PathPatterns(set) {
 		last := lastLiteral(pattern)
 		if name != "" && last != name {
 			return defaultGate

@@ -1,39 +1,54 @@
-package wsgate
+package upstream
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/internal/words"
-	"github.com/wsgate/wsgate/upstream"
 )
 
-// address is an upstream, and where it stands.
-type address struct {
-	upstream.Address
+// Words reads the words of a Caddyfile that say where handshakes go: upstreams,
+// and the words of reverse_proxy.
+type Words struct {
+	// Start is the directive that they stand in.
+	Start caddyfile.Token
+	// Seen has the words that may stand once.
+	Seen words.Once
+	// Others are the words of the block that are read elsewhere.
+	Others []string
+
+	upstreams []written
+	rest      []caddyfile.Segment // reverse_proxy's words
+}
+
+// written is an upstream, and where it stands.
+type written struct {
+	Address
 	token caddyfile.Token
 }
 
-// upstream takes one address.
-func (p *directive) upstream(token caddyfile.Token) error {
+// Upstream takes one address.
+func (p *Words) Upstream(token caddyfile.Token) error {
 	d := words.Dispenser(token)
 	if meant := p.meantOtherwise(token.Text); meant != "" {
 		return d.Errf("upstream %q: %s", token.Text, meant)
 	}
-	parsed, err := upstream.ParseAddress(token.Text)
+	parsed, err := ParseAddress(token.Text)
 	if err != nil {
-		if right := upstream.Meant(token.Text); right != "" {
+		if right := Meant(token.Text); right != "" {
 			return d.Errf("upstream %q: want %s", token.Text, right)
 		}
 		return d.WrapErr(err)
 	}
-	a := address{parsed, token}
+	a := written{parsed, token}
 	switch {
 	case a.Secure && strings.HasSuffix(a.Dial, ":80"):
 		return d.Errf("upstream %q: port 80 is the one without TLS: want ws:// or another port", token.Text)
@@ -54,47 +69,61 @@ func (p *directive) upstream(token caddyfile.Token) error {
 }
 
 // scheme reports whether the address says if it is with TLS or without.
-func (a address) scheme() bool { return strings.Contains(a.token.Text, "://") }
+func (a written) scheme() bool { return strings.Contains(a.token.Text, "://") }
 
-func (p *directive) to(d *caddyfile.Dispenser) error {
+// To reads a line of upstreams.
+func (p *Words) To(d *caddyfile.Dispenser) error {
 	tokens := d.RemainingArgsAsTokens()
 	if len(tokens) == 0 {
 		return d.Err("to: want at least one upstream such as ws://127.0.0.1:8080")
 	}
 	for _, token := range tokens {
-		if err := p.upstream(token); err != nil {
+		if err := p.Upstream(token); err != nil {
 			return err
 		}
 	}
 	return words.LineEnds(d, "to")
 }
 
-// proxy gives reverse_proxy's own parser what is its own.
-func (p *directive) proxy() error {
+// Dials returns the addresses of the upstreams.
+func (p *Words) Dials() []string {
+	dials := make([]string, len(p.upstreams))
+	for i, a := range p.upstreams {
+		dials[i] = a.Dial
+	}
+	return dials
+}
+
+func (p *Words) errf(format string, args ...any) error {
+	return words.Dispenser(p.Start).WrapErr(fmt.Errorf(format, args...))
+}
+
+// Proxy gives reverse_proxy's own parser what is its own.
+func (p *Words) Proxy(helper httpcaddyfile.Helper) (*reverseproxy.Handler, error) {
 	if _, dynamic := p.Seen["dynamic"]; len(p.upstreams) == 0 && !dynamic {
-		return p.Errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
+		return nil, p.errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
 	}
-	p.handler.Proxy = new(reverseproxy.Handler)
-	if err := p.handler.Proxy.UnmarshalCaddyfile(caddyfile.NewDispenser(p.proxyTokens())); err != nil {
-		return err
+	proxy := new(reverseproxy.Handler)
+	if err := proxy.UnmarshalCaddyfile(caddyfile.NewDispenser(p.proxyTokens())); err != nil {
+		return nil, err
 	}
-	if err := p.handler.Proxy.FinalizeUnmarshalCaddyfile(p.helper); err != nil {
-		return err
+	if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
+		return nil, err
 	}
-	if err := p.checkTransport(); err != nil {
-		return err
+	if err := p.checkTransport(proxy.TransportRaw); err != nil {
+		return nil, err
 	}
-	for _, response := range p.handler.Proxy.HandleResponse {
+	for _, response := range proxy.HandleResponse {
 		if m := response.Match; m != nil && (slices.Contains(m.StatusCode, 101) || slices.Contains(m.StatusCode, 1)) {
-			return p.Errf("handle_response never sees the 101 of a handshake: leave out status 101 and 1xx")
+			return nil, p.errf("handle_response never sees the 101 of a handshake: leave out status 101 and 1xx")
 		}
 	}
-	return nil
+	return proxy, nil
 }
 
 // proxyTokens writes the directive as one of reverse_proxy, all upstreams on
 // its first line. The lines of the block keep their places, for its errors.
-func (p *directive) proxyTokens() []caddyfile.Token {
+func (p *Words) proxyTokens() []caddyfile.Token {
 	line := func(text string) caddyfile.Token {
 		return caddyfile.Token{File: p.Start.File, Line: p.Start.Line, Text: text}
 	}
@@ -120,8 +149,7 @@ func (p *directive) proxyTokens() []caddyfile.Token {
 
 // checkTransport refuses a transport that says something else than the scheme
 // of the upstreams, or cannot carry a handshake.
-func (p *directive) checkTransport() error {
-	raw := p.handler.Proxy.TransportRaw
+func (p *Words) checkTransport(raw json.RawMessage) error {
 	if raw == nil {
 		return nil
 	}
@@ -134,46 +162,46 @@ func (p *directive) checkTransport() error {
 		return nil //nolint:nilerr // another module's own affair
 	}
 	if len(transport.Versions) > 0 && !slices.Contains(transport.Versions, "1.1") {
-		return p.Errf("transport http: versions %s cannot carry a handshake: add 1.1", strings.Join(transport.Versions, " "))
+		return p.errf("transport http: versions %s cannot carry a handshake: add 1.1", strings.Join(transport.Versions, " "))
 	}
 	if transport.TLS == nil {
 		return nil
 	}
 	for _, a := range p.upstreams {
 		if a.scheme() && !a.Secure {
-			return p.Errf("upstream %q is without TLS, and the transport is with TLS: want wss://", a.token.Text)
+			return p.errf("upstream %q is without TLS, and the transport is with TLS: want wss://", a.token.Text)
 		}
 	}
 	return nil
 }
 
-// path decides how the request's path becomes the upstream's.
-func (p *directive) path() error {
+// Path decides how the request's path becomes the upstream's: the prefix that is
+// replaced, if any, and what stands in its place, or in that of the whole path.
+// Both are empty where the path is left alone.
+func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (prefix, path string, err error) {
 	if len(p.upstreams) == 0 || !p.upstreams[0].HasPath {
-		return nil
+		return "", "", nil
 	}
 	first := p.upstreams[0]
-	if p.handler.Proxy.Rewrite != nil {
-		return p.Errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
+	if proxy.Rewrite != nil {
+		return "", "", p.errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
 	}
-	prefix, ok := strippable(p.matchers)
+	prefix, ok := strippable(matchers)
 	switch {
 	case !ok && first.Path == "/":
-		return nil // the root alone means: whatever was asked for
+		return "", "", nil // the root alone means: whatever was asked for
 	case !ok:
 		p.warnOfOnePath(first)
+		return "", first.Path, nil
 	case strings.Contains(first.Path, "{"):
-		return p.Errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
-	default:
-		p.handler.StripPathPrefix = prefix
+		return "", "", p.errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
 	}
-	p.handler.UpstreamPath = first.Path
-	return nil
+	return prefix, first.Path, nil
 }
 
 // warnOfOnePath warns of a constant path that looks like the place of a prefix,
 // where there is none: every handshake would get it as its whole path.
-func (p *directive) warnOfOnePath(a address) {
+func (p *Words) warnOfOnePath(a written) {
 	if strings.HasSuffix(a.Path, "/") && !strings.Contains(a.Path, "{") {
 		caddy.Log().Named("caddyfile").Warn("every handshake of this wsgate reaches the upstream at the same path: no path pattern ends in /*, so there is no prefix to replace",
 			zap.String("upstream", a.token.Text), zap.String("path", a.Path), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line),
@@ -184,7 +212,7 @@ func (p *directive) warnOfOnePath(a address) {
 // strippable returns the prefix of a matcher with one path pattern, which ends
 // in /*. Matchers of other kinds may stand beside it.
 func strippable(set caddy.ModuleMap) (prefix string, ok bool) {
-	patterns := pathPatterns(set)
+	patterns := PathPatterns(set)
 	if len(patterns) != 1 {
 		return "", false
 	}
@@ -192,8 +220,8 @@ func strippable(set caddy.ModuleMap) (prefix string, ok bool) {
 	return prefix, ok && strings.HasSuffix(prefix, "/") && !strings.ContainsAny(prefix, "*{")
 }
 
-// pathPatterns returns the patterns of a matcher set's path matcher.
-func pathPatterns(set caddy.ModuleMap) []string {
+// PathPatterns returns the patterns of a matcher set's path matcher.
+func PathPatterns(set caddy.ModuleMap) []string {
 	var patterns []string
 	if json.Unmarshal(set["path"], &patterns) != nil {
 		return nil

@@ -1,0 +1,70 @@
+// Package swallow answers: do handshakes reach the gate? It reads the site around
+// a wsgate directive and warns, while a Caddyfile is adapted, of what takes its
+// handshakes before it and of what leads them past it.
+//
+// Caddy's helper knows the site but does not hand it out, so it is read by
+// reflection (ADR 8). A Caddy that keeps it elsewhere gives no warnings.
+package swallow
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"go.uber.org/zap"
+)
+
+// Directive is a wsgate directive in its site.
+type Directive struct {
+	Helper httpcaddyfile.Helper
+	// Start is the token that it begins with.
+	Start caddyfile.Token
+	// Matchers are its own.
+	Matchers caddy.ModuleMap
+	// Dials are the addresses of its upstreams.
+	Dials []string
+}
+
+// Warn warns when a directive that is in force for every request
+// comes before wsgate and keeps handshakes from it, and when one beside it leads
+// handshakes past the gate. The warnings go where reverse_proxy's own go, to the
+// log: Caddy hands plugins no other way.
+func (d Directive) Warn() {
+	s := surroundings{lines: siteOf(d.Helper), order: orderOf(d.Helper)}
+	where, found := s.find(s.lines, word{text: d.Start.Text, file: d.Start.File, line: d.Start.Line})
+	if !found {
+		return
+	}
+	logger := caddy.Log().Named("caddyfile").With(zap.String("file", d.Start.File), zap.Int("line", d.Start.Line))
+	for _, by := range s.swallowers(where, readsPath(d.Matchers)) {
+		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
+			zap.String("directive", by.text), zap.Int("directive_line", by.line),
+			zap.String("remedy", "give it a matcher (@page not ws_handshake), or put both into a route block with wsgate first"))
+	}
+	var ours []string
+	for _, dial := range d.Dials {
+		ours = append(ours, destination(dial))
+	}
+	for _, by := range s.around(where, ours) {
+		logger.Warn("a route beside wsgate leads handshakes to the same upstream, past the gate",
+			zap.String("directive", by.text), zap.Int("directive_line", by.line),
+			zap.String("remedy", "give it a matcher that leaves them out: @page not ws_handshake"))
+	}
+}
+
+// orderOf returns the order of directives: the operator's own, or Caddy's.
+func orderOf(h httpcaddyfile.Helper) []string {
+	if order, ok := h.Option("order").([]string); ok {
+		return order
+	}
+	return comesFirst
+}
+
+// readsPath reports whether a matcher looks at the path, so that a rewrite
+// before it changes what it sees.
+func readsPath(set caddy.ModuleMap) bool {
+	text, err := json.Marshal(set)
+	return err == nil && strings.Contains(string(text), "path")
+}
