@@ -1,6 +1,7 @@
 package wsgate
 
 import (
-	_ "github.com/wsgate/wsgate/admin"    // admin.api.wsgate and the wsgate subcommand
+	_ "github.com/wsgate/wsgate/admin"    // admin.api.wsgate
+	_ "github.com/wsgate/wsgate/command"  // caddy wsgate
 	_ "github.com/wsgate/wsgate/matchers" // time_window, env_flag, ws_handshake
 )

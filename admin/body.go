@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // maxBody is the largest request body. The longest sensible one has 1 KiB.
@@ -71,7 +73,7 @@ func checkType(r *http.Request) error {
 		return nil
 	default:
 		return refuse(http.StatusUnsupportedMediaType, "Content-Type %s: want application/json, as with curl -H 'Content-Type: application/json'",
-			clip(strings.Join(types, ", ")))
+			wire.Clip(strings.Join(types, ", ")))
 	}
 }
 
@@ -125,7 +127,7 @@ func parseObject(b []byte, prefix string, known ...string) (object, error) {
 			return o, refuse(http.StatusBadRequest, "%s: field %q is called %q now", where, name, now)
 		}
 		if !slices.Contains(known, name) {
-			return o, refuse(http.StatusBadRequest, "%s: unknown field %s: want %s", where, clip(name), strings.Join(known, ", "))
+			return o, refuse(http.StatusBadRequest, "%s: unknown field %s: want %s", where, wire.Clip(name), strings.Join(known, ", "))
 		}
 		if _, twice := o.fields[name]; twice {
 			return o, refuse(http.StatusBadRequest, "%s: field %q occurs twice", where, name)
@@ -198,7 +200,7 @@ func (o object) duration(name string) (time.Duration, error) {
 	}
 	d, err := caddy.ParseDuration(s)
 	if err != nil {
-		return 0, o.wrong(name, clip(s)+": "+want)
+		return 0, o.wrong(name, wire.Clip(s)+": "+want)
 	}
 	return d, nil
 }

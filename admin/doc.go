@@ -1,5 +1,5 @@
-// Package admin is what an operator may do: wsgate's calls on Caddy's admin
-// endpoint, and the command `caddy wsgate` that speaks to them.
+// Package admin answers: what may an operator do? It has wsgate's calls on Caddy's
+// admin endpoint; package command speaks to them from a terminal.
 //
 //	GET    /wsgate/gates          every gate, an array
 //	GET    /wsgate/gates/{name}   one gate

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/testadmin"
 )
 
 var (
@@ -19,8 +20,8 @@ var (
 
 // Each curl line of docs/admin-api.md is a call that works, in their order.
 func TestEveryCurlOfTheDocsWorks(t *testing.T) {
-	gates(t, map[string]gate.Policy{"chat": {}})
-	flag(t, "ENABLE_WS")
+	testadmin.Gates(t, map[string]gate.Policy{"chat": {}})
+	testadmin.Flag(t, "ENABLE_WS")
 	b, err := os.ReadFile("../docs/admin-api.md")
 	if err != nil {
 		t.Fatal(err)

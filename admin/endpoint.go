@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // endpoint is one path: what to do for each method. GET answers HEAD, too.
@@ -31,7 +32,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		allow := e.allow()
 		w.Header().Set("Allow", allow)
-		return refuse(http.StatusMethodNotAllowed, "method %s: this path takes %s", clip(r.Method), allow)
+		return refuse(http.StatusMethodNotAllowed, "method %s: this path takes %s", wire.Clip(r.Method), allow)
 	}
 	if err := checkQuery(r); err != nil {
 		return err
@@ -61,7 +62,7 @@ func checkQuery(r *http.Request) error {
 		return refuse(http.StatusBadRequest, "query: cannot be read, and this call takes no query parameters")
 	}
 	name := slices.Sorted(maps.Keys(query))[0]
-	return refuse(http.StatusBadRequest, "unknown query parameter %s: this call takes none", clip(name))
+	return refuse(http.StatusBadRequest, "unknown query parameter %s: this call takes none", wire.Clip(name))
 }
 
 // checkHeaders refuses what would otherwise be silently ignored.

@@ -6,19 +6,17 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 const (
 	// mostNames is how many known names an error lists.
 	mostNames = 10
-	// mostEcho is how many bytes of a caller's own word an error repeats.
-	mostEcho = 64
 )
 
 // calls is what an unknown path is answered with.
@@ -26,7 +24,7 @@ const calls = "GET /wsgate/gates, GET and POST /wsgate/gates/{name}, GET /wsgate
 
 // noSuchCall answers every other path below /wsgate.
 func noSuchCall(_ http.ResponseWriter, r *http.Request) error {
-	return refuse(http.StatusNotFound, "no such call: %s; there is %s", clip(r.URL.Path), calls)
+	return refuse(http.StatusNotFound, "no such call: %s; there is %s", wire.Clip(r.URL.Path), calls)
 }
 
 // refuse returns an error that Caddy writes as {"error": "…"}.
@@ -45,10 +43,10 @@ func explain(err error) error {
 	case errors.As(err, &invalid):
 		return refuse(http.StatusBadRequest, "%s", invalid)
 	case errors.As(err, &noGate):
-		return refuse(http.StatusNotFound, "unknown gate %s: %s", clip(noGate.Name), known(noGate.Known, "no gate is configured"))
+		return refuse(http.StatusNotFound, "unknown gate %s: %s", wire.Clip(noGate.Name), known(noGate.Known, "no gate is configured"))
 	case errors.As(err, &noFlag):
 		names := slices.Sorted(maps.Keys(registry.Flags()))
-		return refuse(http.StatusNotFound, "flag %s is not set: %s", clip(noFlag.Name), known(names, "no flag is"))
+		return refuse(http.StatusNotFound, "flag %s is not set: %s", wire.Clip(noFlag.Name), known(names, "no flag is"))
 	case errors.Is(err, registry.ErrPrecondition):
 		return refuse(http.StatusPreconditionFailed, "If-Match: %s: GET it again, and send the ETag of that answer", err)
 	}
@@ -64,12 +62,4 @@ func known(names []string, none string) string {
 		return fmt.Sprintf("there is %s and %d more", strings.Join(names[:mostNames], ", "), n-mostNames)
 	}
 	return "there is " + strings.Join(names, ", ")
-}
-
-// clip quotes a caller's word for an error, the beginning of it when it is long.
-func clip(s string) string {
-	if len(s) > mostEcho {
-		return strconv.Quote(s[:mostEcho]) + "…"
-	}
-	return strconv.Quote(s)
 }

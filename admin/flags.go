@@ -6,27 +6,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// flagJSON is a live flag. What a GET answers can be PUT as it is.
-type flagJSON struct {
-	Value string `json:"value"`
-	// Stored is said by every write, and by a read while it is false.
-	Stored *bool `json:"stored,omitempty"`
-}
-
-func wireFlag(f registry.FlagInfo) flagJSON {
-	j := flagJSON{Value: f.Value}
-	if !f.Stored {
-		j.Stored = new(bool)
-	}
-	return j
-}
-
 func listFlags(w http.ResponseWriter, _ *http.Request) error {
-	all := make(map[string]flagJSON)
+	all := make(map[string]wire.Flag)
 	for name, f := range registry.Flags() {
-		all[name] = wireFlag(f)
+		all[name] = wire.FlagOf(f)
 	}
 	return reply(w, "", all)
 }
@@ -36,13 +22,13 @@ func getFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	return reply(w, f.ETag, wireFlag(f))
+	return reply(w, f.ETag, wire.FlagOf(f))
 }
 
 func putFlag(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	if err := registry.ValidFlagName(name); err != nil {
-		return refuse(http.StatusBadRequest, "flag name %s: want 1 to 128 letters, digits and underscores, not beginning with a digit", clip(name))
+		return refuse(http.StatusBadRequest, "flag name %s: want 1 to 128 letters, digits and underscores, not beginning with a digit", wire.Clip(name))
 	}
 	o, err := readObject(w, r, "value", "stored") // what a GET has answered; stored is for us to say
 	if err != nil {
@@ -63,7 +49,7 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 		return explain(err)
 	}
 	logLine("flag set", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", f.Stored))
-	return reply(w, f.ETag, flagJSON{Value: f.Value, Stored: &f.Stored})
+	return reply(w, f.ETag, wire.Flag{Value: f.Value, Stored: &f.Stored})
 }
 
 func deleteFlag(w http.ResponseWriter, r *http.Request) error {

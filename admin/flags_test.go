@@ -8,11 +8,13 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/testadmin"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 func TestAFlagIsSetReadAndRemoved(t *testing.T) {
-	gates(t, map[string]gate.Policy{})
-	flag(t, "LIFE_OF_A_FLAG")
+	testadmin.Gates(t, map[string]gate.Policy{})
+	testadmin.Flag(t, "LIFE_OF_A_FLAG")
 	const path = "/wsgate/flags/LIFE_OF_A_FLAG"
 	put := call(t, "PUT", path, `{"value":"hunter2"}`)
 	if put.status != http.StatusOK || strings.TrimSpace(put.body) != `{"value":"hunter2","stored":true}` {
@@ -28,7 +30,7 @@ func TestAFlagIsSetReadAndRemoved(t *testing.T) {
 	if again := call(t, "PUT", path, get.body); again.status != http.StatusOK {
 		t.Errorf("what was read cannot be written: %d %s", again.status, again.body)
 	}
-	all := decode[map[string]flagJSON](t, call(t, "GET", "/wsgate/flags", ""))
+	all := decode[map[string]wire.Flag](t, call(t, "GET", "/wsgate/flags", ""))
 	if all["LIFE_OF_A_FLAG"].Value != "hunter2" {
 		t.Errorf("all flags: %v", all)
 	}
@@ -50,8 +52,8 @@ func TestNoFlagIsAnEmptyObject(t *testing.T) {
 }
 
 func TestAFlagHasItsOwnETag(t *testing.T) {
-	gates(t, map[string]gate.Policy{})
-	flag(t, "TAGGED")
+	testadmin.Gates(t, map[string]gate.Policy{})
+	testadmin.Flag(t, "TAGGED")
 	const path = "/wsgate/flags/TAGGED"
 	if a := call(t, "PUT", path, `{"value":"1"}`, `If-Match: *`); a.status != http.StatusPreconditionFailed {
 		t.Errorf("If-Match: * on a flag that is not set: %d", a.status)
@@ -70,10 +72,10 @@ func TestAFlagHasItsOwnETag(t *testing.T) {
 }
 
 func TestAFlagThatIsNotStoredSaysSo(t *testing.T) {
-	mem := gates(t, map[string]gate.Policy{})
-	flag(t, "UNSTORED")
-	mem.breakDown(true)
-	t.Cleanup(func() { mem.breakDown(false) })
+	mem := testadmin.Gates(t, map[string]gate.Policy{})
+	testadmin.Flag(t, "UNSTORED")
+	mem.BreakDown(true)
+	t.Cleanup(func() { mem.BreakDown(false) })
 	r := newRequest(t, "PUT", "/wsgate/flags/UNSTORED", `{"value":"1"}`)
 	ctx, cancel := context.WithCancel(r.Context())
 	cancel() // the operator does not wait for the 5 seconds

@@ -10,13 +10,14 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 func listGates(w http.ResponseWriter, _ *http.Request) error {
 	all := registry.Statuses(time.Now())
-	list := make([]gateJSON, len(all))
+	list := make([]wire.Gate, len(all))
 	for i, s := range all {
-		list[i] = wireGate(s)
+		list[i] = wire.GateOf(s)
 	}
 	return reply(w, "", list)
 }
@@ -26,7 +27,7 @@ func getGate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	return reply(w, s.ETag, wireGate(s))
+	return reply(w, s.ETag, wire.GateOf(s))
 }
 
 // switchGate throws the switch, and answers when it is stored, at the latest
@@ -47,8 +48,8 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	}
 	logLine("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
 		zap.String("reason", reason), zap.String("actor", req.Actor), zap.String("from", req.From),
-		zap.Duration("ttl", req.TTL), zap.Any("closing", wireClosing(req.Closing)), zap.Bool("stored", s.Stored))
-	return reply(w, s.ETag, switchedJSON{wireGate(s.Status), wireOverride(s.Replaced)})
+		zap.Duration("ttl", req.TTL), zap.Any("closing", wire.ClosingOf(req.Closing)), zap.Bool("stored", s.Stored))
+	return reply(w, s.ETag, wire.Switched{Gate: wire.GateOf(s.Status), Replaced: wire.OverrideOf(s.Replaced)})
 }
 
 // readSwitch reads the body of a switch. The registry checks lengths and
@@ -82,9 +83,6 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 	return req, err
 }
 
-// never is the ttl that takes an end back.
-const never = "never"
-
 // readEnd reads ttl.
 func readEnd(o object, req *registry.SwitchRequest) (err error) {
 	switch {
@@ -92,7 +90,7 @@ func readEnd(o object, req *registry.SwitchRequest) (err error) {
 		return nil
 	case req.Mode == gate.Auto:
 		return o.wrong("ttl", "auto has no end: leave it out")
-	case string(o.fields["ttl"]) == `"`+never+`"`:
+	case string(o.fields["ttl"]) == `"`+wire.Never+`"`:
 		req.NoEnd = true
 		return nil
 	}
@@ -112,7 +110,7 @@ func readMode(o object) (gate.Mode, error) {
 	}
 	m, err := gate.ParseMode(s)
 	if err != nil {
-		return "", o.wrong("mode", fmt.Sprintf("%s: want auto, on or off", clip(s)))
+		return "", o.wrong("mode", fmt.Sprintf("%s: want auto, on or off", wire.Clip(s)))
 	}
 	return m, nil
 }
@@ -141,7 +139,7 @@ func readClosing(outer object) (*gate.Closing, error) {
 	case "":
 		return nil, o.wrong("policy", "missing: want keep or drain")
 	}
-	return nil, o.wrong("policy", clip(policy)+": want keep or drain")
+	return nil, o.wrong("policy", wire.Clip(policy)+": want keep or drain")
 }
 
 func readDrain(o object) (*gate.Closing, error) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/testadmin"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // newRequest makes a request that comes over TCP.
@@ -52,7 +54,7 @@ func (brokenRule) Eval(time.Time) (bool, time.Time, error) {
 
 func TestAGateShowsWhatTheDesignSays(t *testing.T) {
 	next := time.Now().Add(time.Hour).Truncate(time.Second)
-	gates(t, map[string]gate.Policy{"shape": {OpenWhen: []gate.Condition{{Name: "time_window", Rule: clockRule{next}}}}})
+	testadmin.Gates(t, map[string]gate.Policy{"shape": {OpenWhen: []gate.Condition{{Name: "time_window", Rule: clockRule{next}}}}})
 	call(t, "POST", "/wsgate/gates/shape", `{"mode":"off","reason":"db <migration>","actor":"ana","ttl":"30m"}`)
 	a := call(t, "GET", "/wsgate/gates/shape", "")
 	m := decode[map[string]any](t, a)
@@ -88,13 +90,13 @@ func TestAGateShowsWhatTheDesignSays(t *testing.T) {
 	if !strings.Contains(a.body, "<migration>") {
 		t.Errorf("the reason is not readable: %s", a.body)
 	}
-	if list := decode[[]gateJSON](t, call(t, "GET", "/wsgate/gates", "")); len(list) != 1 || list[0].Name != "shape" {
+	if list := decode[[]wire.Gate](t, call(t, "GET", "/wsgate/gates", "")); len(list) != 1 || list[0].Name != "shape" {
 		t.Errorf("the list has %+v", list)
 	}
 }
 
 func TestARuleThatCannotBeReadIsAProblemOfItsGate(t *testing.T) {
-	gates(t, map[string]gate.Policy{"broken": {OpenWhen: []gate.Condition{{Name: "file", Not: true, Rule: brokenRule{}}}}})
+	testadmin.Gates(t, map[string]gate.Policy{"broken": {OpenWhen: []gate.Condition{{Name: "file", Not: true, Rule: brokenRule{}}}}})
 	m := decode[map[string]any](t, call(t, "GET", "/wsgate/gates/broken", ""))
 	rules := []any{map[string]any{"rule": "file", "not": true, "holds": false, "error": "no such file"}}
 	problems := []any{"file cannot be read: no such file"}
@@ -113,41 +115,41 @@ func TestNoGateIsAnEmptyArray(t *testing.T) {
 }
 
 func TestTheSwitchTurnsAndTurnsBack(t *testing.T) {
-	gates(t, map[string]gate.Policy{"turn": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"turn": {}})
 	const path = "/wsgate/gates/turn"
-	off := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"off"}`))
+	off := decode[wire.Switched](t, call(t, "POST", path, `{"mode":"off"}`))
 	if off.State != gate.Closed || off.Mode != gate.Off || off.Override == nil || !off.Stored {
 		t.Errorf("off: %+v", off)
 	}
-	again := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"off"}`))
+	again := decode[wire.Switched](t, call(t, "POST", path, `{"mode":"off"}`))
 	if again.Since != off.Since || again.Override.At != off.Override.At {
 		t.Errorf("the same word again has changed the gate: %+v", again)
 	}
-	on := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"on"}`))
+	on := decode[wire.Switched](t, call(t, "POST", path, `{"mode":"on"}`))
 	if on.State != gate.Open || on.Mode != gate.On {
 		t.Errorf("on: %+v", on)
 	}
-	auto := decode[switchedJSON](t, call(t, "POST", path, `{"mode":"auto"}`))
+	auto := decode[wire.Switched](t, call(t, "POST", path, `{"mode":"auto"}`))
 	if auto.State != gate.Open || auto.Mode != gate.Auto || auto.Override != nil || auto.Cause != gate.CauseConfig {
 		t.Errorf("auto: %+v", auto)
 	}
 }
 
 func TestTheSwitchCarriesItsOwnClosing(t *testing.T) {
-	gates(t, map[string]gate.Policy{"own": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"own": {}})
 	tests := []struct {
 		name, sent string
-		want       closingJSON
+		want       wire.Closing
 	}{
-		{"keep", `{"policy":"keep"}`, closingJSON{Policy: "keep"}},
-		{"drain alone is 30 seconds", `{"policy":"drain"}`, closingJSON{Policy: "drain", Deadline: "30s"}},
-		{"in full", `{"policy":"drain","deadline":"60s","code":1012,"reason":"back at nine"}`, closingJSON{"drain", "1m", 1012, "back at nine"}},
-		{"at once", `{"policy":"drain","deadline":"0s","code":4999}`, closingJSON{"drain", "0s", 4999, ""}},
-		{"a day", `{"policy":"drain","deadline":"1d"}`, closingJSON{Policy: "drain", Deadline: "24h"}},
+		{"keep", `{"policy":"keep"}`, wire.Closing{Policy: "keep"}},
+		{"drain alone is 30 seconds", `{"policy":"drain"}`, wire.Closing{Policy: "drain", Deadline: "30s"}},
+		{"in full", `{"policy":"drain","deadline":"60s","code":1012,"reason":"back at nine"}`, wire.Closing{Policy: "drain", Deadline: "1m", Code: 1012, Reason: "back at nine"}},
+		{"at once", `{"policy":"drain","deadline":"0s","code":4999}`, wire.Closing{Policy: "drain", Deadline: "0s", Code: 4999}},
+		{"a day", `{"policy":"drain","deadline":"1d"}`, wire.Closing{Policy: "drain", Deadline: "24h"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := decode[switchedJSON](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","closing":`+tt.sent+`}`))
+			g := decode[wire.Switched](t, call(t, "POST", "/wsgate/gates/own", `{"mode":"off","closing":`+tt.sent+`}`))
 			if g.Override == nil || g.Override.Closing == nil || *g.Override.Closing != tt.want {
 				t.Errorf("override %+v", g.Override)
 			}
@@ -156,9 +158,9 @@ func TestTheSwitchCarriesItsOwnClosing(t *testing.T) {
 }
 
 func TestADrainIsShownWhileItRuns(t *testing.T) {
-	gates(t, map[string]gate.Policy{"draining": {}})
-	openTunnels(t, "draining", 3)
-	g := decode[switchedJSON](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","closing":{"policy":"drain","deadline":"1h","code":1012}}`))
+	testadmin.Gates(t, map[string]gate.Policy{"draining": {}})
+	testadmin.OpenTunnels(t, "draining", 3)
+	g := decode[wire.Switched](t, call(t, "POST", "/wsgate/gates/draining", `{"mode":"off","reason":"bye","closing":{"policy":"drain","deadline":"1h","code":1012}}`))
 	if g.State != gate.Draining || g.Tunnels != 3 || g.Drain == nil {
 		t.Fatalf("%+v", g)
 	}
@@ -168,7 +170,7 @@ func TestADrainIsShownWhileItRuns(t *testing.T) {
 }
 
 func TestTheSecondOperatorIsToldToLookAgain(t *testing.T) {
-	gates(t, map[string]gate.Policy{"etag": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"etag": {}})
 	const path = "/wsgate/gates/etag"
 	first := call(t, "GET", path, "").header.Get("ETag")
 	if len(first) < 3 || first[0] != '"' {
@@ -216,7 +218,7 @@ func statusOf(err error) int {
 }
 
 func TestReadingChangesNothing(t *testing.T) {
-	gates(t, map[string]gate.Policy{"read": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"read": {}})
 	before := call(t, "GET", "/wsgate/gates/read", "")
 	head := call(t, "HEAD", "/wsgate/gates/read", "")
 	if head.status != http.StatusOK || head.body != "" || head.header.Get("ETag") != before.header.Get("ETag") {
@@ -228,9 +230,9 @@ func TestReadingChangesNothing(t *testing.T) {
 }
 
 func TestASwitchThatIsNotStoredSaysSo(t *testing.T) {
-	mem := gates(t, map[string]gate.Policy{"unstored": {}})
-	mem.breakDown(true)
-	t.Cleanup(func() { mem.breakDown(false) })
+	mem := testadmin.Gates(t, map[string]gate.Policy{"unstored": {}})
+	mem.BreakDown(true)
+	t.Cleanup(func() { mem.BreakDown(false) })
 	r := newRequest(t, "POST", "/wsgate/gates/unstored", `{"mode":"off"}`)
 	ctx, cancel := context.WithCancel(r.Context())
 	cancel() // the operator does not wait for the 5 seconds
@@ -238,7 +240,7 @@ func TestASwitchThatIsNotStoredSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := decode[switchedJSON](t, answer{status: w.Code, body: w.Body.String()})
+	g := decode[wire.Switched](t, answer{status: w.Code, body: w.Body.String()})
 	if g.State != gate.Closed || g.Stored || len(g.Problems) == 0 {
 		t.Errorf("%+v", g)
 	}
@@ -270,7 +272,7 @@ func TestRoutesAreStaticAndDoNotConflict(t *testing.T) {
 }
 
 func TestASwitchByTCPSaysWhere(t *testing.T) {
-	gates(t, map[string]gate.Policy{"tcp": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"tcp": {}})
 	if _, err := serve(newRequest(t, "POST", "/wsgate/gates/tcp", `{"mode":"off","actor":"ana"}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/testadmin"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // Every refusal is Caddy's JSON error, and says what would be right.
 func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
-	gates(t, map[string]gate.Policy{"refusals": {}, "refusals-too": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"refusals": {}, "refusals-too": {}})
 	const g, f = "/wsgate/gates/refusals", "/wsgate/flags/REFUSED"
 	tests := []struct {
 		name, method, path, body string
@@ -117,7 +119,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 			}
 		})
 	}
-	if g := decode[gateJSON](t, call(t, "GET", g, "")); g.State != gate.Open || g.Override != nil {
+	if g := decode[wire.Gate](t, call(t, "GET", g, "")); g.State != gate.Open || g.Override != nil {
 		t.Errorf("a refused call has changed the gate: %+v", g)
 	}
 	checkLogs(t, "s3cret\"") // Caddy's own line has the URI
@@ -147,7 +149,7 @@ func checkRefusal(t *testing.T, a answer, status int, says string) {
 // lines about our errors.
 func checkLogs(t *testing.T, secret string) {
 	t.Helper()
-	b, err := os.ReadFile(logFile)
+	b, err := os.ReadFile(testadmin.LogFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +165,7 @@ func checkLogs(t *testing.T, secret string) {
 
 // A client that is still sending can read the answer all the same.
 func TestTooLargeIsSaidBeforeTheBodyIsRead(t *testing.T) {
-	gates(t, map[string]gate.Policy{"large": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"large": {}})
 	a := call(t, "POST", "/wsgate/gates/large", strings.Repeat(" ", 8<<20))
 	checkRefusal(t, a, http.StatusRequestEntityTooLarge, "larger than")
 }
@@ -173,7 +175,7 @@ func TestManyGatesAreNamedFewAtATime(t *testing.T) {
 	for c := 'a'; c <= 'z'; c++ {
 		many["many-"+string(c)] = gate.Policy{}
 	}
-	gates(t, many)
+	testadmin.Gates(t, many)
 	a := call(t, "GET", "/wsgate/gates/nosuch", "")
 	checkRefusal(t, a, http.StatusNotFound, "many-j and 16 more")
 }
@@ -181,7 +183,7 @@ func TestManyGatesAreNamedFewAtATime(t *testing.T) {
 // A foreign page can have a browser POST without a Content-Type, or as plain
 // text, and the remote admin endpoint does not look at Origin.
 func TestOnlyABrowserHasToSayJSON(t *testing.T) {
-	gates(t, map[string]gate.Policy{"typed": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"typed": {}})
 	const body = `{"mode":"off"}`
 	if a := call(t, "POST", "/wsgate/gates/typed", body, "Content-Type: "); a.status != http.StatusOK {
 		t.Errorf("a tool without Content-Type: %d %s", a.status, a.body)
@@ -197,7 +199,7 @@ func TestOnlyABrowserHasToSayJSON(t *testing.T) {
 }
 
 func TestAContentTypeIsParsedAndNotSearchedForJSON(t *testing.T) {
-	gates(t, map[string]gate.Policy{"media": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"media": {}})
 	for _, tt := range []struct {
 		types  []string
 		status int

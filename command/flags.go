@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 func flagsCommand() *cobra.Command {
@@ -54,7 +55,7 @@ func run(do func(*client, []string) error) func(*cobra.Command, []string) error 
 }
 
 func (c *client) listFlags([]string) error {
-	var all map[string]flagJSON
+	var all map[string]wire.Flag
 	if done, err := c.ask(http.MethodGet, "/wsgate/flags", nil, &all); done || err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (c *client) getFlag(args []string) error {
 	if err != nil {
 		return err
 	}
-	var f flagJSON
+	var f wire.Flag
 	if done, err := c.ask(http.MethodGet, path, nil, &f); done || err != nil {
 		return err
 	}
@@ -95,8 +96,8 @@ func (c *client) setFlag(args []string) error {
 	if err != nil {
 		return err
 	}
-	var f flagJSON
-	done, err := c.ask(http.MethodPut, path, flagJSON{Value: args[1]}, &f)
+	var f wire.Flag
+	done, err := c.ask(http.MethodPut, path, wire.Flag{Value: args[1]}, &f)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (c *client) unsetFlag(args []string) error {
 	if err != nil {
 		return err
 	}
-	var f flagJSON
+	var f wire.Flag
 	done, err := c.ask(http.MethodDelete, path, nil, &f)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"fmt"
@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // takeBack is the command that undoes a switch: what was there before another
 // mode is said again, else the gate is handed back to its rules. "" where there
 // is nothing to undo.
-func takeBack(g switchedJSON, now time.Time) string {
+func takeBack(g wire.Switched, now time.Time) string {
 	o := g.Replaced
 	left := time.Duration(0)
 	if o != nil && !o.Expires.IsZero() {
@@ -29,7 +31,7 @@ func takeBack(g switchedJSON, now time.Time) string {
 		words = append(words, "--reason", quote(o.Reason))
 	}
 	if left > 0 {
-		words = append(words, "--ttl", short(left))
+		words = append(words, "--ttl", wire.Short(left))
 	}
 	if c := o.Closing; c != nil && c.Policy == "keep" {
 		words = append(words, "--keep")

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"cmp"
@@ -12,10 +12,11 @@ import (
 	"unicode"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // printGates prints one line for each gate.
-func printGates(w io.Writer, all []gateJSON, now time.Time) {
+func printGates(w io.Writer, all []wire.Gate, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "GATE\tMODE\tSTATE\tTUNNELS\tSINCE\tUNTIL\tWHY")
 	for _, g := range all {
@@ -26,7 +27,7 @@ func printGates(w io.Writer, all []gateJSON, now time.Time) {
 }
 
 // printGate prints all about one gate.
-func printGate(w io.Writer, g gateJSON, now time.Time) {
+func printGate(w io.Writer, g wire.Gate, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
@@ -57,7 +58,7 @@ func printGate(w io.Writer, g gateJSON, now time.Time) {
 }
 
 // printSwitched says what a switch has done.
-func printSwitched(w io.Writer, g gateJSON, now time.Time) {
+func printSwitched(w io.Writer, g wire.Gate, now time.Time) {
 	state := string(g.State)
 	if g.State == gate.Draining {
 		state = string(gate.Closed)
@@ -70,10 +71,10 @@ func printSwitched(w io.Writer, g gateJSON, now time.Time) {
 
 // tunnels says what has become of those that were told to end, and what becomes
 // of the others.
-func tunnels(g gateJSON, now time.Time) (says []string) {
+func tunnels(g wire.Gate, now time.Time) (says []string) {
 	d := g.Drain
 	if d == nil {
-		d = new(drainJSON)
+		d = new(wire.Drain)
 	}
 	if d.Told > 0 {
 		says = append(says, drained(d, now))
@@ -90,7 +91,7 @@ func tunnels(g gateJSON, now time.Time) (says []string) {
 }
 
 // drained counts what a drain has done so far.
-func drained(d *drainJSON, now time.Time) string {
+func drained(d *wire.Drain, now time.Time) string {
 	words := fmt.Sprint(d.Code)
 	if d.Reason != "" {
 		words += " " + printable(d.Reason)
@@ -121,7 +122,7 @@ func count(n int, one, many string) string {
 }
 
 // why names cause, reason and who did it.
-func why(g gateJSON) string {
+func why(g wire.Gate) string {
 	s := printable(g.Reason)
 	if g.Override == nil {
 		return fmt.Sprintf("%s: %s", g.Cause, cmp.Or(s, "no reason given"))
@@ -132,7 +133,7 @@ func why(g gateJSON) string {
 	return fmt.Sprintf("%s: %s", g.Cause, s)
 }
 
-func switched(o *overrideJSON, now time.Time) string {
+func switched(o *wire.Override, now time.Time) string {
 	s := fmt.Sprintf("%s by %s", o.Mode, cmp.Or(printable(o.Actor), "somebody"))
 	if o.From != "" {
 		s += " from " + printable(o.From)
@@ -144,14 +145,14 @@ func switched(o *overrideJSON, now time.Time) string {
 	return s
 }
 
-func until(g gateJSON, now time.Time) string {
+func until(g wire.Gate, now time.Time) string {
 	if g.Until.IsZero() {
 		return ""
 	}
 	return " until " + clock(g.Until, now)
 }
 
-func upstreamText(u upstreamJSON) string {
+func upstreamText(u wire.Upstream) string {
 	s := printable(u.Address) + ": " + number(u.Tunnels, "tunnel", "tunnels")
 	switch {
 	case u.Healthy == nil:
@@ -180,7 +181,7 @@ func refusalText(by map[string]int64) string {
 	return " (" + strings.Join(names, ", ") + ")"
 }
 
-func ruleText(r ruleJSON, now time.Time) string {
+func ruleText(r wire.Rule, now time.Time) string {
 	name, says := r.Rule, []string{"does not hold"}
 	if r.Not {
 		name = "not " + name

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"bytes"
@@ -13,14 +13,17 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	_ "github.com/wsgate/wsgate/admin" // the calls
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/testadmin"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // caddyCLI runs `caddy wsgate …` against the test's Caddy.
 func caddyCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	return rawCLI(t, append(args, "--address", endpointAddr)...)
+	return rawCLI(t, append(args, "--address", testadmin.Addr)...)
 }
 
 // rawCLI runs `caddy wsgate …` with nothing added.
@@ -36,6 +39,21 @@ func rawCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	root.SetArgs(append([]string{"wsgate"}, args...))
 	err = root.Execute()
 	return out.String(), errs.String(), err
+}
+
+func TestMain(m *testing.M) { testadmin.Main(m) }
+
+// shown is a gate as the endpoint shows it.
+func shown(t *testing.T, name string) (g wire.Gate) {
+	t.Helper()
+	text, _, err := caddyCLI(t, "status", name, "--json")
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &g)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // has checks that a text has all of the words, in this order.
@@ -69,8 +87,8 @@ func TestWithoutAVerbThereIsHelpWithExamples(t *testing.T) {
 }
 
 func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
-	gates(t, map[string]gate.Policy{"cli": {}, "cli-too": {}})
-	openTunnels(t, "cli", 12)
+	testadmin.Gates(t, map[string]gate.Policy{"cli": {}, "cli-too": {}})
+	testadmin.OpenTunnels(t, "cli", 12)
 
 	out, _, err := caddyCLI(t, "status")
 	if err != nil {
@@ -84,7 +102,7 @@ func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
 		t.Fatal(err, errs)
 	}
 	has(t, out, "cli is closed until ", ": override: db migration (ana)\n", "12 tunnels stay open\n",
-		"to take it back: caddy wsgate auto cli --address "+endpointAddr+"\n")
+		"to take it back: caddy wsgate auto cli --address "+testadmin.Addr+"\n")
 
 	out, _, err = caddyCLI(t, "off", "cli", "--drain", "1h", "--code", "1012", "--message", "back at nine", "--actor", "ana")
 	if err != nil {
@@ -113,7 +131,7 @@ func TestTheCommandSwitchesAndSaysWhatHappened(t *testing.T) {
 }
 
 func TestOffWaitsUntilItsSentenceIsTrue(t *testing.T) {
-	gates(t, map[string]gate.Policy{"waits": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
+	testadmin.Gates(t, map[string]gate.Policy{"waits": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
 	e := registry.Acquire("waits", gate.Policy{}, nil)
 	t.Cleanup(e.Release)
 	var open []*registry.Tunnel
@@ -147,8 +165,8 @@ func TestOffWaitsUntilItsSentenceIsTrue(t *testing.T) {
 }
 
 func TestOffDoesNotWaitForEver(t *testing.T) {
-	gates(t, map[string]gate.Policy{"stubborn": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
-	openTunnels(t, "stubborn", 2)
+	testadmin.Gates(t, map[string]gate.Policy{"stubborn": {Closing: gate.Closing{Drain: true, Deadline: time.Hour}}})
+	testadmin.OpenTunnels(t, "stubborn", 2)
 	began := time.Now()
 	out, _, err := caddyCLI(t, "off", "stubborn")
 	if err != nil {
@@ -161,7 +179,7 @@ func TestOffDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestDisableAndEnableMeanOffAndOn(t *testing.T) {
-	gates(t, map[string]gate.Policy{"words": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"words": {}})
 	out, _, err := caddyCLI(t, "disable", "words", "--reason", "fire", "--keep")
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +189,7 @@ func TestDisableAndEnableMeanOffAndOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	has(t, out, "words is open: override: switched on (ana)\n", "to take it back: caddy wsgate off words --reason fire --keep --address "+endpointAddr+"\n")
+	has(t, out, "words is open: override: switched on (ana)\n", "to take it back: caddy wsgate off words --reason fire --keep --address "+testadmin.Addr+"\n")
 	for _, args := range [][]string{{"--help"}, {"off", "--help"}, {"on", "--help"}} {
 		out, _, err := rawCLI(t, args...)
 		if err != nil || !strings.Contains(out, "disable") && !strings.Contains(out, "enable") {
@@ -181,14 +199,13 @@ func TestDisableAndEnableMeanOffAndOn(t *testing.T) {
 }
 
 func TestEscalatingKeepsReasonAndEnd(t *testing.T) {
-	gates(t, map[string]gate.Policy{"escalates": {}})
-	const path = "/wsgate/gates/escalates"
-	run := func(args ...string) overrideJSON {
+	testadmin.Gates(t, map[string]gate.Policy{"escalates": {}})
+	run := func(args ...string) wire.Override {
 		t.Helper()
 		if _, _, err := caddyCLI(t, append([]string{"off", "escalates"}, args...)...); err != nil {
 			t.Fatal(err)
 		}
-		g := decode[gateJSON](t, call(t, "GET", path, ""))
+		g := shown(t, "escalates")
 		if g.Override == nil {
 			t.Fatal("no override")
 		}
@@ -205,20 +222,20 @@ func TestEscalatingKeepsReasonAndEnd(t *testing.T) {
 }
 
 func TestTheActorIsTheUserUnlessNamed(t *testing.T) {
-	gates(t, map[string]gate.Policy{"actor": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"actor": {}})
 	t.Setenv("SUDO_USER", "mira")
 	if _, _, err := caddyCLI(t, "off", "actor", "--keep"); err != nil {
 		t.Fatal(err)
 	}
-	g := decode[gateJSON](t, call(t, "GET", "/wsgate/gates/actor", ""))
+	g := shown(t, "actor")
 	if g.Override == nil || g.Override.Actor != "mira" || g.Override.Closing == nil || g.Override.Closing.Policy != "keep" {
 		t.Errorf("%+v", g.Override)
 	}
 }
 
 func TestJSONIsTheAnswerOfTheEndpoint(t *testing.T) {
-	gates(t, map[string]gate.Policy{"json": {}})
-	flag(t, "AS_JSON")
+	testadmin.Gates(t, map[string]gate.Policy{"json": {}})
+	testadmin.Flag(t, "AS_JSON")
 	for _, args := range [][]string{
 		{"status", "--json"}, {"status", "json", "--json"}, {"off", "json", "--json"}, {"--json", "auto", "json"},
 		{"flags", "--json"}, {"flags", "set", "AS_JSON", "1", "--json"}, {"flags", "get", "AS_JSON", "--json"},
@@ -232,8 +249,8 @@ func TestJSONIsTheAnswerOfTheEndpoint(t *testing.T) {
 }
 
 func TestFlagsAreSetAndShown(t *testing.T) {
-	gates(t, map[string]gate.Policy{})
-	flag(t, "CLI_FLAG")
+	testadmin.Gates(t, map[string]gate.Policy{})
+	testadmin.Flag(t, "CLI_FLAG")
 	run := func(want string, args ...string) {
 		t.Helper()
 		out, errs, err := caddyCLI(t, append([]string{"flags"}, args...)...)
@@ -253,7 +270,7 @@ func TestFlagsAreSetAndShown(t *testing.T) {
 }
 
 func TestTheCommandRefusesPlainly(t *testing.T) {
-	gates(t, map[string]gate.Policy{"known": {}})
+	testadmin.Gates(t, map[string]gate.Policy{"known": {}})
 	tests := []struct {
 		args string
 		says string

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"encoding/json"
@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 func statusCommand() *cobra.Command {
@@ -43,7 +44,7 @@ func statusCommand() *cobra.Command {
 }
 
 func (c *client) showAll() error {
-	var all []gateJSON
+	var all []wire.Gate
 	if done, err := c.ask(http.MethodGet, "/wsgate/gates", nil, &all); done || err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (c *client) showOne(name string) error {
 	if err != nil {
 		return err
 	}
-	var g gateJSON
+	var g wire.Gate
 	if done, err := c.ask(http.MethodGet, path, nil, &g); done || err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *client) showOne(name string) error {
 	return nil
 }
 
-func (c *client) warnProblems(g gateJSON) {
+func (c *client) warnProblems(g wire.Gate) {
 	for _, p := range g.Problems {
 		c.warn("gate %s: %s", g.Name, printable(p))
 	}
@@ -85,18 +86,18 @@ func (c *client) warn(format string, args ...any) {
 // gatePath refuses what would be another path.
 func gatePath(name string) (string, error) {
 	if !gate.ValidName(name) {
-		return "", fmt.Errorf("gate name %s: want 1 to 64 letters, digits, dots, dashes and underscores", clip(name))
+		return "", fmt.Errorf("gate name %s: want 1 to 64 letters, digits, dots, dashes and underscores", wire.Clip(name))
 	}
 	return "/wsgate/gates/" + url.PathEscape(name), nil
 }
 
 // switchBody is the body of a switch. What is nil or empty is not said.
 type switchBody struct {
-	Mode    string       `json:"mode"`
-	Reason  *string      `json:"reason,omitempty"`
-	Actor   string       `json:"actor,omitempty"`
-	TTL     *string      `json:"ttl,omitempty"`
-	Closing *closingJSON `json:"closing,omitempty"`
+	Mode    string        `json:"mode"`
+	Reason  *string       `json:"reason,omitempty"`
+	Actor   string        `json:"actor,omitempty"`
+	TTL     *string       `json:"ttl,omitempty"`
+	Closing *wire.Closing `json:"closing,omitempty"`
 }
 
 func switchCommand(mode string) *cobra.Command {
@@ -149,14 +150,14 @@ func throwSwitch(cmd *cobra.Command, mode, name string) error {
 	if err != nil {
 		return err
 	}
-	var g switchedJSON
+	var g wire.Switched
 	done, err := c.ask(http.MethodPost, path, body, &g)
 	if err != nil {
 		return err
 	}
 	if !done {
-		c.awaitDrain(path, &g.gateJSON)
-		printSwitched(cmd.OutOrStdout(), g.gateJSON, time.Now())
+		c.awaitDrain(path, &g.Gate)
+		printSwitched(cmd.OutOrStdout(), g.Gate, time.Now())
 		if command := takeBack(g, time.Now()); command != "" {
 			fmt.Fprintf(cmd.OutOrStdout(), "to take it back: caddy wsgate %s%s\n", command, endpointWords(cmd))
 		}
@@ -177,7 +178,7 @@ const (
 
 // awaitDrain waits until the tunnels that were told to end are gone, a while at
 // most, so that what is said of them is true.
-func (c *client) awaitDrain(path string, g *gateJSON) {
+func (c *client) awaitDrain(path string, g *wire.Gate) {
 	end := time.Now().Add(drainWait)
 	for g.Drain != nil && g.Drain.Left > 0 {
 		time.Sleep(drainPoll)
@@ -186,7 +187,7 @@ func (c *client) awaitDrain(path string, g *gateJSON) {
 			return
 		}
 		answer, err := c.call(http.MethodGet, path, nil, left)
-		var now gateJSON
+		var now wire.Gate
 		if err != nil || json.Unmarshal(answer, &now) != nil {
 			return // what is known is said
 		}
@@ -211,7 +212,7 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	}
 	if cmd.Flags().Changed("ttl") {
 		ttl := flags.String("ttl")
-		if ttl != never {
+		if ttl != wire.Never {
 			var err error
 			if ttl, err = timeFlag(cmd, "ttl", "30m, or never"); err != nil {
 				return body, err
@@ -229,13 +230,13 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	case !drain && (cmd.Flags().Changed("code") || cmd.Flags().Changed("message")):
 		return body, errors.New("--code and --message belong to --drain: want --drain 60s, too")
 	case keep:
-		body.Closing = &closingJSON{Policy: "keep"}
+		body.Closing = &wire.Closing{Policy: "keep"}
 	case drain:
 		deadline, err := timeFlag(cmd, "drain", "60s")
 		if err != nil {
 			return body, err
 		}
-		body.Closing = &closingJSON{Policy: "drain", Deadline: deadline, Reason: flags.String("message")}
+		body.Closing = &wire.Closing{Policy: "drain", Deadline: deadline, Reason: flags.String("message")}
 		if cmd.Flags().Changed("code") {
 			code, err := cmd.Flags().GetInt("code")
 			if err != nil || code < 1000 || code > 4999 {
@@ -254,7 +255,7 @@ func timeFlag(cmd *cobra.Command, name, example string) (string, error) {
 		_, err = caddy.ParseDuration(s)
 	}
 	if err != nil {
-		return "", fmt.Errorf("--%s %s: want a time such as %s", name, clip(s), example)
+		return "", fmt.Errorf("--%s %s: want a time such as %s", name, wire.Clip(s), example)
 	}
 	return s, nil
 }

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/testadmin"
 )
 
 // file writes one of the test's directory.
@@ -123,8 +124,8 @@ func TestAnEndpointThatCannotBeFoundIsSaidPlainly(t *testing.T) {
 }
 
 func TestTheAddressMayComeFromTheConfiguration(t *testing.T) {
-	gates(t, map[string]gate.Policy{"by-config": {}})
-	native := file(t, t.TempDir(), "caddy.json", fmt.Sprintf(`{"admin":{"listen":%q}}`, endpointAddr))
+	testadmin.Gates(t, map[string]gate.Policy{"by-config": {}})
+	native := file(t, t.TempDir(), "caddy.json", fmt.Sprintf(`{"admin":{"listen":%q}}`, testadmin.Addr))
 	out, errs, err := rawCLI(t, "status", "--config", native)
 	if err != nil || errs != "" {
 		t.Fatal(err, errs)

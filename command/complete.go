@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"encoding/json"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wsgate/wsgate/internal/wire"
 )
 
 // completionLimit bounds what a shell waits for when somebody presses tab.
@@ -39,7 +41,7 @@ func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
 }
 
 func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
-	for _, g := range look[[]gateJSON](cmd, "/wsgate/gates") {
+	for _, g := range look[[]wire.Gate](cmd, "/wsgate/gates") {
 		says := fmt.Sprintf("%s, %s", g.State, count(g.Tunnels, "is open", "are open"))
 		names = append(names, cobra.CompletionWithDesc(printable(g.Name), says))
 	}
@@ -47,17 +49,17 @@ func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
 }
 
 func flagNames(cmd *cobra.Command) []cobra.Completion {
-	return described(look[map[string]flagJSON](cmd, "/wsgate/flags"))
+	return described(look[map[string]wire.Flag](cmd, "/wsgate/flags"))
 }
 
 func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
 	type both struct {
-		flags map[string]flagJSON
-		gates []gateJSON
+		flags map[string]wire.Flag
+		gates []wire.Gate
 	}
 	known := within(completionLimit, func() (b both) {
-		b.flags = look[map[string]flagJSON](cmd, "/wsgate/flags")
-		b.gates = look[[]gateJSON](cmd, "/wsgate/gates")
+		b.flags = look[map[string]wire.Flag](cmd, "/wsgate/flags")
+		b.gates = look[[]wire.Gate](cmd, "/wsgate/gates")
 		return b
 	})
 	names := described(known.flags)
@@ -73,7 +75,7 @@ func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
 	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return word(a) == word(b) })
 }
 
-func described(flags map[string]flagJSON) (names []cobra.Completion) {
+func described(flags map[string]wire.Flag) (names []cobra.Completion) {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		names = append(names, cobra.CompletionWithDesc(printable(name), fmt.Sprintf("is %q", flags[name].Value)))
 	}

@@ -1,9 +1,12 @@
-package admin
+// Package wire has what wsgate's calls on the admin endpoint answer, as JSON: the
+// endpoint writes it, and the command reads it.
+package wire
 
 import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,40 +14,40 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// gateJSON is a gate as the API shows it. Times are UTC, and absent when they
+// Gate is a gate as the API shows it. Times are UTC, and absent when they
 // are not known.
-type gateJSON struct {
-	Name     string        `json:"name"`
-	Mode     gate.Mode     `json:"mode"`
-	State    gate.State    `json:"state"`
-	Cause    gate.Cause    `json:"cause"`
-	Reason   string        `json:"reason"`
-	Since    time.Time     `json:"since,omitzero"`
-	Until    time.Time     `json:"until,omitzero"`
-	Tunnels  int           `json:"tunnels"`
-	Stored   bool          `json:"stored"`
-	Drain    *drainJSON    `json:"drain,omitempty"`
-	Override *overrideJSON `json:"override,omitempty"`
-	Rules    []ruleJSON    `json:"rules"`
-	Totals   totalsJSON    `json:"totals"`
+type Gate struct {
+	Name     string     `json:"name"`
+	Mode     gate.Mode  `json:"mode"`
+	State    gate.State `json:"state"`
+	Cause    gate.Cause `json:"cause"`
+	Reason   string     `json:"reason"`
+	Since    time.Time  `json:"since,omitzero"`
+	Until    time.Time  `json:"until,omitzero"`
+	Tunnels  int        `json:"tunnels"`
+	Stored   bool       `json:"stored"`
+	Drain    *Drain     `json:"drain,omitempty"`
+	Override *Override  `json:"override,omitempty"`
+	Rules    []Rule     `json:"rules"`
+	Totals   Totals     `json:"totals"`
 	// Upstreams are those of the configuration, and those that have tunnels.
-	Upstreams []upstreamJSON `json:"upstreams"`
+	Upstreams []Upstream `json:"upstreams"`
 	// Refused has the refused handshakes by outcome.
 	Refused  map[string]int64 `json:"refused"`
 	Problems []string         `json:"problems,omitempty"`
 }
 
-// switchedJSON is what a switch has done: the gate as it is now, and the
+// Switched is what a switch has done: the gate as it is now, and the
 // override that was in force before, null without.
-type switchedJSON struct {
-	gateJSON
-	Replaced *overrideJSON `json:"replaced"`
+type Switched struct {
+	Gate
+	Replaced *Override `json:"replaced"`
 }
 
-// drainJSON is a drain that is running, or that belongs to the state the gate is
+// Drain is a drain that is running, or that belongs to the state the gate is
 // in: how many tunnels were told, how many of them are gone and how many are
 // left, until when, and what they were told.
-type drainJSON struct {
+type Drain struct {
 	Told     int       `json:"told"`
 	Gone     int       `json:"gone"`
 	Left     int       `json:"left"`
@@ -53,33 +56,36 @@ type drainJSON struct {
 	Reason   string    `json:"reason"`
 }
 
-// upstreamJSON is an upstream of the gate. Healthy and Fails are absent where the
+// Upstream is an upstream of the gate. Healthy and Fails are absent where the
 // configuration does not name it.
-type upstreamJSON struct {
+type Upstream struct {
 	Address string `json:"address"`
 	Tunnels int    `json:"tunnels"`
 	Healthy *bool  `json:"healthy,omitempty"`
 	Fails   *int   `json:"fails,omitempty"`
 }
 
-type overrideJSON struct {
-	Mode    gate.Mode    `json:"mode"`
-	Reason  string       `json:"reason"`
-	Actor   string       `json:"actor"`
-	From    string       `json:"from"`
-	At      time.Time    `json:"at,omitzero"`
-	Expires time.Time    `json:"expires,omitzero"`
-	Closing *closingJSON `json:"closing,omitempty"`
+// Override is an operator's word.
+type Override struct {
+	Mode    gate.Mode `json:"mode"`
+	Reason  string    `json:"reason"`
+	Actor   string    `json:"actor"`
+	From    string    `json:"from"`
+	At      time.Time `json:"at,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
+	Closing *Closing  `json:"closing,omitempty"`
 }
 
-type closingJSON struct {
+// Closing is what becomes of open tunnels.
+type Closing struct {
 	Policy   string `json:"policy"`
 	Deadline string `json:"deadline,omitempty"`
 	Code     uint16 `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
 }
 
-type totalsJSON struct {
+// Totals count in the process's life.
+type Totals struct {
 	Accepted     int64 `json:"accepted"`
 	Refused      int64 `json:"refused"`
 	BytesUp      int64 `json:"bytes_up"`
@@ -88,9 +94,9 @@ type totalsJSON struct {
 	MessagesDown int64 `json:"messages_down"`
 }
 
-// ruleJSON is one open_when line. Details stand beside the other fields: the
+// Rule is one open_when line. Details stand beside the other fields: the
 // zone of a time_window, the name of a flag.
-type ruleJSON struct {
+type Rule struct {
 	Rule       string         `json:"rule"`
 	Not        bool           `json:"not,omitempty"`
 	Holds      bool           `json:"holds"`
@@ -99,14 +105,14 @@ type ruleJSON struct {
 	Details    map[string]any `json:"-"`
 }
 
-// plainRule is a ruleJSON without its methods.
-type plainRule ruleJSON
+// plainRule is a Rule without its methods.
+type plainRule Rule
 
 // reserved are the fields that a detail cannot replace.
 var reserved = []string{"rule", "not", "holds", "next_change", "error"}
 
 // MarshalJSON puts the details behind the fixed fields.
-func (r ruleJSON) MarshalJSON() ([]byte, error) {
+func (r Rule) MarshalJSON() ([]byte, error) {
 	b, err := json.Marshal(plainRule(r))
 	if err != nil || len(r.Details) == 0 {
 		return b, err
@@ -127,7 +133,7 @@ func (r ruleJSON) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON is the way back, for the command line.
-func (r *ruleJSON) UnmarshalJSON(b []byte) error {
+func (r *Rule) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, (*plainRule)(r)); err != nil {
 		return err
 	}
@@ -140,27 +146,28 @@ func (r *ruleJSON) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func wireGate(s registry.Status) gateJSON {
-	j := gateJSON{
+// GateOf is a status as the API shows it.
+func GateOf(s registry.Status) Gate {
+	j := Gate{
 		Name: s.Name, Mode: s.Mode, State: s.State, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since.UTC(), Until: s.Until.UTC(), Tunnels: s.Tunnels, Stored: s.Stored,
-		Override: wireOverride(s.Override), Rules: make([]ruleJSON, len(s.Rules)), Upstreams: make([]upstreamJSON, 0, len(s.Upstreams)),
-		Totals: totalsJSON(s.Totals), Refused: s.Refused, Problems: s.Problems,
+		Override: OverrideOf(s.Override), Rules: make([]Rule, len(s.Rules)), Upstreams: make([]Upstream, 0, len(s.Upstreams)),
+		Totals: Totals(s.Totals), Refused: s.Refused, Problems: s.Problems,
 	}
 	for i, r := range s.Rules {
-		j.Rules[i] = ruleJSON{
+		j.Rules[i] = Rule{
 			Rule: r.Name, Not: r.Not, Holds: r.Holds, NextChange: r.NextChange.UTC(), Error: r.Err, Details: r.Details,
 		}
 	}
 	for _, u := range s.Upstreams {
-		up := upstreamJSON{Address: u.Address, Tunnels: u.Tunnels}
+		up := Upstream{Address: u.Address, Tunnels: u.Tunnels}
 		if u.Health != nil {
 			up.Healthy, up.Fails = &u.Health.Healthy, &u.Health.Fails
 		}
 		j.Upstreams = append(j.Upstreams, up)
 	}
 	if !s.DrainUntil.IsZero() {
-		j.Drain = &drainJSON{
+		j.Drain = &Drain{
 			Told: s.DrainTold, Gone: s.DrainTold - s.Draining, Left: s.Draining,
 			Deadline: s.DrainUntil.UTC(), Code: s.DrainCode, Reason: s.DrainReason,
 		}
@@ -168,28 +175,30 @@ func wireGate(s registry.Status) gateJSON {
 	return j
 }
 
-func wireOverride(o *gate.Override) *overrideJSON {
+// OverrideOf is an override as the API shows it; nil without one.
+func OverrideOf(o *gate.Override) *Override {
 	if o == nil {
 		return nil
 	}
-	return &overrideJSON{
+	return &Override{
 		Mode: o.Mode, Reason: o.Reason, Actor: o.Actor, From: o.From,
-		At: o.At.UTC(), Expires: o.Expires.UTC(), Closing: wireClosing(o.Closing),
+		At: o.At.UTC(), Expires: o.Expires.UTC(), Closing: ClosingOf(o.Closing),
 	}
 }
 
-func wireClosing(c *gate.Closing) *closingJSON {
+// ClosingOf is a closing as the API shows it; nil without one.
+func ClosingOf(c *gate.Closing) *Closing {
 	if c == nil {
 		return nil
 	}
 	if !c.Drain {
-		return &closingJSON{Policy: "keep"}
+		return &Closing{Policy: "keep"}
 	}
-	return &closingJSON{Policy: "drain", Deadline: short(c.Deadline), Code: c.Code, Reason: c.Reason}
+	return &Closing{Policy: "drain", Deadline: Short(c.Deadline), Code: c.Code, Reason: c.Reason}
 }
 
-// short writes a duration as people do: 1m30s, but 1m and 24h.
-func short(d time.Duration) string {
+// Short writes a duration as people do: 1m30s, but 1m and 24h.
+func Short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -198,4 +207,34 @@ func short(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// Flag is a live flag. What a GET answers can be PUT as it is.
+type Flag struct {
+	Value string `json:"value"`
+	// Stored is said by every write, and by a read while it is false.
+	Stored *bool `json:"stored,omitempty"`
+}
+
+// FlagOf is a live flag as a read shows it.
+func FlagOf(f registry.FlagInfo) Flag {
+	j := Flag{Value: f.Value}
+	if !f.Stored {
+		j.Stored = new(bool)
+	}
+	return j
+}
+
+// Never is the ttl that takes an end back.
+const Never = "never"
+
+// mostEcho is how many bytes of a caller's own word an error repeats.
+const mostEcho = 64
+
+// Clip quotes a caller's word for an error, the beginning of it when it is long.
+func Clip(s string) string {
+	if len(s) > mostEcho {
+		return strconv.Quote(s[:mostEcho]) + "…"
+	}
+	return strconv.Quote(s)
 }

@@ -1,4 +1,4 @@
-package admin
+package command
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/registry"
+	"github.com/wsgate/wsgate/internal/testadmin"
 )
 
 // completed is what a shell is offered for the last of args.
@@ -38,11 +39,11 @@ func completed(t *testing.T, args ...string) (offered []string, directive string
 const noFiles = ":4"
 
 func TestShellsCompleteTheNamesOfGatesAndFlags(t *testing.T) {
-	gates(t, map[string]gate.Policy{
+	testadmin.Gates(t, map[string]gate.Policy{
 		"chat": {OpenWhen: []gate.Condition{{Name: "env_flag", Rule: namedRule{}}}, Mode: gate.On}, "chess": {},
 	})
-	openTunnels(t, "chat", 1)
-	flag(t, "SET_FLAG")
+	testadmin.OpenTunnels(t, "chat", 1)
+	testadmin.Flag(t, "SET_FLAG")
 	if _, err := registry.SetFlag(context.Background(), "SET_FLAG", "a b", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestShellsCompleteTheNamesOfGatesAndFlags(t *testing.T) {
 		{"off --ttl ", nil}, {"off --reason ", nil}, {"off --drain ", nil},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			offered, directive := completed(t, append([]string{"--address", endpointAddr}, strings.Split(tt.args, " ")...)...)
+			offered, directive := completed(t, append([]string{"--address", testadmin.Addr}, strings.Split(tt.args, " ")...)...)
 			if !slices.Equal(offered, tt.want) || directive != noFiles {
 				t.Errorf("offered %q %s, want %q", offered, directive, tt.want)
 			}
