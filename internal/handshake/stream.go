@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type stream struct {
 	body    io.ReadCloser
 	w       http.ResponseWriter
 	control *http.ResponseController
+	writes  *http.ResponseController // of write deadlines
 	local   net.Addr
 	remote  net.Addr
 	restore []func()
@@ -33,8 +35,9 @@ type stream struct {
 	once    sync.Once
 	closed  chan struct{}
 
-	mu    sync.Mutex  // guards the field below
+	mu    sync.Mutex  // guards the fields below
 	guard *time.Timer // of the write deadline
+	over  bool        // the handler may return: its writer must not be touched any more
 }
 
 // guardGrace is how long a write may outlast its deadline before the connection
@@ -53,7 +56,7 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 		return nil, err // Check has refused it
 	}
 	s := &stream{
-		body: body, w: w, control: http.NewResponseController(w),
+		body: body, w: w, control: http.NewResponseController(w), writes: http.NewResponseController(w),
 		remote: address(r.RemoteAddr), closed: make(chan struct{}),
 	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -133,10 +136,24 @@ func (s *stream) lift(r *http.Request) {
 	}
 	if writer != nil {
 		writer.Deadline.HardDeadline = time.Time{}
-		s.restore = append(s.restore, writer.Override(forever, 0, 0))
+		s.restore = append(s.restore, writer.Override(forever, 0, 0), s.ownWrites(writer))
 	}
 	_ = s.control.SetReadDeadline(time.Time{}) // HTTP/2 has armed read_body by itself; answer does the same to write
 }
+
+// ownWrites keeps Caddy's idle timeouts from setting write deadlines, until the
+// returned function is called: they do so at each write, without a lock, and a
+// tunnel sets its own from another goroutine.
+func (s *stream) ownWrites(writer *caddyhttp.IdleTimeoutWriter) (giveBack func()) {
+	s.writes = writer.Ctrl
+	writer.Ctrl = http.NewResponseController(undated{writer.ResponseWriter})
+	return func() { writer.Ctrl = s.writes }
+}
+
+// undated is a writer whose write deadlines are set by others.
+type undated struct{ http.ResponseWriter }
+
+func (undated) SetWriteDeadline(time.Time) error { return nil }
 
 // connKey finds the connection that a request came over in its context.
 type connKey struct{}
@@ -189,13 +206,16 @@ func (s *stream) Write(p []byte) (int, error) {
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		_ = s.control.SetReadDeadline(time.Unix(1, 0))
+		_ = s.SetReadDeadline(time.Unix(1, 0))
 		s.writing.Lock() // whoever writes is done
 		defer s.writing.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.watch(time.Time{})
-		for _, restore := range s.restore {
+		for _, restore := range slices.Backward(s.restore) {
 			restore()
 		}
+		s.over = true
 	})
 	return nil
 }
@@ -216,20 +236,34 @@ func (s *stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-func (s *stream) SetReadDeadline(t time.Time) error { return s.control.SetReadDeadline(t) }
+// SetReadDeadline has a read end at a moment; zero: none. After Close it does
+// nothing: a tunnel that is being cut may still want to hurry, and the handler
+// has returned meanwhile.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return net.ErrClosed
+	}
+	return s.control.SetReadDeadline(t)
+}
 
 // SetWriteDeadline has a write end at a moment; zero: none. On HTTP/2 a deadline
 // that passes resets the stream, which does not help where the client reads
-// nothing of its whole connection: then the connection is closed.
+// nothing of its whole connection: then the connection is closed. After Close it
+// does nothing.
 func (s *stream) SetWriteDeadline(t time.Time) error {
-	s.watch(t)
-	return s.control.SetWriteDeadline(t)
-}
-
-// watch looks after a write deadline.
-func (s *stream) watch(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return net.ErrClosed
+	}
+	s.watch(t)
+	return s.writes.SetWriteDeadline(t)
+}
+
+// watch looks after a write deadline. s.mu is held.
+func (s *stream) watch(t time.Time) {
 	if s.guard != nil {
 		s.guard.Stop()
 		s.guard = nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,19 @@ const wideWindow = 1<<31 - 1
 // h2Dial connects, and grants windows that no test fills.
 func h2Dial(t *testing.T, s *site) *h2Conn {
 	t.Helper()
+	c := h2Narrow(t, s)
+	_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: wideWindow})
+	_ = c.WriteWindowUpdate(0, wideWindow-narrowWindow)
+	return c
+}
+
+// narrowWindow is as much as a connection may be sent by default (RFC 9113
+// §6.9.2).
+const narrowWindow = 65535
+
+// h2Narrow connects, and grants nothing more than the default.
+func h2Narrow(t *testing.T, s *site) *h2Conn {
+	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "wss://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +52,7 @@ func h2Dial(t *testing.T, s *site) *h2Conn {
 	_, _ = io.WriteString(conn, http2.ClientPreface)
 	c := &h2Conn{t: t, Framer: http2.NewFramer(conn, conn), conn: conn}
 	c.encode = hpack.NewEncoder(&c.fields)
-	_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: wideWindow})
-	_ = c.WriteWindowUpdate(0, wideWindow-65535)
+	_ = c.WriteSettings()
 	return c
 }
 
@@ -179,4 +192,44 @@ func TestPromise4HTTP2ClientThatReadsNothingHoldsUpNobody(t *testing.T) {
 	s.Switch("chat", `{"mode":"auto"}`)
 	stalled()
 	s.Stop(exitLimit)
+}
+
+// A tunnel that is cut twice, by its client that leaves and by what waits for
+// the client's window, once wrote to a stream whose handler had returned.
+func TestPromise4HTTP2ClientsThatLeaveFullStreamsLeaveTheProcessAlone(t *testing.T) {
+	t.Parallel()
+	b := flood(t)
+	s := secure(t, b, "")
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			for range 200 {
+				c := h2Narrow(t, s)
+				for stream := uint32(1); stream < 9; stream += 2 {
+					c.open(stream, s)
+				}
+				for got := 0; got < narrowWindow; { // the rest waits for the window
+					f, err := c.ReadFrame()
+					if err != nil {
+						t.Errorf("reading a frame: %v", err)
+						return
+					}
+					switch f := f.(type) {
+					case *http2.SettingsFrame:
+						if !f.IsAck() {
+							_ = c.WriteSettingsAck()
+						}
+					case *http2.DataFrame:
+						got += len(f.Data())
+					}
+				}
+				_ = c.conn.(*tls.Conn).NetConn().Close()
+			}
+		})
+	}
+	clients.Wait()
+	s.Await("the tunnels to end", func() bool { return s.Gate("chat")["tunnels"].(float64) == 0 })
+	if log := s.Log(); strings.Contains(log, "panic") || strings.Contains(log, "DATA RACE") {
+		t.Error(log)
+	}
 }
