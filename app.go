@@ -18,6 +18,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(App))
 	registry.AtShutdown(handshake.Exit)
+	registry.AtClose(func(name string, v gate.Verdict) { handshake.Stop(name, &registry.ClosedError{Verdict: v}) })
 	caddy.OnExit(func(context.Context) { registry.Shutdown() }) // of tunnels that no configuration of ours is left for
 }
 

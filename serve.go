@@ -44,8 +44,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		a.w = handshake.PastIntercept(w) // whose routes may hold another copy of the request
 	}
 	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	under, pending := handshake.Begin(r)
+	under, pending := handshake.Begin(r, h.Gate)
 	defer pending.End()
+	a.verdict = h.entry.Verdict(a.began) // once more: from here on a gate that closes stops the handshake
 	defer registry.Attach()()
 
 	if err := handshake.Check(r); err != nil {
@@ -142,8 +143,12 @@ func (a *attempt) closed() error {
 // failed answers a handshake that no upstream accepted.
 func (a *attempt) failed(e *upstream.Error) error {
 	a.upstream = e.Upstream
-	if e.Outcome == upstream.Exiting {
+	if e.Outcome == upstream.Stopped {
 		a.verdict = registry.ExitVerdict()
+		var closed *registry.ClosedError
+		if errors.As(e.Err, &closed) {
+			a.verdict = closed.Verdict
+		}
 		return a.closed()
 	}
 	a.refuse(string(e.Outcome), e.Status, e)

@@ -219,9 +219,9 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	gone := r.Context().Err() != nil
 	var failed *Error
 	switch {
-	case a.exiting() && !a.cut && (err != nil || a.refused == 0):
+	case a.ended() != nil && !a.cut && (err != nil || a.refused == 0):
 		a.drop()
-		failed = &Error{Status: http.StatusServiceUnavailable, Outcome: Exiting, Err: handshake.ErrExiting}
+		failed = &Error{Status: http.StatusServiceUnavailable, Outcome: Stopped, Err: a.ended()}
 	case a.cut:
 		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Cut: true, Err: fmt.Errorf("the backend answered %d, and the answer was broken off", a.refused)}
 	case a.expired && err == nil:
@@ -315,12 +315,19 @@ func (a *attempt) drop() {
 	}
 }
 
-// exiting reports whether the process is about to exit.
-func (a *attempt) exiting() bool { return errors.Is(context.Cause(a.ctx), handshake.ErrExiting) }
+// ended says why neither the client nor the backend has ended the handshake: the
+// process is about to exit, or the gate has closed. Nil: nobody else has.
+func (a *attempt) ended() error {
+	var s *handshake.Stopped
+	if errors.As(context.Cause(a.ctx), &s) {
+		return s
+	}
+	return nil
+}
 
 // stopped reports whether reverse_proxy was made to stop before it had an
 // answer; what the client is told is not its affair then.
-func (a *attempt) stopped() bool { return a.expired || a.refused == 0 && a.exiting() }
+func (a *attempt) stopped() bool { return a.expired || a.refused == 0 && a.ended() != nil }
 
 // late reports whether the time for all attempts together is over.
 func (a *attempt) late() bool { return !a.deadline.IsZero() && !time.Now().Before(a.deadline) }

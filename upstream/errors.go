@@ -23,8 +23,9 @@ const (
 	Timeout Outcome = "upstream_timeout"
 	// Invalid means that the backend's answer was none, or a 101 with a false claim.
 	Invalid Outcome = "upstream_invalid"
-	// Exiting means that the process is about to exit.
-	Exiting Outcome = "exiting"
+	// Stopped means that the process is about to exit, or that the gate has
+	// closed. The error is a [*handshake.Stopped].
+	Stopped Outcome = "stopped"
 	// Aborted means that the client left.
 	Aborted Outcome = "aborted"
 	// Refused means that the backend gave another answer than 101, or one that

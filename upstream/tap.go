@@ -81,10 +81,12 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	if err == nil && !known(res) {
 		err = errors.Join(errNoHTTP, res.Body.Close())
 	}
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(req.Context().Err(), context.Canceled):
+		return nil, context.Canceled // whatever the cause: a client that leaves is no failure of the upstream
+	case err != nil:
 		return nil, err
-	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
+	case res.StatusCode != http.StatusSwitchingProtocols:
 		return res, nil
 	}
 	if err := a.take(req.Header, res, conn, early, nil); err != nil {

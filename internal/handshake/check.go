@@ -32,6 +32,8 @@ func Check(r *http.Request) error {
 		if err := checkUpgrade(r); err != nil {
 			return err
 		}
+	} else if protocol(r) != "websocket" {
+		return bad("CONNECT opens a pipe, and is for the protocol websocket alone")
 	} else if r.Method != http.MethodConnect {
 		return bad("a handler in front has made another method of CONNECT")
 	} else if _, err := streamBody(r); err != nil {
@@ -200,16 +202,18 @@ func claimExtensions(asked http.Header, chosen []string) error {
 	if len(chosen) == 0 {
 		return nil
 	}
-	offers := make(map[string]bool)
+	offers := make(map[string]int) // a client may offer one with several parameters
 	for _, key := range spellings("Sec-WebSocket-Extensions") {
 		for offer := range tokens(asked[key]) {
-			offers[extension(offer)] = true
+			offers[extension(offer)]++
 		}
 	}
 	for element := range tokens(chosen) {
-		if name := extension(element); name == "" || !offers[name] {
-			return &Lie{"an extension was not asked for"}
+		name := extension(element)
+		if name == "" || offers[name] == 0 {
+			return &Lie{"an extension was not asked for, or not so often"}
 		}
+		offers[name]--
 	}
 	return nil
 }

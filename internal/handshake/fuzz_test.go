@@ -20,14 +20,15 @@ import (
 // fuzz targets to compare with.
 
 var (
-	token     = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")          // RFC 9110 §5.6.2
-	websocket = regexp.MustCompile(`^[Ww][Ee][Bb][Ss][Oo][Cc][Kk][Ee][Tt]$`) // (?i) knows more letters than ASCII has
-	upgrade   = regexp.MustCompile(`^[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$`)
-	nonce     = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`) // 16 bytes are 21 characters of 6 bits, and 2 bits
-	recipient = regexp.MustCompile(`(?i)^(host|origin|cookie|authorization|forwarded|via|x-real-ip|content-length|sec-.*|x-forwarded-.*)$`)
-	hop       = regexp.MustCompile(`(?i)^(connection|upgrade|keep-alive|proxy-connection|te|trailer|transfer-encoding|http2-settings|close|proxy-authenticate|proxy-authorization)$`)
-	zero      = regexp.MustCompile(`^0+$`)
-	hopByHop  = regexp.MustCompile(`^(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)$`) // RFC 9113 §8.2.2
+	token      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")          // RFC 9110 §5.6.2
+	websocket  = regexp.MustCompile(`^[Ww][Ee][Bb][Ss][Oo][Cc][Kk][Ee][Tt]$`) // (?i) knows more letters than ASCII has
+	anyLetters = regexp.MustCompile(`(?i)websocket`)
+	upgrade    = regexp.MustCompile(`^[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$`)
+	nonce      = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`) // 16 bytes are 21 characters of 6 bits, and 2 bits
+	recipient  = regexp.MustCompile(`(?i)^(host|origin|cookie|authorization|forwarded|via|x-real-ip|content-length|sec-.*|x-forwarded-.*)$`)
+	hop        = regexp.MustCompile(`(?i)^(connection|upgrade|keep-alive|proxy-connection|te|trailer|transfer-encoding|http2-settings|close|proxy-authenticate|proxy-authorization)$`)
+	zero       = regexp.MustCompile(`^0+$`)
+	hopByHop   = regexp.MustCompile(`^(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)$`) // RFC 9113 §8.2.2
 )
 
 // list returns the elements of a list header, its lines taken as one (RFC 9110
@@ -42,15 +43,13 @@ func list(lines []string) []string {
 	return all
 }
 
-// wants reports whether a request asks for a WebSocket.
+// wants reports whether a request asks for a WebSocket, in whatever letters, or
+// for a pipe.
 func wants(r *http.Request) bool {
-	switch r.ProtoMajor {
-	case 2:
-		return r.Method == "CONNECT" && slices.Equal(r.Header[":protocol"], []string{"websocket"})
-	case 3:
-		return r.Method == "CONNECT" && r.Proto == "websocket"
+	if r.ProtoMajor > 1 {
+		return r.Method == "CONNECT"
 	}
-	return slices.ContainsFunc(list(r.Header["Upgrade"]), websocket.MatchString)
+	return slices.ContainsFunc(r.Header["Upgrade"], anyLetters.MatchString)
 }
 
 // broken returns the rules that a handshake breaks, under the status that tells
@@ -66,7 +65,7 @@ func broken(r *http.Request) map[int][]string {
 	if r.ProtoMajor == 1 { // RFC 6455 §4.2.1
 		must(r.Method == "GET", 400, "GET")
 		must(r.ProtoMinor >= 1, 400, "HTTP/1.1 or higher")
-		must(len(list(r.Header["Upgrade"])) == 1, 400, "websocket alone")
+		must(len(list(r.Header["Upgrade"])) == 1 && slices.ContainsFunc(list(r.Header["Upgrade"]), websocket.MatchString), 400, "websocket alone")
 		must(slices.ContainsFunc(list(r.Header["Connection"]), upgrade.MatchString), 400, "Connection: Upgrade")
 		must(!slices.ContainsFunc(list(r.Header["Connection"]), func(option string) bool {
 			return !token.MatchString(option) || recipient.MatchString(option) || len(r.Header.Values(option)) > 0 && !hop.MatchString(option)
@@ -78,6 +77,12 @@ func broken(r *http.Request) map[int][]string {
 			must(zero.MatchString(length), 400, "no body")
 		}
 		must(r.TransferEncoding == nil, 400, "no body in chunks")
+	}
+	if r.ProtoMajor == 2 {
+		must(slices.Equal(r.Header[":protocol"], []string{"websocket"}), 400, "RFC 8441")
+	}
+	if r.ProtoMajor == 3 {
+		must(r.Proto == "websocket", 400, "RFC 9220")
 	}
 	must(len(versions) <= 1, 426, "one version") // on a stream it may be left out
 	for _, v := range versions {

@@ -46,13 +46,14 @@ const good = "GET /ws/ HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: keep-a
 func TestHandshakesAreRecognised(t *testing.T) {
 	for text, want := range map[string]bool{
 		good: true,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: WebSocket":      true,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c, websocket": true,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c":            false,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: websockets":     false,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: websoc\u212aet": false, // the Kelvin sign, whose small letter is k
-		"GET / HTTP/1.1\nHost: x\nUpgrade: web\u017focket": false, // a long s
-		"GET / HTTP/1.1\nHost: x":                          false,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: WebSocket":                    true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c, websocket":               true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c":                          false,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: foo\nUpgrade: a WEBSOCKET/13": true, // a backend may take it for one
+		"GET / HTTP/1.1\nHost: x\nUpgrade: \"websocket\"":                true,
+		"GET / HTTP/1.1\nHost: x\nUpgrade: websoc\u212aet":               true, // the Kelvin sign, whose small letter is k: reverse_proxy makes it so
+		"GET / HTTP/1.1\nHost: x\nUpgrade: web\u017focket":               true, // a long s, whose capital is S
+		"GET / HTTP/1.1\nHost: x":                                        false,
 	} {
 		if Is(parse(t, text)) != want {
 			t.Errorf("%q: %v", text, !want)
@@ -68,6 +69,8 @@ func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
 		{"a good one", good, 0},
 		{"with subprotocols", good + "\nSec-WebSocket-Protocol: a, b\nSec-WebSocket-Protocol: c", 0},
 		{"two protocols", strings.Replace(good, "Upgrade: websocket", "Upgrade: websocket, foo/2", 1), 400},
+		{"a Kelvin sign", strings.Replace(good, "Upgrade: websocket", "Upgrade: websoc\u212aet", 1), 400},
+		{"a version", strings.Replace(good, "Upgrade: websocket", "Upgrade: websocket/13", 1), 400},
 		{"another method", strings.Replace(good, "GET", "PUT", 1), 400},
 		{"HTTP/1.0", strings.Replace(good, "HTTP/1.1", "HTTP/1.0", 1), 400},
 		{"a body", good + "\nContent-Length: 3", 400},
@@ -103,6 +106,33 @@ func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
 	}
 }
 
+// A CONNECT that is none of ours would be piped to a backend by whatever comes
+// next, and a handshake could be sent through.
+func TestConnectForAnythingElseIsRefused(t *testing.T) {
+	for name, r := range map[string]*http.Request{
+		"HTTP/2, plain":                  {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "CONNECT", Header: http.Header{}},
+		"HTTP/2, another protocol":       {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "CONNECT", Header: http.Header{":protocol": {"connect-udp"}}},
+		"HTTP/2, capitals":               {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "CONNECT", Header: http.Header{":protocol": {"WebSocket"}}},
+		"HTTP/2, capitals, another verb": {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "GET", Header: http.Header{":protocol": {"WebSocket"}}},
+		"HTTP/3, plain":                  {ProtoMajor: 3, Proto: "HTTP/3.0", Method: "CONNECT", Header: http.Header{}},
+		"HTTP/3, another protocol":       {ProtoMajor: 3, Proto: "connect-udp", Method: "CONNECT", Header: http.Header{}},
+		"HTTP/3, a Kelvin sign":          {ProtoMajor: 3, Proto: "websoc\u212aet", Method: "CONNECT", Header: http.Header{}},
+	} {
+		var m *Malformed
+		if err := Check(r); !Is(r) || !errors.As(err, &m) || m.Status != 400 {
+			t.Errorf("%s: %v, %v", name, Is(r), err)
+		}
+	}
+	for name, r := range map[string]*http.Request{
+		"HTTP/2": {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "GET", Header: http.Header{"Upgrade": {"websocket"}}},
+		"HTTP/3": {ProtoMajor: 3, Proto: "HTTP/3.0", Method: "POST", Header: http.Header{}},
+	} {
+		if Is(r) {
+			t.Errorf("%s: any other request is none of ours", name)
+		}
+	}
+}
+
 func TestFalseClaimsAreFound(t *testing.T) {
 	asked := http.Header{"Sec-WebSocket-Protocol": {"v1, v2, odd;q=1, ;"}, "Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits, x-other, ; b"}}
 	honest := func() http.Header {
@@ -128,7 +158,8 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		"h2c": set("Upgrade", "h2c"), "two protocols": set("Upgrade", "websocket", "websocket"), "no upgrade": set("Upgrade"),
 		"a Kelvin sign": set("Upgrade", "websoc\u212aet"), "no connection": set("Connection"),
 		"a subprotocol without its parameter": set("Sec-Websocket-Protocol", "odd"), "an empty subprotocol": set("Sec-Websocket-Protocol", ""),
-		"an extension without a name": set("Sec-Websocket-Extensions", "; a"), "a no-break space": set("Sec-Websocket-Extensions", "x-other\u00a0"),
+		"an extension more often than asked for": set("Sec-Websocket-Extensions", "permessage-deflate", "permessage-deflate"),
+		"an extension without a name":            set("Sec-Websocket-Extensions", "; a"), "a no-break space": set("Sec-Websocket-Extensions", "x-other\u00a0"),
 	} {
 		var lie *Lie
 		if err := Claims(asked, h, key); !errors.As(err, &lie) {

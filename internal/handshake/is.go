@@ -2,29 +2,43 @@ package handshake
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-// Is reports whether r asks for a WebSocket: on HTTP/1.1 its Upgrade header
-// names websocket (RFC 6455 §4.1), on HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220)
-// it is an extended CONNECT with that protocol, whatever a handler in front has
-// made of its method: Caddy's error routes see CONNECT again. It says nothing
-// about whether the rest is in order: that is [Check].
+// Is reports whether r asks for a WebSocket, or for a pipe through which one could
+// be had: on HTTP/1.1 its Upgrade header names websocket (RFC 6455 §4.1), on
+// HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220) it is a CONNECT, extended with that
+// protocol or not, whatever a handler in front has made of its method: Caddy's
+// error routes see CONNECT again. It says nothing about whether the rest is in
+// order: that is [Check], which refuses every CONNECT for anything else.
 func Is(r *http.Request) bool {
-	switch r.ProtoMajor {
-	case 2:
-		return r.Header.Get(":protocol") == "websocket"
-	case 3:
-		return r.Proto == "websocket"
+	if r.ProtoMajor < 2 {
+		return slices.ContainsFunc(r.Header["Upgrade"], meansWebsocket)
 	}
-	return namesWebsocket(r.Header["Upgrade"])
+	return r.Method == http.MethodConnect || meansWebsocket(protocol(r))
 }
 
-// namesWebsocket reports whether an Upgrade header names websocket. Letters are
-// the same in either case as in ASCII (RFC 6455 §2.1): strings.EqualFold would
-// also take ſ for s, and the Kelvin sign for k.
+// protocol is what an extended CONNECT asks for.
+func protocol(r *http.Request) string {
+	if r.ProtoMajor == 3 {
+		return r.Proto // HTTP/3.0 for any other request
+	}
+	return r.Header.Get(":protocol")
+}
+
+// meansWebsocket reports whether anything on the way could take a text for the
+// name websocket. Caddy's reverse_proxy makes the letters small as Unicode does,
+// the Kelvin sign among them, and passes on what it gets; backends compare as
+// they like.
+func meansWebsocket(text string) bool {
+	return text == "websocket" || strings.Contains(strings.ToLower(strings.ToUpper(text)), "websocket")
+}
+
+// namesWebsocket reports whether an Upgrade header has the token websocket.
+// Letters are the same in either case as in ASCII (RFC 6455 §2.1).
 func namesWebsocket(lines []string) bool {
 	return httpguts.HeaderValuesContainsToken(lines, "websocket")
 }

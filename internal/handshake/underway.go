@@ -13,8 +13,18 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// ErrExiting is the cause of a handshake's end when the process exits.
+// ErrExiting says that the process exits.
 var ErrExiting = errors.New("the server is shutting down")
+
+// Stopped is the cause of a handshake's end that neither its client nor its
+// backend has made: the process exits, or its gate has closed.
+type Stopped struct{ Why error }
+
+// Error says why.
+func (s *Stopped) Error() string { return "stopped: " + s.Why.Error() }
+
+// Unwrap returns why.
+func (s *Stopped) Unwrap() error { return s.Why }
 
 // cutAfter is how long requests of ours, new connections and HTTP/3 servers
 // have when the process exits; then their connections are closed. A tunnel is
@@ -41,18 +51,20 @@ var underWay = struct {
 
 // Pending is a handshake in its handler.
 type Pending struct {
+	gate   string
 	cancel context.CancelCauseFunc
 	// Exiting reports whether the process was about to exit when it began.
 	Exiting bool
 }
 
-// Begin notes that a handshake is under way, and returns the request to go on
-// with: its context ends with [ErrExiting] as the cause when the process exits.
+// Begin notes that a handshake is under way at a gate, and returns the request to
+// go on with: its context ends with a [*Stopped] as the cause when the process
+// exits or the gate closes. Whoever looks at the gate afterwards misses no end.
 // Its connection is looked after until [ConnState] says that it is idle, closed
 // or taken. Call [Pending.End] when the handler is done.
-func Begin(r *http.Request) (*http.Request, *Pending) {
+func Begin(r *http.Request, gate string) (*http.Request, *Pending) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	p := &Pending{cancel: cancel}
+	p := &Pending{gate: gate, cancel: cancel}
 	SeeServer(r)
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -61,7 +73,7 @@ func Begin(r *http.Request) (*http.Request, *Pending) {
 		underWay.conns[c] = struct{}{}
 	}
 	if p.Exiting = underWay.exiting; p.Exiting {
-		cancel(ErrExiting)
+		cancel(&Stopped{ErrExiting})
 	}
 	return r.WithContext(ctx), p
 }
@@ -127,9 +139,21 @@ func Exit() {
 	}
 	underWay.exiting = true
 	for p := range underWay.handshakes {
-		p.cancel(ErrExiting)
+		p.cancel(&Stopped{ErrExiting})
 	}
 	time.AfterFunc(cutAfter, cutAll)
+}
+
+// Stop ends the handshakes that are under way at a gate: their backends are
+// waited for no longer. It returns at once.
+func Stop(gate string, why error) {
+	underWay.Lock()
+	defer underWay.Unlock()
+	for p := range underWay.handshakes {
+		if p.gate == gate {
+			p.cancel(&Stopped{why})
+		}
+	}
 }
 
 // cutAll closes what is left. Closing may take a while, so nothing is held.

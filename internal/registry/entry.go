@@ -182,6 +182,7 @@ func (e *Entry) remove(now time.Time) {
 	e.follow.rules(gate.Policy{})
 	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, Closing: last}, now)
 	e.follow.at(after.Next, now)
+	e.stopHandshakes(after)
 	if last.Drain {
 		e.drain.begin(e.table.each, last.Plan(now, after.Verdict, nil), after.Since, tunnel.ByGate)
 	}
@@ -202,12 +203,20 @@ func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 // hands back to a rule that ends them. e.changing is held.
 func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
+	e.stopHandshakes(after)
 	settled := e.reg.settled()
 	if settled || before.Override != after.Override {
 		e.announce(before, after)
 	}
 	if (before.Open != after.Open || before.Closing != after.Closing) && settled {
 		e.treat(now)
+	}
+}
+
+// stopHandshakes refuses what is under way at a gate that is closed.
+func (e *Entry) stopHandshakes(now *gate.Snapshot) {
+	if !now.Open && atClose != nil {
+		atClose(e.name, now.Verdict)
 	}
 }
 

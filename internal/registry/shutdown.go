@@ -50,6 +50,14 @@ var atShutdown func()
 // before. It must not block. Call it before the first configuration.
 func AtShutdown(do func()) { atShutdown = do }
 
+// atClose is called when a gate closes.
+var atClose func(name string, v gate.Verdict)
+
+// AtClose names what happens when a gate closes, in place of what was named
+// before: its handshakes under way are refused. It must not block. Call it before
+// the first configuration.
+func AtClose(do func(name string, v gate.Verdict)) { atClose = do }
+
 // ExitVerdict refuses a handshake because the process is about to exit.
 func ExitVerdict() gate.Verdict {
 	return gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason, Text: shutdownReason}

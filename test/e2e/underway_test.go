@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -248,6 +250,69 @@ func TestImpossibleStatusIsNoAnswer(t *testing.T) {
 			if line := s.refusal(); line["outcome"] != "upstream_invalid" || strings.Contains(fmt.Sprint(line), "secret") {
 				t.Errorf("%q: logged %v", answer, line)
 			}
+		}
+	})
+}
+
+// A gate that closes waits for no backend: what is under way is refused at once,
+// and nothing more is sent to a backend behind it.
+func TestPromise3HandshakeUnderWayIsRefusedWhenItsGateCloses(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		asked, left := make(chan struct{}, 8), make(chan struct{}, 8)
+		b := rawBackend(t, func(c *rawConn, _ *http.Request) { // never answers
+			asked <- struct{}{}
+			_, _ = io.Copy(io.Discard, c.r)
+			left <- struct{}{}
+		})
+		s := secure(t, b, words+"max_fails 1\n\t\tfail_duration 1h")
+		answered := make(map[string]chan int)
+		for version, ask := range askers {
+			status := make(chan int, 1)
+			answered[version] = status
+			go func() {
+				resp, w := ask(t, s)
+				_ = w.Close()
+				status <- resp.StatusCode
+			}()
+			<-asked
+		}
+		quickly(t, "the switch", func() { s.Switch("chat", `{"mode":"off","reason":"fire"}`) })
+		for version, status := range answered {
+			quickly(t, "the answer", func() {
+				if got := <-status; got != http.StatusServiceUnavailable {
+					t.Errorf("%s: answered %d", version, got)
+				}
+			})
+			<-left // the backend's connection is freed
+		}
+		for _, u := range s.Gate("chat")["upstreams"].([]any) {
+			if u := u.(map[string]any); u["healthy"] != true || u["fails"] != 0.0 {
+				t.Errorf("the upstream is not to blame: %v", u)
+			}
+		}
+	})
+}
+
+func TestPromise3NoBackendIsAskedBehindAGateThatHasClosed(t *testing.T) {
+	t.Parallel()
+	everyHandshake(t, func(t *testing.T, words string) {
+		var asked atomic.Int64
+		b := rawBackend(t, func(*rawConn, *http.Request) { asked.Add(1) }) // and hangs up: it is tried again
+		s := chat(t, b, words+"lb_try_duration 1m\n\t\tlb_try_interval 20ms\n\t\thandshake_timeout 1m")
+		c := s.ask("/ws/")
+		s.Await("some attempts", func() bool { return asked.Load() > 2 })
+		s.Switch("chat", `{"mode":"off","reason":"fire"}`)
+		before := asked.Load()
+		quickly(t, "the answer", func() {
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("got %v, %v", resp, err)
+			}
+		})
+		s.refused("/ws/", http.StatusServiceUnavailable)
+		if more := asked.Load() - before; more > 1 { // one may have been on its way
+			t.Errorf("the backend was asked %d times more", more)
 		}
 	})
 }
