@@ -3,6 +3,7 @@ package wsgate
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -16,6 +17,10 @@ import (
 )
 
 func init() {
+	// The main thread is left to the main goroutine. The kernel gives signals to
+	// it if it can, and one that hangs in a call to a dead storage takes none:
+	// SIGTERM would go unheard.
+	runtime.LockOSThread()
 	caddy.RegisterModule(new(App))
 	registry.AtShutdown(handshake.Exit)
 	registry.AtClose(func(name string, v gate.Verdict) { handshake.Stop(name, &registry.ClosedError{Verdict: v}) })
@@ -95,8 +100,8 @@ func nodeName() string {
 func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if before := a.declared[name]; before != nil {
-		if before.Same(p) {
+	if before := a.declared[name]; before != nil && !before.Empty() {
+		if before.Same(p) || p.Empty() {
 			return nil
 		}
 		return fmt.Errorf("gate %q is told different things: say it once, here or in the app's gates, or name another gate", name)

@@ -167,12 +167,24 @@ func TestAdaptingWarnsOfARoutePastTheGate(t *testing.T) {
 		{"behind a gate for all", "\twsgate ws://localhost:9001\n\treverse_proxy localhost:9001\n", false},
 		{"another upstream", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy localhost:9002\n", false},
 		{"another scheme's port", "\twsgate /keep/* ws://chat.internal\n\treverse_proxy https://chat.internal\n", false},
+		{"a matcher that asks for them", "\t@ws ws_handshake\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @ws localhost:9001\n", true},
+		{"a header that asks for them", "\t@ws header Upgrade websocket\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @ws localhost:9001\n", true},
+		{"guarded by an expression", "\t@page expression `!ws_handshake()`\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @page localhost:9001\n", false},
+		{"a network and a port", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy tcp/127.0.0.1:9001\n", true},
+		{"a range of ports", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy localhost:9000-9002\n", true},
+		{"a range of other ports", "\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy localhost:9002-9009\n", false},
+		{"what asks whether somebody may", "\tforward_auth localhost:9001 {\n\t\turi /auth\n\t}\n\twsgate /keep/* ws://localhost:9001/\n", true},
+		{"in error routes", "\twsgate /keep/* ws://localhost:9001/\n\thandle_errors {\n\t\treverse_proxy localhost:9001\n\t}\n", true},
+		{"elsewhere in error routes", "\twsgate /keep/* ws://localhost:9001/\n\thandle_errors {\n\t\treverse_proxy localhost:9002\n\t}\n", false},
 		{"guarded", "\t@page not ws_handshake\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @page localhost:9001\n", false},
 		{"guarded in a handle", "\t@page not ws_handshake\n\twsgate /keep/* ws://localhost:9001/\n\thandle @page {\n\t\treverse_proxy localhost:9001\n\t}\n", false},
 		{"guarded by its header", "\t@page {\n\t\tnot header Upgrade websocket\n\t}\n\twsgate /keep/* ws://localhost:9001/\n\treverse_proxy @page localhost:9001\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text := "http://localhost {\n" + c.site + "}\n"
+			text, other := "http://localhost {\n"+c.site+"}\n", other
+			if strings.Contains(c.site, "forward_auth") {
+				other = "forward_auth"
+			}
 			var by []warning
 			for _, w := range warnings(t, text) {
 				if strings.Contains(w.Message, "past the gate") {

@@ -15,13 +15,13 @@ import (
 // itself, with the reason, so that Caddy does not log each refusal as an error.
 // On HTTP/2 and HTTP/3 it always does so by itself: Caddy gives error routes its
 // own copy of the request, and what is a handshake there stays one. So it is with
-// another method than GET.
+// another method than GET, and with a body.
 func (a *attempt) answer(status int, err error) error {
 	handshake.Patient(a.w, a.r)
 	if status == http.StatusServiceUnavailable {
 		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
 	}
-	if s := a.h.server; handshake.Detached(a.r) && wasGet(a.r) && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+	if s := a.h.server; handshake.Detached(a.r) && wasGet(a.r) && !a.body && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
 		refusal := caddyhttp.Error(status, err)
 		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
 			return refusal

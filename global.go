@@ -120,7 +120,7 @@ func readOption(value any) *globalOption {
 func (p *directive) globally(name string) *told {
 	o := readOption(p.helper.Option("wsgate"))
 	policy := o.app.Gates[name]
-	if policy == nil {
+	if policy == nil || policy.Empty() { // it just says that the gate exists
 		return new(told)
 	}
 	return &told{policy: policy, at: o.places[name]}

@@ -121,8 +121,8 @@ func (p *directive) checkID() error {
 		p.helper.State[key] = ids
 	}
 	before, twice := ids[id]
-	if global := p.globally(id); !twice && global.policy != nil {
-		before, twice = global.at, true
+	if o := readOption(p.helper.Option("wsgate")); !twice && o.app.Gates[id] != nil {
+		before, twice = o.places[id], true
 	}
 	if twice {
 		return p.Errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, words.Place(before))

@@ -108,7 +108,10 @@ func changeFields(gateName string, c registry.GateChanged) []zap.Field {
 func switchFields(gateName string, s registry.Switched) []zap.Field {
 	fields := []zap.Field{
 		zap.String("gate", gateName), zap.String("mode", string(s.Mode)), zap.String("reason", s.Reason),
-		zap.String("actor", s.Actor), zap.String("from", s.From), zap.Time("at", s.At),
+		zap.String("actor", s.Actor), zap.String("from", s.From),
+	}
+	if !s.At.IsZero() { // a record of before may not say when
+		fields = append(fields, zap.Time("at", s.At))
 	}
 	if !s.Expires.IsZero() {
 		fields = append(fields, zap.Time("expires", s.Expires))

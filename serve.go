@@ -33,7 +33,7 @@ const (
 // stream. A handshake that is refused is none any more: whatever comes after
 // sees a plain GET. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	a := &attempt{h: h, w: w, r: r, began: time.Now()}
+	a := &attempt{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
 	a.verdict = h.entry.Verdict(a.began)
 	a.placeholders()
 	if !handshake.Is(r) {
@@ -71,6 +71,7 @@ type attempt struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	began    time.Time
+	body     bool // the request came with one
 	clientIP string
 	verdict  gate.Verdict
 	wait     int // seconds that a client is told to wait; 0: not told yet
@@ -251,6 +252,9 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	case "http.wsgate.cause":
 		return string(a.verdict.Cause), true
 	case "http.wsgate.reason":
+		if a.verdict.Open && a.verdict.Text == "" {
+			return "", true
+		}
 		return a.verdict.PublicText(time.Now()), true
 	case "http.wsgate.outcome":
 		return a.outcome, true

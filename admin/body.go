@@ -66,6 +66,9 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 // the request: a foreign page can make it send one without, but not one that
 // is application/json, and the remote admin endpoint checks no Origin.
 func checkType(r *http.Request) error {
+	if coding := strings.Join(r.Header.Values("Content-Encoding"), ", "); coding != "" && !strings.EqualFold(coding, "identity") {
+		return refuse(http.StatusUnsupportedMediaType, "Content-Encoding %s: want the body as it is", wire.Clip(coding))
+	}
 	switch types := r.Header.Values("Content-Type"); {
 	case len(types) == 1 && isJSON(types[0]):
 		return nil

@@ -198,6 +198,15 @@ func TestOnlyABrowserHasToSayJSON(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsPackedIsRefused(t *testing.T) {
+	testadmin.Gates(t, map[string]gate.Policy{"packed": {}})
+	for coding, status := range map[string]int{"gzip": 415, "identity": 200, "br, identity": 415} {
+		if a := call(t, "POST", "/wsgate/gates/packed", `{"mode":"auto"}`, "Content-Encoding: "+coding); a.status != status {
+			t.Errorf("%s: %d %s", coding, a.status, a.body)
+		}
+	}
+}
+
 func TestAContentTypeIsParsedAndNotSearchedForJSON(t *testing.T) {
 	testadmin.Gates(t, map[string]gate.Policy{"media": {}})
 	for _, tt := range []struct {

@@ -1,7 +1,9 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -70,17 +72,22 @@ func clock(t time.Time, zone *time.Location, now time.Time) string {
 	return t.Format(layout) + " (" + name + ")"
 }
 
-// CheckText refuses public text with a placeholder that there is not.
+// CheckText refuses public text with a placeholder that clients would read as it
+// stands, and one that a handler in front which runs templates would execute.
 func CheckText(text string) error {
-	for rest := text; ; {
-		_, after, found := strings.Cut(rest, "{wsgate.")
-		if !found {
-			return nil
-		}
-		name, _, closed := strings.Cut(after, "}")
-		if !closed || name != "until" {
-			return fmt.Errorf("unknown placeholder {wsgate.%s: there is %s", name+"}", UntilPlaceholder)
-		}
-		rest = after
+	if strings.Contains(text, "{{") {
+		return errors.New("{{ begins a template, which a handler in front may execute: leave it out")
 	}
+	for _, found := range placeholder.FindAllString(text, -1) {
+		if found != UntilPlaceholder {
+			return fmt.Errorf("unknown placeholder %s: there is %s", found, UntilPlaceholder)
+		}
+	}
+	if i := strings.LastIndex(text, "{wsgate."); i >= 0 && !strings.Contains(text[i:], "}") {
+		return fmt.Errorf("%s is not closed: want %s", text[i:], UntilPlaceholder)
+	}
+	return nil
 }
+
+// placeholder is what looks like one of Caddy's: {env.HOME}, {$HOME}.
+var placeholder = regexp.MustCompile(`\{(\$[^{}\s]+|[A-Za-z][\w-]*\.[^{}\s]*)\}`)

@@ -112,6 +112,8 @@ func TestUnknownPlaceholdersOfPublicTextAreRefused(t *testing.T) {
 	for text, good := range map[string]bool{
 		"": true, "plain": true, "{until}": true, "{wsgate.until}": true, "a {wsgate.until} b {wsgate.until}": true,
 		"{wsgate.untill}": false, "{wsgate.}": false, "{wsgate.until": false, "{wsgate.until} {wsgate.gate}": false,
+		"{http.wsgate.until}": false, "{env.HOME}": false, "{$HOME}": false, "{time.now}": false, "{ a.b }": true, "{}": true, "50 {% off": true,
+		`{{readFile "secret"}}`: false, "{{ broken": false, "{{wsgate.until}}": false,
 	} {
 		if err := CheckText(text); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -154,11 +156,47 @@ func (c *Closing) values() (gate.Closing, error) {
 	return out, registry.ValidClosing(out)
 }
 
-// Same reports whether two policies say the same.
+// Same reports whether two policies say the same, in whatever words: defaults
+// that are written, and the order of rules, make no difference.
 func (p *Policy) Same(q *Policy) bool {
-	a, b := *p, *q
-	a.ID, b.ID = "", ""
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
+	x, errX := p.plain()
+	y, errY := q.plain()
+	return errX == nil && errY == nil && x == y
+}
+
+// Empty reports whether the policy has no words: a gate that is told nothing.
+func (p *Policy) Empty() bool {
+	return p.Mode == "" && len(p.OpenWhen) == 0 && p.WhenClosed == 0 && p.Reason == "" && p.Closing == nil && p.OnClose == nil
+}
+
+// plain is the policy without its handle, with its defaults written out.
+func (p *Policy) plain() (string, error) {
+	c := *p
+	c.ID = ""
+	c.Mode = cmp.Or(c.Mode, string(gate.Auto))
+	c.WhenClosed = cmp.Or(c.WhenClosed, 503)
+	if c.Closing == nil {
+		c.Closing = new(Closing)
+	}
+	closing, err := c.Closing.values()
+	if err != nil {
+		return "", err
+	}
+	c.Closing = nil
+	rules := make([]string, len(c.OpenWhen))
+	for i, rule := range c.OpenWhen {
+		text, err := json.Marshal(rule)
+		if err != nil {
+			return "", fmt.Errorf("open_when %d: %w", i+1, err)
+		}
+		rules[i] = string(text)
+	}
+	slices.Sort(rules)
+	c.OpenWhen = nil
+	text, err := json.Marshal(struct {
+		Policy  *Policy
+		Closing gate.Closing
+		Rules   []string
+	}{&c, closing, slices.Compact(rules)})
+	return string(text), err
 }

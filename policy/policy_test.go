@@ -39,3 +39,34 @@ func TestOnePlaceValidatesAClosing(t *testing.T) {
 		}
 	}
 }
+
+func TestPoliciesThatSayTheSameInOtherWordsAreTheSame(t *testing.T) {
+	read := func(text string) *Policy {
+		p := new(Policy)
+		if err := json.Unmarshal([]byte(text), p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, tt := range []struct {
+		a, b        string
+		same, empty bool // empty: a is
+	}{
+		{`{}`, `{"@id":"x"}`, true, true},
+		{`{}`, `{"mode":"auto","when_closed":503,"closing":{"policy":"keep"}}`, true, true},
+		{`{"mode":"auto"}`, `{"mode":"off"}`, false, false},
+		{`{"when_closed":503}`, `{}`, true, false},
+		{`{"closing":{"policy":"keep"}}`, `{"closing":{"policy":"drain"}}`, false, false},
+		{`{"closing":{"policy":"drain"}}`, `{"closing":{"policy":"drain","deadline":"30s"}}`, true, false},
+		{`{"closing":{"policy":"drain","deadline":"1m"}}`, `{"closing":{"policy":"drain"}}`, false, false},
+		{`{"closing":{"policy":"ajar"}}`, `{"closing":{"policy":"ajar"}}`, false, false},
+		{`{"reason":"x"}`, `{"reason":"y"}`, false, false},
+		{`{"open_when":[{"rule":{"a":{}}},{"not":true,"rule":{"b":{}}}]}`, `{"open_when":[{"not":true,"rule":{"b":{}}},{"rule":{"a":{}}}]}`, true, false},
+		{`{"open_when":[{"rule":{"a":{}}}]}`, `{"open_when":[{"not":true,"rule":{"a":{}}}]}`, false, false},
+		{`{"on_close":{}}`, `{}`, false, false},
+	} {
+		if a, b := read(tt.a), read(tt.b); a.Same(b) != tt.same || b.Same(a) != tt.same || a.Empty() != tt.empty {
+			t.Errorf("%s and %s: the same %v, empty %v", tt.a, tt.b, a.Same(b), a.Empty())
+		}
+	}
+}

@@ -158,7 +158,7 @@ func (p *Words) closing(d *caddyfile.Dispenser) error {
 		args = args[taken:]
 	}
 	if len(args) > 0 {
-		return d.Errf("closing drain: %q: %s; a reason of several words stands in quotes", args[0].Text, want)
+		return d.Errf("closing drain: %q: %s; a reason stands in quotes", args[0].Text, want)
 	}
 	return nil
 }
@@ -215,7 +215,7 @@ func (p *Words) reason(args []caddyfile.Token) (int, error) {
 	}
 	reason, quoted := args[0].Text, args[0].Quoted()
 	switch {
-	case !quoted && (reason == "code" || reason == "spread" || reason == "keep" || reason == "drain"):
+	case !quoted:
 		return 0, nil // somebody's misunderstanding, not a reason
 	case reason == "":
 		return 0, errors.New("an empty reason: leave it out, and the closing's own reason is told")

@@ -385,3 +385,18 @@ func TestTheDaysThatAreLookedAt(t *testing.T) {
 		}
 	}
 }
+
+func TestOffsetsAndFilesOfAMachineAreNoZones(t *testing.T) {
+	for _, word := range []string{"GMT+2", "gmt-3", "UTC+9", "+01:00", "localtime", "posixrules", "right/UTC", "posix/Europe/Berlin"} {
+		if zone, err := ParseZone(word); err == nil {
+			t.Errorf("%s is taken for %s", word, zone)
+		} else if strings.Contains(err.Error(), "Etc/") {
+			t.Errorf("%s: %v: Etc/GMT+2 is two hours behind", word, err)
+		}
+	}
+	for _, word := range []string{"Etc/GMT+2", "GMT+0", "GMT", "Europe/Berlin", "local", "UTC"} {
+		if _, err := ParseZone(word); err != nil {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+}

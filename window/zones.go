@@ -3,6 +3,7 @@ package window
 import (
 	_ "embed"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -26,15 +27,15 @@ func ParseZone(word string) (*time.Location, error) {
 	case strings.EqualFold(word, "utc"):
 		return time.UTC, nil
 	}
-	if name, known := FindZone(word); known && name != word { // before a file system that cares for no case
+	name, known := FindZone(word)
+	switch {
+	case offset(word) && name != word: // Etc/GMT+2 is two hours behind, and would be found by its last part
+		return nil, fmt.Errorf("zone %q: an offset knows no summer time: want an IANA name such as Europe/Berlin, UTC or local", word)
+	case known && name != word: // before a file system that cares for no case
 		return nil, &spelling{"zone", word, name}
 	}
-	zone, err := time.LoadLocation(word)
-	switch {
-	case err == nil:
+	if zone, err := time.LoadLocation(word); err == nil && (known || !ofMachine.MatchString(word)) {
 		return zone, nil
-	case offset(word):
-		return nil, fmt.Errorf("zone %q: an offset knows no summer time: want an IANA name such as Europe/Berlin, UTC or local", word)
 	}
 	return nil, &UnknownError{"zone", word, "an IANA name such as Europe/Berlin, UTC or local", append(ZoneNames(), "local")}
 }
@@ -73,6 +74,10 @@ var zonesByKey = sync.OnceValue(func() map[string]string {
 func zoneKey(word string) string {
 	return strings.ToLower(zoneMarks.Replace(word))
 }
+
+// ofMachine are files in a machine's database that are no zones: what local is
+// called there, and copies with leap seconds.
+var ofMachine = regexp.MustCompile(`^(localtime|posixrules|Factory|posix/.*|right/.*)$`)
 
 var zoneMarks = strings.NewReplacer("/", "", `\`, "", "_", "", "-", "", ".", "", " ", "")
 

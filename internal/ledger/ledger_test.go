@@ -305,7 +305,7 @@ func TestNextProcessReadsWhatWasStored(t *testing.T) {
 		d.put("words/old", `{"say":"before there was a version"}`)
 		d.put("words/a~", `junk of an editor`)
 		b.Bind(OnStorage(d))
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		synctest.Wait()
 		if b.reads("a") != "hello" || b.reads("old") != "before there was a version" || b.Tag("words/a") != `"7-n2"` || b.Tag("words/old") != `"1-"` {
 			t.Errorf("read %q, %q", b.reads("a"), b.reads("old"))
@@ -593,10 +593,10 @@ func TestHangingReadHoldsUpAStartOnceForFiveSeconds(t *testing.T) {
 		began := time.Now()
 		b.Lend(OnStorage(d))
 		for range 10 {
-			b.AwaitRead()
+			b.AwaitRead(t.Context())
 		}
 		b.Bind(OnStorage(d))
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		if took := time.Since(began); took != ReadWait {
 			t.Errorf("waited %s", took)
 		}
@@ -688,7 +688,7 @@ func TestFlushWaitsForWhatIsBeingWritten(t *testing.T) {
 		began := time.Now()
 		b.Flush(t.Context()) // nowhere to write to
 		b.Bind(OnStorage(d))
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		d.hang(func(op, key string) bool { return op == "store" })
 		b.say(t, "a", "x")
 		go func() { time.Sleep(time.Second); d.hang(nil); d.release <- struct{}{} }()
@@ -713,7 +713,7 @@ func TestFailedStartForgetsWhatItRead(t *testing.T) {
 		d.put("words/a", `{"say":"a"}`)
 		b.say(t, "mine", "x")
 		b.Lend(OnStorage(d))
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		synctest.Wait()
 		if b.reads("a") != "a" || d.count("store") != 0 {
 			t.Errorf("read %q, or written before it may", b.reads("a"))
@@ -744,7 +744,7 @@ func TestPlaceThatWasLentIsReadOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Lend(OnStorage(d))
 		b.Lend(OnStorage(newDisk()))
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		if n := d.count("list"); n != 1 {
@@ -1116,7 +1116,7 @@ func TestNodesNameIsTheOneThatWasGivenLast(t *testing.T) {
 
 func TestWithoutAPlaceEverythingWaits(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
-		b.AwaitRead()
+		b.AwaitRead(t.Context())
 		b.say(t, "a", "x")
 		b.Renew("words/a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -1127,6 +1127,61 @@ func TestWithoutAPlaceEverythingWaits(t *testing.T) {
 		b.Bind(OnStorage(d))
 		if !b.Wait(t.Context(), "words/a") {
 			t.Error("not stored")
+		}
+	})
+}
+
+func TestWhatSomebodyHasTakenAwayIsWrittenAgainAtTheNextLoad(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		d.put("words/read", `{"say":"read"}`)
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		b.say(t, "said", "mine")
+		synctest.Wait()
+		d.mu.Lock()
+		clear(d.files)
+		d.mu.Unlock()
+		b.Bind(OnStorage(d)) // a reload
+		synctest.Wait()
+		if b.reads("read") != "read" || b.reads("said") != "mine" || !b.Stored("words/read") || !b.Stored("words/said") {
+			t.Errorf("in force: %q, %q; stored %v, %v", b.reads("read"), b.reads("said"), b.Stored("words/read"), b.Stored("words/said"))
+		}
+		if stored(t, d, "read")["say"] != "read" || stored(t, d, "said")["say"] != "mine" {
+			t.Error("it is said to be stored, and is not there")
+		}
+	})
+}
+
+func TestWhoWaitsForAReadingMayLeave(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		d.hang(func(op, _ string) bool { return op == "list" })
+		b.Bind(OnStorage(d))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		b.AwaitRead(ctx)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("waited %s", took)
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
+		synctest.Wait()
+	})
+}
+
+func TestBindSaysWhetherThePlaceIsAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		for i, tt := range []struct {
+			name  string
+			moved bool
+		}{{"one", false}, {"one", false}, {"two", true}, {"two", false}, {"one", true}} {
+			if moved := b.Bind(OnStorage(named{d, tt.name})); moved != tt.moved {
+				t.Errorf("%d: moved %v", i, moved)
+			}
+			synctest.Wait()
+		}
+		if b.Bind(nil) {
+			t.Error("nowhere is no place")
 		}
 	})
 }

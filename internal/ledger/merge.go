@@ -95,7 +95,8 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 }
 
 // missing notes what a place that was read through does not have. At its first
-// reading there is no such record then, unless it was said in this process.
+// reading there is no such record then, unless it was said in this process. Later
+// it is written again: a place that has lost everything says nothing.
 func (l *Ledger) missing(s *site, found map[string]bool) {
 	l.mu.Lock()
 	if s != l.site {
@@ -114,6 +115,12 @@ func (l *Ledger) missing(s *site, found map[string]bool) {
 			gone = append(gone, key)
 		}
 	}
+	for key, e := range l.entries { // what somebody has taken away is in force, and not stored
+		if !found[key] && !s.unread && e.rec.Value != nil && e.dirty == nil {
+			e.owe(debt{check: true})
+		}
+	}
+	l.startWriter()
 	l.mu.Unlock()
 	l.tell(gone...)
 }

@@ -17,14 +17,17 @@ const (
 	readRetryMost = time.Minute
 )
 
-// AwaitRead returns when the place was read or could not be, at the latest 5 s
-// after the place came: all who wait share these.
-func (l *Ledger) AwaitRead() {
+// AwaitRead returns when the place was read or could not be, when ctx ends, at
+// the latest 5 s after the place came: all who wait share these.
+func (l *Ledger) AwaitRead(ctx context.Context) {
 	l.mu.Lock()
 	s := l.site
 	l.mu.Unlock()
 	if s != nil {
-		<-s.ready
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -66,10 +66,10 @@ func (l *Ledger) Return() (gone []string) {
 
 // Bind makes p the place of all records, and has it read. On a move to another
 // place, what was said in this process goes along; of the rest counts what is
-// there. Nil: the place stays.
-func (l *Ledger) Bind(p Place) {
+// there. Nil: the place stays. It reports whether it is another one.
+func (l *Ledger) Bind(p Place) (moved bool) {
 	if p == nil {
-		return
+		return false
 	}
 	l.mu.Lock()
 	var again []string
@@ -86,12 +86,13 @@ func (l *Ledger) Bind(p Place) {
 	default:
 		before.stop()
 		l.site = l.newSite(p, false)
-		again = l.move()
+		again, moved = l.move(), true
 		l.startReader(l.site)
 	}
 	l.startWriter()
 	l.mu.Unlock()
 	l.tell(again...)
+	return moved
 }
 
 // move takes along what was said in this process, with a higher number, and

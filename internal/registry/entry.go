@@ -86,7 +86,7 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	r.mu.Unlock()
 	if fresh && first {
 		r.ledger.Lend(place(s))
-		r.ledger.AwaitRead()
+		r.awaitRead()
 		e.adopt()
 	}
 	if fresh && (first || p.Mode != "" || len(p.OpenWhen) > 0 || p.Closing != gate.Closing{}) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -58,6 +59,38 @@ func (r *registry) awaitStored(ctx context.Context, key string) bool {
 	defer cancel()
 	defer context.AfterFunc(r.exits, cancel)()
 	return r.ledger.Wait(ctx, key)
+}
+
+// readPoll is how often those who wait for a storage look whether the process
+// exits: Caddy waits for a load that is under way before it stops us.
+const readPoll = 50 * time.Millisecond
+
+// awaitRead returns when the storage was read or could not be, at the latest
+// after 5 s, or when the process exits.
+func (r *registry) awaitRead() {
+	ctx, cancel := whileRunning()
+	defer cancel()
+	r.ledger.AwaitRead(ctx)
+}
+
+// whileRunning ends when the process exits, at the latest after 5 s.
+func whileRunning() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+	go func() {
+		tick := time.NewTicker(readPoll)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if caddy.Exiting() {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 func unreadable(err error) {

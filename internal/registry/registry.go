@@ -340,7 +340,7 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
 	c.settled = true
 	r.mu.Unlock()
-	r.ledger.Bind(place(c.Storage))
+	moved := r.ledger.Bind(place(c.Storage))
 	r.mu.Lock()
 	var here, gone []*Entry
 	for name, e := range r.entries {
@@ -359,10 +359,15 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 		r.mu.Unlock()
 	}
 	return func() {
-		r.ledger.AwaitRead()
+		ctx, cancel := whileRunning()
+		defer cancel()
+		r.ledger.AwaitRead(ctx)
 		for _, e := range here {
 			e.adopt()
 			e.settle(time.Now())
+		}
+		if moved { // a crash must not lose what was said before the move
+			r.ledger.Flush(ctx)
 		}
 	}
 }

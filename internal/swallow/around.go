@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // around returns the directives that lead handshakes to one of the addresses
@@ -17,11 +19,13 @@ func (s surroundings) around(where []level, ours []string) []word {
 	look = func(lines []line, depth int) {
 		for i, l := range lines {
 			switch l[0].text {
-			case "reverse_proxy", "php_fastcgi":
+			case "reverse_proxy", "php_fastcgi", "forward_auth":
 				behind := depth == len(where)-1 && &lines[0] == &inner.lines[0] && inner.lines[inner.at].unconditional() && !s.before(inner, i)
 				if !behind && !s.leavesOut(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
 					by = append(by, l[0])
 				}
+			case "handle_errors": // what a guard in front refuses is still a handshake there
+				look(l.body(), len(where))
 			case "handle", "handle_path", "route":
 				switch {
 				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
@@ -36,8 +40,8 @@ func (s surroundings) around(where []level, ours []string) []word {
 	return by
 }
 
-// leavesOut reports whether a line's matcher looks at whether a request is a
-// handshake, or is not known.
+// leavesOut reports whether a line's matcher leaves handshakes out, or is not
+// known. One that asks for them does not.
 func (s surroundings) leavesOut(l line) bool {
 	m := l.matcher()
 	if m == lost {
@@ -45,9 +49,10 @@ func (s surroundings) leavesOut(l line) bool {
 	}
 	for _, other := range s.lines {
 		if strings.HasPrefix(m, "@") && other[0].text == m {
-			return slices.ContainsFunc(other, func(w word) bool {
+			asks := slices.ContainsFunc(other, func(w word) bool {
 				return strings.Contains(w.text, "ws_handshake") || strings.EqualFold(w.text, "Upgrade") || strings.EqualFold(w.text, "Connection")
 			})
+			return asks && slices.ContainsFunc(other, func(w word) bool { return w.text == "not" || strings.ContainsAny(w.text, "!") })
 		}
 	}
 	return false
@@ -61,7 +66,7 @@ func (l line) destinations() []string {
 			if w.text == "{" && !w.quoted {
 				return
 			}
-			all = append(all, destination(w.text))
+			all = append(all, destinationsOf(w.text)...)
 		}
 	}
 	first := l[1:]
@@ -73,6 +78,23 @@ func (l line) destinations() []string {
 		if inner[0].text == "to" {
 			take(inner[1:])
 		}
+	}
+	return all
+}
+
+// mostPorts is how many ports of a range are looked at.
+const mostPorts = 100
+
+// destinationsOf are an upstream's addresses: it may have a network in front, and
+// a range of ports.
+func destinationsOf(address string) []string {
+	a, err := caddy.ParseNetworkAddress(address)
+	if err != nil || a.IsUnixNetwork() || a.PortRangeSize() < 2 && !strings.Contains(address, "tcp/") {
+		return []string{destination(address)}
+	}
+	all := make([]string, 0, min(a.PortRangeSize(), mostPorts))
+	for i := range cap(all) {
+		all = append(all, destination(a.JoinHostPort(uint(i))))
 	}
 	return all
 }

@@ -209,6 +209,25 @@ func TestAccessLogKeepsTheFieldsOfARefusedHandshake(t *testing.T) {
 	}
 }
 
+// Behind tracing error routes have another copy of the request, which keeps what
+// the gate has taken away: a body among it.
+func TestPromise3BodyOfARefusedHandshakeIsNotHandedOn(t *testing.T) {
+	t.Parallel()
+	app := rawBackend(t, func(c *rawConn, _ *http.Request) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+	})
+	s := sites(t, "", "http://localhost:{$PORT} {\n\ttracing {\n\t\tspan x\n\t}\n\thandle_errors {\n\t\treverse_proxy 127.0.0.1:"+app.port()+"\n\t}\n\twsgate ws://127.0.0.1:"+app.port()+" {\n\t\tmode off\n\t}\n}\n")
+	for name, body := range map[string]string{"a length": "Content-Length: 5\n\nhello", "chunks": "Transfer-Encoding: chunked\n\n5\nhello\n0\n\n"} {
+		resp, _ := handshakeText(t, s, strings.TrimSuffix(opening(s, "/"), "\n")+body)
+		if resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: answered %s", name, resp.Status)
+		}
+	}
+	if asked := app.asked(); len(asked) > 0 {
+		t.Errorf("handed on: %q", asked)
+	}
+}
+
 func TestPromise3HandshakeWithAnotherMethodIsRefusedForGood(t *testing.T) {
 	t.Parallel()
 	app := plainBackend(t)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -62,6 +63,79 @@ func TestPromise4StorageThatHangsHoldsUpNoOperator(t *testing.T) {
 	})
 	s.refused("/g3/", http.StatusServiceUnavailable)
 	s.Stop(exitLimit)
+}
+
+// Caddy waits for a load that is under way before it stops anything: a load that
+// waits for a storage must not hold up an exit.
+func TestPromise4ExitWaitsForNoLoadThatWaitsForStorage(t *testing.T) {
+	t.Parallel()
+	b := rawBackend(t, func(c *rawConn, r *http.Request) { // answers no close
+		c.accept(r)
+		_, _ = io.Copy(io.Discard, c.r)
+	})
+	s := chat(t, b, "")
+	rawDial(t, s, "/ws/") // neither does the client
+	hanging := filepath.Join(t.TempDir(), "storage")
+	record := filepath.Join(hanging, "wsgate", "gates", "chat.json")
+	if err := os.MkdirAll(filepath.Dir(record), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(record, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	moved := s.options
+	moved.Global = "storage file_system " + hanging
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		_, _ = s.Load(moved)
+	}()
+	s.Await("the record to be read", func() bool { // a pipe can be opened when somebody reads it
+		fd, err := syscall.Open(record, syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			t.Cleanup(func() { _ = syscall.Close(fd) }) // until then the reader waits
+		}
+		return err == nil
+	})
+	s.Stop(exitLimit)
+	<-loaded
+}
+
+// A record that is slow, and not dead: what a load may take is not multiplied by
+// the number of gates.
+func TestPromise4SlowStorageAddsFiveSecondsToALoadAtMost(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	port := testcaddy.Port(t)
+	root := filepath.Join(t.TempDir(), "storage")
+	if err := os.MkdirAll(filepath.Join(root, "wsgate", "gates"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var sites strings.Builder
+	for i := range 8 {
+		fmt.Fprintf(&sites, "\twsgate /g%d/* ws://localhost:%s/ {\n\t\tgate g%d\n\t}\n", i, b.port(), i)
+		path := filepath.Join(root, "wsgate", "gates", fmt.Sprintf("g%d.json", i))
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		go func() { // each record takes two seconds
+			f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the test's own
+			if err != nil {
+				return
+			}
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(f, `{"mode":"off","at":"2026-11-22T09:00:00Z"}`)
+			_ = f.Close()
+		}()
+	}
+	began := time.Now()
+	s := &site{Server: testcaddy.Start(t, testcaddy.Options{
+		Global: "storage file_system " + root, Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", port, sites.String()),
+	}), t: t, url: fmt.Sprintf("ws://localhost:%d", port)}
+	if took := time.Since(began); took > 7*time.Second {
+		t.Errorf("the start took %s", took)
+	}
+	s.Await("the last record", func() bool { return s.Gate("g7")["mode"] == "off" })
 }
 
 func TestPromise2FailedLoadLeavesMetricsAndLogsAsTheyWere(t *testing.T) {
