@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/wsgate/wsgate/examples/chat/backend" // chat_backend
+	_ "github.com/wsgate/wsgate/cmd/demo/backend" // chat_backend
 )
 
 // exampleFiles lists every Caddyfile under examples.

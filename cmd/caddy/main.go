@@ -1,5 +1,4 @@
-// Command caddy is Caddy with its standard modules, wsgate, and the chat server
-// of examples/chat compiled in.
+// Command caddy is Caddy with its standard modules and wsgate compiled in.
 package main
 
 import (
@@ -7,7 +6,6 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/wsgate/wsgate"
-	_ "github.com/wsgate/wsgate/examples/chat/backend"
 )
 
 func main() {

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 
 export const top = path.resolve(import.meta.dirname, '../..');
 export const binary = process.env.WSGATE_CADDY;
-if (!binary) throw new Error('WSGATE_CADDY must name the Caddy to test: go build -o caddy ./cmd/caddy');
+if (!binary) throw new Error('WSGATE_CADDY must name the Caddy to test: go build -o caddy ./cmd/demo');
 
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');

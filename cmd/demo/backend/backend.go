@@ -1,6 +1,6 @@
 // Package backend is the chat server of the example as a handler of Caddy, so
 // that one command shows the whole: page, gate and server. It is compiled into
-// cmd/caddy and into nothing else.
+// cmd/demo and into nothing else.
 //
 // A room is known by its name in the whole process: two chat_backend handlers
 // with the same name are two servers of one room, and a reload empties none.
