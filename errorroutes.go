@@ -21,7 +21,7 @@ func (a *attempt) answer(status int, err error) error {
 	if status == http.StatusServiceUnavailable {
 		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
 	}
-	if s := a.h.server; handshake.Detached(a.r) && wasGet(a.r) && !a.body && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
+	if s := a.h.server; a.handshake.Detached && wasGet(a.r) && !a.body && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
 		refusal := caddyhttp.Error(status, err)
 		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
 			return refusal

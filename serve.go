@@ -36,29 +36,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	a := &attempt{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
 	a.verdict = h.entry.Verdict(a.began)
 	a.placeholders()
-	if !handshake.Is(r) {
-		handshake.SeeServer(r)
+	hs := handshake.Enter(w, r, h.Gate)
+	if hs == nil {
 		return next.ServeHTTP(w, r)
 	}
-	if !handshake.Detached(r) {
-		a.w = handshake.PastIntercept(w) // whose routes may hold another copy of the request
-	}
-	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	under, pending := handshake.Begin(r, h.Gate)
-	defer pending.End()
-	a.verdict = h.entry.Verdict(a.began) // once more: from here on a gate that closes stops the handshake
+	defer hs.End()
 	defer registry.Attach()()
-
-	if err := handshake.Check(r); err != nil {
-		return a.malformed(err)
-	}
-	if pending.Exiting {
+	a.handshake, a.w = hs, hs.Writer
+	a.verdict = h.entry.Verdict(a.began) // once more: from here on a gate that closes stops the handshake
+	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	switch {
+	case hs.Malformed != nil:
+		return a.malformed(hs.Malformed)
+	case hs.Exiting:
 		a.verdict = registry.ExitVerdict()
-	}
-	if !a.verdict.Open {
+		return a.closed()
+	case !a.verdict.Open:
 		return a.closed()
 	}
-	accepted, failed := h.engine.Handshake(a.w, under, next)
+	accepted, failed := h.engine.Handshake(hs.Writer, hs.Request, next, !hs.Detached)
 	if failed != nil {
 		return a.failed(failed)
 	}
@@ -67,17 +63,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // attempt is one handshake on its way.
 type attempt struct {
-	h        *Handler
-	w        http.ResponseWriter
-	r        *http.Request
-	began    time.Time
-	body     bool // the request came with one
-	clientIP string
-	verdict  gate.Verdict
-	wait     int // seconds that a client is told to wait; 0: not told yet
-	outcome  string
-	upstream string // that refused, or failed
-	tunnelID string
+	h         *Handler
+	handshake *handshake.Handshake
+	w         http.ResponseWriter
+	r         *http.Request
+	began     time.Time
+	body      bool // the request came with one
+	clientIP  string
+	verdict   gate.Verdict
+	wait      int // seconds that a client is told to wait; 0: not told yet
+	outcome   string
+	upstream  string // that refused, or failed
+	tunnelID  string
 }
 
 // open turns the backend's 101 into a tunnel.
@@ -102,7 +99,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	a.tunnelID = t.ID().String()
 	a.note()
 	a.w.Header().Del("Server") // neither the backend's nor Caddy's own
-	conn, early, err := handshake.Take(a.w, a.r, up.Header)
+	conn, early, err := a.handshake.Accept(up.Header)
 	if err != nil {
 		_ = up.Conn.Close()
 		t.Drop()
@@ -113,7 +110,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	a.outcome = registry.Accepted
 	t.Opened(time.Since(a.began))
 	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
-	if !handshake.Detached(a.r) {
+	if !a.handshake.Detached {
 		t.Wait()
 	}
 	return nil

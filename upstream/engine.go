@@ -192,10 +192,10 @@ func leave101Alone(h *reverseproxy.Handler) error {
 }
 
 // Handshake runs one handshake, and returns what the backend accepted, or why
-// it did not.
-func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (*Accepted, *Error) {
+// it did not. stream says whether it came in a stream of HTTP/2 or HTTP/3.
+func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, stream bool) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	a := &attempt{ctx: r.Context(), response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: !handshake.Detached(r)}
+	a := &attempt{ctx: r.Context(), response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: stream}
 	if e.Timeout > 0 {
 		a.deadline = time.Now().Add(e.Timeout)
 	}

@@ -172,7 +172,7 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 	taken := make(chan net.Conn, 1)
 	early := make(chan []byte, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, rest, err := Take(outer{w}, r, http.Header{"X-From": {"backend"}})
+		conn, rest, err := take(outer{w}, r, http.Header{"X-From": {"backend"}})
 		if err != nil {
 			t.Error(err)
 		}
@@ -214,7 +214,7 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 func TestTakeIsNotTakenInByAHalfClose(t *testing.T) {
 	taken := make(chan net.Conn, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _, err := Take(slow{w, r}, r, nil)
+		conn, _, err := take(slow{w, r}, r, nil)
 		if err != nil {
 			t.Error(err)
 		}

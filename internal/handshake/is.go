@@ -43,9 +43,9 @@ func namesWebsocket(lines []string) bool {
 	return httpguts.HeaderValuesContainsToken(lines, "websocket")
 }
 
-// Detached reports whether the connection of r can leave its handler: on
+// detached reports whether the connection of r can leave its handler: on
 // HTTP/1.1 it can, a stream of HTTP/2 or HTTP/3 lives as long as its handler.
-func Detached(r *http.Request) bool { return r.ProtoMajor < 2 }
+func detached(r *http.Request) bool { return r.ProtoMajor < 2 }
 
 // tokens yields the elements of a comma-separated header, without white space
 // and without empty ones (RFC 9110 §5.6.1).

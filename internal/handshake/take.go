@@ -17,14 +17,14 @@ import (
 // keepAlive finds peers that are gone without a word (RFC 9293 §3.8.4).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 
-// Take says yes to a handshake and takes its connection. header is what the
+// take says yes to a handshake and takes its connection. header is what the
 // backend's answer brings; what earlier handlers have set stays. On HTTP/1.1
 // the answer is 101 and the innermost connection is hijacked; early is what
 // the client sent behind its handshake. On HTTP/2 and HTTP/3 the answer is 200
 // and the connection is the stream, which ends when its handler returns.
 // A client that does not read its answer has 3 s. After an error nothing can be
 // answered any more.
-func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
+func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
 	for name, values := range header {
 		if set, before := h[name]; before {
@@ -32,7 +32,7 @@ func Take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 		}
 		h[name] = values
 	}
-	if !Detached(r) {
+	if !detached(r) {
 		conn, err = takeStream(w, r)
 		return conn, nil, err
 	}

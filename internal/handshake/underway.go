@@ -37,60 +37,47 @@ var underWay = struct {
 	exiting bool
 	// handshakes that have no answer yet, and streams of HTTP/2 and HTTP/3 that
 	// carry a tunnel.
-	handshakes map[*Pending]struct{}
+	handshakes map[*Handshake]struct{}
 	// conns have not sent their first request yet, or not taken the whole answer
 	// to a handshake.
 	conns map[net.Conn]struct{}
 	// servers of HTTP/3 that a request came through.
 	servers map[weak.Pointer[http3.Server]]struct{}
 }{
-	handshakes: make(map[*Pending]struct{}),
+	handshakes: make(map[*Handshake]struct{}),
 	conns:      make(map[net.Conn]struct{}),
 	servers:    make(map[weak.Pointer[http3.Server]]struct{}),
 }
 
-// Pending is a handshake in its handler.
-type Pending struct {
-	gate   string
-	cancel context.CancelCauseFunc
-	// Exiting reports whether the process was about to exit when it began.
-	Exiting bool
-}
-
-// Begin notes that a handshake is under way at a gate, and returns the request to
-// go on with: its context ends with a [*Stopped] as the cause when the process
-// exits or the gate closes. Whoever looks at the gate afterwards misses no end.
-// Its connection is looked after until [ConnState] says that it is idle, closed
-// or taken. Call [Pending.End] when the handler is done.
-func Begin(r *http.Request, gate string) (*http.Request, *Pending) {
+// begin notes that a handshake is under way. Whoever looks at its gate afterwards
+// misses no end.
+func (h *Handshake) begin(r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	p := &Pending{gate: gate, cancel: cancel}
-	SeeServer(r)
+	h.Request, h.cancel = r.WithContext(ctx), cancel
 	underWay.Lock()
 	defer underWay.Unlock()
-	underWay.handshakes[p] = struct{}{}
+	underWay.handshakes[h] = struct{}{}
 	if c, ok := ctx.Value(connKey{}).(net.Conn); ok {
 		underWay.conns[c] = struct{}{}
 	}
-	if p.Exiting = underWay.exiting; p.Exiting {
+	if h.Exiting = underWay.exiting; h.Exiting {
 		cancel(&Stopped{ErrExiting})
 	}
-	return r.WithContext(ctx), p
 }
 
 // End notes that the handler is done.
-func (p *Pending) End() {
+func (h *Handshake) End() {
 	underWay.Lock()
-	delete(underWay.handshakes, p)
+	delete(underWay.handshakes, h)
 	underWay.Unlock()
-	p.cancel(context.Canceled)
+	h.cancel(context.Canceled)
 }
 
-// SeeServer notes the HTTP/3 server of a request: its connections stay until
+// seeServer notes the HTTP/3 server of a request: its connections stay until
 // their clients close them, and Caddy waits for that when the process exits
 // (RFC 9114 §5.2 asks clients to; not all do). On other versions it does
 // nothing.
-func SeeServer(r *http.Request) {
+func seeServer(r *http.Request) {
 	if r.ProtoMajor != 3 {
 		return
 	}
