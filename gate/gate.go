@@ -97,9 +97,9 @@ func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
 	}
 }
 
-// Resume gives a state its begin back, after a policy that changed it was taken
+// Rollback gives a state its begin back, after a policy that changed it was taken
 // back: s is the snapshot of before. A state that differs from it is left alone.
-func (g *Gate) Resume(s *Snapshot) {
+func (g *Gate) Rollback(s *Snapshot) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.current.Load()

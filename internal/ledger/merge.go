@@ -83,7 +83,7 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 	default:
 		return false
 	}
-	e.dirty, e.said = settled(e.dirty), false
+	e.dirty, e.said = dismissed(e.dirty), false
 	if !ends.IsZero() && !ends.After(time.Now()) {
 		e.rec = r
 		l.retire(e)

@@ -102,7 +102,7 @@ func (l *Ledger) move() (again []string) {
 	for key, e := range l.entries {
 		switch {
 		case !e.said:
-			e.stale, e.trouble, e.dirty = true, "", settled(e.dirty)
+			e.stale, e.trouble, e.dirty = true, "", dismissed(e.dirty)
 		case e.rec.Value != nil:
 			e.rec.Seq++
 			e.owe(debt{})
@@ -114,8 +114,8 @@ func (l *Ledger) move() (again []string) {
 	return again
 }
 
-// settled tells those who wait for a debt that it is of no concern any more.
-func settled(d *debt) *debt {
+// dismissed tells those who wait for a debt that it is of no concern any more.
+func dismissed(d *debt) *debt {
 	if d != nil {
 		close(d.done)
 	}

@@ -79,7 +79,7 @@ func TestSwitchThatHasEndedLeavesNothingToKeep(t *testing.T) {
 	}
 	flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "fire", TTL: time.Hour})
 	later := time.Now().Add(2 * time.Hour) // nobody has looked meanwhile
-	replaced, err := e.throw(SwitchRequest{Mode: gate.Off, Actor: "ben"}, later)
+	replaced, err := e.switchTo(SwitchRequest{Mode: gate.Off, Actor: "ben"}, later)
 	if err != nil || replaced != nil {
 		t.Errorf("replaced %+v, %v", replaced, err)
 	}

@@ -9,13 +9,13 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// treat applies closing to the open tunnels of a closed gate. While a
+// applyClosing applies closing to the open tunnels of a closed gate. While a
 // configuration is in force that may still be taken back, only an operator's
-// own word is carried out, by the closing of before; the rest waits for settle.
-func (e *Entry) treat(now time.Time) {
+// own word is carried out, by the closing of before; the rest waits until it is final.
+func (e *Entry) applyClosing(now time.Time) {
 	s := e.gate.Snapshot()
 	c := s.Closing
-	if !e.reg.settled() {
+	if !e.reg.isFinal() {
 		switch {
 		case s.Override == nil:
 			return

@@ -36,7 +36,7 @@ type Entry struct {
 	counters  *counters
 	looking   chan struct{} // holds one while rules are asked
 	silent    atomic.Bool   // a rule has not answered in time, and is waited for
-	buried    atomic.Bool   // forgotten: somebody holds it who was told too late
+	retired   atomic.Bool   // forgotten: somebody holds it who was told too late
 	follow    follower
 
 	// Guarded by reg.mu.
@@ -46,7 +46,7 @@ type Entry struct {
 	// changing is held from a change of the gate until what follows from it is
 	// under way: two at once would carry out theirs in any order.
 	changing sync.Mutex
-	thrower  thrower // guarded by changing
+	operator operator // guarded by changing
 
 	announced *bool // whether the gate was open when listeners last heard of it; nil: they have not. Guarded by changing
 
@@ -133,9 +133,9 @@ func (e *Entry) Tried(took time.Duration) { e.counters.tries.observe(took) }
 // Tunnels returns how many tunnels are open.
 func (e *Entry) Tunnels() int { return int(e.table.count.Load()) }
 
-// remember keeps what is in force, for a configuration that is taken back: before
+// checkpoint keeps what is in force, for a configuration that is taken back: before
 // says whether one before it has the gate.
-func (e *Entry) remember(before bool) {
+func (e *Entry) checkpoint(before bool) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	e.mu.Lock()
@@ -145,32 +145,32 @@ func (e *Entry) remember(before bool) {
 
 // strange reports whether no configuration has had the gate before the one that
 // was taken back: it is gone like one that has left.
-func (e *Entry) strange() bool {
+func (e *Entry) onlyTried() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.older == nil || !e.older.Removed && !e.wasPresent
 }
 
-// policyBefore returns what remember has kept.
+// policyBefore returns what checkpoint has kept.
 func (e *Entry) policyBefore() gate.Policy {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.olderPolicy
 }
 
-// bury marks an entry that has no tunnels: none can begin in it any more.
-func (e *Entry) bury() bool { return e.table.seal(func() { e.buried.Store(true) }) }
+// retire marks an entry that has no tunnels: none can begin in it any more.
+func (e *Entry) retire() bool { return e.table.seal(func() { e.retired.Store(true) }) }
 
-// resume makes the gate what it was before a configuration that was taken back.
-func (e *Entry) resume() {
+// rollback makes the gate what it was before a configuration that was taken back.
+func (e *Entry) rollback() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.older != nil {
-		e.gate.Resume(e.older)
+		e.gate.Rollback(e.older)
 	}
 }
 
-// remove treats a gate that left the configuration: it admits nothing more,
+// remove closes a gate that left the configuration: it admits nothing more,
 // and its tunnels are drained by its last closing.
 func (e *Entry) remove(now time.Time) {
 	e.changing.Lock()
@@ -204,12 +204,12 @@ func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
 	e.stopHandshakes(after)
-	settled := e.reg.settled()
-	if settled || before.Override != after.Override {
+	final := e.reg.isFinal()
+	if final || before.Override != after.Override {
 		e.announce(before, after)
 	}
-	if (before.Open != after.Open || before.Closing != after.Closing) && settled {
-		e.treat(now)
+	if (before.Open != after.Open || before.Closing != after.Closing) && final {
+		e.applyClosing(now)
 	}
 }
 
@@ -234,9 +234,9 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 	if was == after.Open {
 		return
 	}
-	who, record := e.thrower, uint64(0)
+	who, record := e.operator, uint64(0)
 	if o := after.Override; o != nil {
-		who, record = thrower{o.Actor, o.From}, e.record().Seq
+		who, record = operator{o.Actor, o.From}, e.record().Seq
 	}
 	to := gate.Closed
 	if after.Open {
@@ -246,15 +246,15 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 	publishState(e.name, record, GateChanged{Snapshot: after, Actor: who.actor, From: who.from})
 }
 
-// settle does what had to wait for the configuration in force to be there for
-// good: listeners hear of a change that it brought, and a closed gate treats its
+// carryOut does what had to wait for the configuration in force to be there for
+// good: listeners hear of a change that it brought, and a closed gate drains its
 // tunnels.
-func (e *Entry) settle(now time.Time) {
+func (e *Entry) carryOut(now time.Time) {
 	e.changing.Lock()
 	s := e.gate.Snapshot()
 	e.announce(s, s)
 	e.changing.Unlock()
-	e.treat(now)
+	e.applyClosing(now)
 }
 
 // isPresent reports whether a configuration in force names the gate.

@@ -23,7 +23,7 @@ type (
 		Actor, From string
 	}
 
-	// Switched is a switch that was thrown.
+	// Switched is a gate that was switched by an operator.
 	Switched struct {
 		// Mode it was switched to; auto: handed back.
 		Mode                gate.Mode

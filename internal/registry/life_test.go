@@ -232,7 +232,7 @@ func TestPromise2ConfigurationThatCameAloneIsSettledAfterAReloadThatFailed(t *te
 		Begin(failing)
 		time.Sleep(time.Second) // of a clock that does not wait
 		End(failing)
-		await(t, "the first one to be settled", reg.settled)
+		await(t, "the first one to be settled", reg.isFinal)
 	})
 }
 

@@ -70,13 +70,13 @@ func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {
 	for i := range 1000 {
 		reason := fmt.Sprint(i)
 		now := time.Now()
-		if _, err := e.throw(SwitchRequest{Mode: gate.Off, TTL: time.Hour, Reason: "before"}, now); err != nil {
+		if _, err := e.switchTo(SwitchRequest{Mode: gate.Off, TTL: time.Hour, Reason: "before"}, now); err != nil {
 			t.Fatal(err)
 		}
 		var both sync.WaitGroup
 		both.Go(func() { e.refreshAt(now.Add(2 * time.Hour)) })
 		both.Go(func() {
-			if _, err := e.throw(SwitchRequest{Mode: gate.Off, TTL: 9 * time.Hour, Reason: reason}, now); err != nil {
+			if _, err := e.switchTo(SwitchRequest{Mode: gate.Off, TTL: 9 * time.Hour, Reason: reason}, now); err != nil {
 				t.Error(err)
 			}
 		})
@@ -123,7 +123,7 @@ func TestTagNamesTheStateItCameWithOrAnOlderOne(t *testing.T) {
 		defer done.Store(true)
 		for i := range 5000 {
 			turn := fmt.Sprintf("%06d", i)
-			if _, err := e.throw(SwitchRequest{Mode: gate.Off, Reason: turn}, time.Now()); err != nil {
+			if _, err := e.switchTo(SwitchRequest{Mode: gate.Off, Reason: turn}, time.Now()); err != nil {
 				t.Error(err)
 			}
 			setFlag(t, turn)

@@ -47,7 +47,7 @@ type closingRecord struct {
 
 // encode turns an override into the value of its record; nil: the gate was
 // handed back by who.
-func encode(o *gate.Override, who thrower, now time.Time) json.RawMessage {
+func encode(o *gate.Override, who operator, now time.Time) json.RawMessage {
 	if o == nil {
 		o = &gate.Override{Mode: gate.Auto, Actor: who.actor, From: who.from, At: now}
 	}

@@ -105,7 +105,7 @@ type Config struct {
 	// Nil: it has.
 	Current func() bool
 
-	settled bool // it cannot be taken back any more. Guarded by reg.mu
+	final bool // it cannot be taken back any more. Guarded by reg.mu
 }
 
 // Begin puts c in force: from now on its policies answer handshakes. Nothing
@@ -113,7 +113,7 @@ type Config struct {
 func Begin(c *Config) { reg.begin(c, time.Now()) }
 
 // End takes c out of force, wherever it stands: below a newer configuration
-// (a reload: the newer one is settled now), on top of an older one (a failed
+// (a reload: the newer one is final now), on top of an older one (a failed
 // load: the older one answers again), or alone (its gates are gone, or the
 // process is exiting). Calling it again does nothing.
 func End(c *Config) { reg.end(c, time.Now()) }
@@ -195,7 +195,7 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 	}
 	r.mu.Unlock()
 	for _, e := range entries {
-		e.remember(known[e])
+		e.checkpoint(known[e])
 		e.handlers.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
@@ -203,9 +203,9 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 	switch {
 	case !alone:
 	case c.Current == nil:
-		return r.settle(c, now)
+		return r.finalize(c, now)
 	default:
-		go r.settleWhenCurrent(c)
+		go r.finalizeWhenCurrent(c)
 	}
 	return nil
 }
@@ -214,30 +214,30 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 // load has succeeded, which takes some milliseconds.
 const currentPoll = 2 * time.Millisecond
 
-// settleWhenCurrent settles a configuration whose load succeeds, and gives up
+// finalizeWhenCurrent finalizes a configuration whose load succeeds, and gives up
 // when it is taken back. A newer one above it may be taken back, too.
-func (r *registry) settleWhenCurrent(c *Config) {
+func (r *registry) finalizeWhenCurrent(c *Config) {
 	tick := time.NewTicker(currentPoll)
 	defer tick.Stop()
 	for range tick.C {
-		if r.trySettle(c) {
+		if r.tryFinalize(c) {
 			return
 		}
 	}
 }
 
-// trySettle reports whether nothing is left to do for settleWhenCurrent.
-func (r *registry) trySettle(c *Config) (done bool) {
+// tryFinalize reports whether nothing is left to do for finalizeWhenCurrent.
+func (r *registry) tryFinalize(c *Config) (done bool) {
 	r.change(func() (read func()) {
-		done, read = r.settleIfCurrent(c)
+		done, read = r.finalizeIfCurrent(c)
 		return read
 	})
 	return done
 }
 
-func (r *registry) settleIfCurrent(c *Config) (done bool, read func()) {
+func (r *registry) finalizeIfCurrent(c *Config) (done bool, read func()) {
 	r.mu.Lock()
-	waits := slices.Contains(r.inForce, c) && !c.settled
+	waits := slices.Contains(r.inForce, c) && !c.final
 	alone := len(r.inForce) == 1
 	r.mu.Unlock()
 	switch {
@@ -246,7 +246,7 @@ func (r *registry) settleIfCurrent(c *Config) (done bool, read func()) {
 	case !alone || !c.Current():
 		return false, nil
 	}
-	return true, r.settle(c, time.Now())
+	return true, r.finalize(c, time.Now())
 }
 
 func (r *registry) end(c *Config, now time.Time) {
@@ -279,8 +279,8 @@ func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
 	if n := len(r.inForce); n > 0 {
 		top = r.inForce[n-1]
 	}
-	settled := len(r.inForce) == 1
-	tried := !c.settled
+	final := len(r.inForce) == 1
+	tried := !c.final
 	r.mu.Unlock()
 
 	switch {
@@ -289,12 +289,12 @@ func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
 	case top == nil && tried:
 		r.restore(new(Config), c, now)
 	case top == nil:
-		read = r.settle(&Config{Storage: c.Storage}, now)
+		read = r.finalize(&Config{Storage: c.Storage}, now)
 		r.watchExit()
 	case wasTop:
 		r.restore(top, c, now)
-	case settled:
-		read = r.settle(top, now)
+	case final:
+		read = r.finalize(top, now)
 	}
 	return false, read
 }
@@ -318,27 +318,27 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 	}
 	r.mu.Unlock()
 	for _, e := range gone { // tunnels of a configuration before may be left, or of this one
-		if e.strange() {
+		if e.onlyTried() {
 			e.remove(now)
 			continue
 		}
 		e.setPolicy(e.policyBefore(), now)
-		e.resume()
+		e.rollback()
 	}
 	for _, e := range again {
 		e.handlers.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
-		e.resume()
-		e.settle(now) // what changed it meanwhile could not be carried out
+		e.rollback()
+		e.carryOut(now) // what changed it meanwhile could not be carried out
 	}
 }
 
-// settle does what could not be taken back: storage follows the configuration,
-// closed gates treat their tunnels, and gates that are gone drain theirs. What it
+// finalize does what could not be taken back: storage follows the configuration,
+// closed gates drain their tunnels, and gates that are gone drain theirs. What it
 // returns is to be called without the lock: it reads storage.
-func (r *registry) settle(c *Config, now time.Time) (read func()) {
+func (r *registry) finalize(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
-	c.settled = true
+	c.final = true
 	r.mu.Unlock()
 	moved := r.ledger.Bind(place(c.Storage))
 	r.mu.Lock()
@@ -364,7 +364,7 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 		r.ledger.AwaitRead(ctx)
 		for _, e := range here {
 			e.adopt()
-			e.settle(time.Now())
+			e.carryOut(time.Now())
 		}
 		if moved { // a crash must not lose what was said before the move
 			r.ledger.Flush(ctx)
@@ -372,12 +372,12 @@ func (r *registry) settle(c *Config, now time.Time) (read func()) {
 	}
 }
 
-// settled reports whether one configuration alone is in force, for good, so
+// isFinal reports whether one configuration alone is in force, for good, so
 // that what it says may be carried out.
-func (r *registry) settled() bool {
+func (r *registry) isFinal() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.inForce) == 0 || len(r.inForce) == 1 && r.inForce[0].settled
+	return len(r.inForce) == 0 || len(r.inForce) == 1 && r.inForce[0].final
 }
 
 // entry returns the entry of a name, made when it is new. r.mu is held.
@@ -393,7 +393,7 @@ func (r *registry) entry(name string) *Entry {
 
 // forget drops an entry that nobody holds and nothing is left of. r.mu is held.
 func (r *registry) forget(e *Entry) {
-	if e.present || e.refs > 0 || r.entries[e.name] != e || !e.bury() {
+	if e.present || e.refs > 0 || r.entries[e.name] != e || !e.retire() {
 		return
 	}
 	delete(r.entries, e.name)

@@ -80,7 +80,7 @@ type SwitchResult struct {
 	Replaced *gate.Override
 }
 
-// Switch throws a gate's switch. It is in force when Switch begins to wait for
+// Switch switches a gate. It is in force when Switch begins to wait for
 // the storage, which it does for at most 5 s; the status says whether it was
 // stored. The same word again changes nothing. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
@@ -92,7 +92,7 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, 
 	if err != nil {
 		return SwitchResult{}, err
 	}
-	replaced, err := e.throw(req, time.Now())
+	replaced, err := e.switchTo(req, time.Now())
 	if err != nil {
 		return SwitchResult{}, err
 	}
@@ -100,29 +100,29 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, 
 	return SwitchResult{e.status(time.Now()), replaced}, nil
 }
 
-// thrower is who throws the switch just now.
-type thrower struct{ actor, from string }
+// operator is who switches the gate just now.
+type operator struct{ actor, from string }
 
-// throw puts the request in force, and returns the override that it replaced.
+// switchTo puts the request in force, and returns the override that it replaced.
 // Rules are asked before, without a lock, so that it is known until when: for a
 // moment at most.
-func (e *Entry) throw(req SwitchRequest, now time.Time) (replaced *gate.Override, err error) {
+func (e *Entry) switchTo(req SwitchRequest, now time.Time) (replaced *gate.Override, err error) {
 	for {
 		was := e.gate.Snapshot().Override
 		o := req.override(was.InForce(now), now)
 		l := e.look(switchPatience, func(ask bool) gate.Look { return e.gate.LookOverride(o, now, ask) })
-		if replaced, done, err := e.tryThrow(req, was, o, l, now); done {
+		if replaced, done, err := e.trySwitch(req, was, o, l, now); done {
 			return replaced, err
 		}
 	}
 }
 
-// tryThrow reports whether nothing else was put in force since l was looked at.
-func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, now time.Time) (replaced *gate.Override, done bool, err error) {
+// trySwitch reports whether nothing else was put in force since l was looked at.
+func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look, now time.Time) (replaced *gate.Override, done bool, err error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	e.thrower = thrower{req.Actor, req.From}
-	defer func() { e.thrower = thrower{} }()
+	e.operator = operator{req.Actor, req.From}
+	defer func() { e.operator = operator{} }()
 	expected := ""
 	if req.IfMatch != "" {
 		if expected = e.etag(); !matches(req.IfMatch, expected) {
@@ -139,7 +139,7 @@ func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, 
 		if !e.gate.Fits(l) {
 			return nil, false, nil
 		}
-		r, err := e.reg.ledger.Put(e.key(), encode(o, e.thrower, now), expected, now)
+		r, err := e.reg.ledger.Put(e.key(), encode(o, e.operator, now), expected, now)
 		switch {
 		case errors.Is(err, ledger.ErrConflict):
 			return nil, true, ErrPrecondition
@@ -153,7 +153,7 @@ func (e *Entry) tryThrow(req SwitchRequest, was, o *gate.Override, l gate.Look, 
 		replaced = was
 	}
 	if req.Mode == gate.Off {
-		e.treat(now) // tunnels that an earlier closing kept, too
+		e.applyClosing(now) // tunnels that an earlier closing kept, too
 	}
 	return replaced, true, nil
 }

@@ -68,7 +68,7 @@ type Admission struct {
 
 // Admit lists a tunnel that is about to start, or returns a [*ClosedError] when
 // the gate closed while the handshake was under way. From here on the tunnel
-// is treated by closing like the others, even before it was started.
+// is drained like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{
 		id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release,
@@ -91,7 +91,7 @@ func (e *Entry) admits() error {
 	switch s := e.gate.Snapshot(); {
 	case exiting.Load():
 		return &ClosedError{ExitVerdict()}
-	case e.buried.Load():
+	case e.retired.Load():
 		return &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}
 	case !s.Open:
 		return &ClosedError{s.Verdict}
