@@ -117,11 +117,11 @@ func readOption(value any) *globalOption {
 }
 
 // globally returns what the global option says about a gate.
-func (p *directive) globally(name string) *told {
+func (p *directive) globally(name string) *gateSoFar {
 	o := readOption(p.helper.Option("wsgate"))
 	policy := o.app.Gates[name]
 	if policy == nil || policy.Empty() { // it just says that the gate exists
-		return new(told)
+		return new(gateSoFar)
 	}
-	return &told{policy: policy, at: o.places[name]}
+	return &gateSoFar{policy: policy, at: o.places[name]}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/wsgate/wsgate/upstream"
 )
 
-// told is what a Caddyfile has said about a gate so far.
-type told struct {
+// gateSoFar is what a Caddyfile has said about a gate so far.
+type gateSoFar struct {
 	policy  *policy.Policy
 	at      caddyfile.Token  // where the policy begins
 	derived *caddyfile.Token // the directive whose name was derived
@@ -33,7 +33,7 @@ type named struct {
 // next configuration: the site's address and the matcher, unless it has one.
 // Two that have the same name have the same limits, or are refused: which one a
 // tunnel came through could not be told.
-func (p *directive) distinguish(g *told) error {
+func (p *directive) distinguish(g *gateSoFar) error {
 	h := p.handler
 	_, given := p.Seen["name"]
 	if !given {
@@ -179,7 +179,7 @@ func listeners(addresses []string) int {
 
 // derive names the gate by the matcher, unless that makes one gate of two
 // directives that may not have been meant to share one.
-func (p *directive) derive(gates map[string]*told) error {
+func (p *directive) derive(gates map[string]*gateSoFar) error {
 	name := derivedName(p.matchers)
 	if p.helper.IsNamedRoute() { // read by itself: the count would miss the sites
 		return p.Errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
@@ -192,11 +192,11 @@ func (p *directive) derive(gates map[string]*told) error {
 }
 
 // gates is what the Caddyfile has said about its gates so far.
-func (p *directive) gates() map[string]*told {
+func (p *directive) gates() map[string]*gateSoFar {
 	const key = "wsgate.gates"
-	gates, ok := p.helper.State[key].(map[string]*told)
+	gates, ok := p.helper.State[key].(map[string]*gateSoFar)
 	if !ok {
-		gates = make(map[string]*told)
+		gates = make(map[string]*gateSoFar)
 		p.helper.State[key] = gates
 	}
 	return gates

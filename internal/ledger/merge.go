@@ -83,7 +83,8 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 	default:
 		return false
 	}
-	e.dirty, e.said = dismissed(e.dirty), false
+	e.dismiss()
+	e.said = false
 	if !ends.IsZero() && !ends.After(time.Now()) {
 		e.rec = r
 		l.retire(e)

@@ -104,7 +104,7 @@ func (o onStorage) Same(other Place) bool {
 	nameB, namedB := name(b)
 	confA, saysA := configuration(a)
 	confB, saysB := configuration(b)
-	if !(namedA && namedB) && !(saysA && saysB) {
+	if named, says := namedA && namedB, saysA && saysB; !named && !says {
 		return false
 	}
 	return nameA == nameB && bytes.Equal(confA, confB)

@@ -72,8 +72,6 @@ const (
 	fieldSaidAt  = "said_at"
 )
 
-var envelope = []string{fieldVersion, fieldSeq, fieldBy, fieldSaidAt}
-
 // encode writes a record as one JSON object.
 func (r Record) encode() ([]byte, error) {
 	fields, err := object(r.Value)

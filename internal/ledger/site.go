@@ -102,7 +102,8 @@ func (l *Ledger) move() (again []string) {
 	for key, e := range l.entries {
 		switch {
 		case !e.said:
-			e.stale, e.trouble, e.dirty = true, "", dismissed(e.dirty)
+			e.stale, e.trouble = true, ""
+			e.dismiss()
 		case e.rec.Value != nil:
 			e.rec.Seq++
 			e.owe(debt{})
@@ -114,12 +115,12 @@ func (l *Ledger) move() (again []string) {
 	return again
 }
 
-// dismissed tells those who wait for a debt that it is of no concern any more.
-func dismissed(d *debt) *debt {
-	if d != nil {
-		close(d.done)
+// dismiss forgets a debt, and tells those who wait for it.
+func (e *entry) dismiss() {
+	if e.dirty != nil {
+		close(e.dirty.done)
+		e.dirty = nil
 	}
-	return nil
 }
 
 // stop ends what a site has begun, except for calls that hang. l.mu is held.

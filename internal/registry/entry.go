@@ -215,8 +215,8 @@ func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 
 // stopHandshakes refuses what is under way at a gate that is closed.
 func (e *Entry) stopHandshakes(now *gate.Snapshot) {
-	if !now.Open && atClose != nil {
-		atClose(e.name, now.Verdict)
+	if !now.Open && e.reg.atClose != nil {
+		e.reg.atClose(e.name, now.Verdict)
 	}
 }
 

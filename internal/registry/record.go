@@ -97,24 +97,10 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 			o.Closing.Deadline = d
 		}
 	}
-	if err := validate(o); err != nil {
+	if err := validOverride(o); err != nil {
 		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
 	return o, o.Expires, nil
-}
-
-// validate holds a record to what an operator may say.
-func validate(o *gate.Override) error {
-	if err := validText("reason", o.Reason, maxReason); err != nil {
-		return err
-	}
-	if err := validText("actor", o.Actor, maxActor); err != nil {
-		return err
-	}
-	if o.Closing != nil {
-		return ValidClosing(*o.Closing)
-	}
-	return nil
 }
 
 func (e *Entry) key() string { return gatesPrefix + e.name }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,6 +30,11 @@ type registry struct {
 	exits  context.Context // ends when the process exits: nobody waits any longer
 	exit   func()
 	named  sync.Once // this node, in records
+	tidier *tidier
+
+	// Safe for concurrent use.
+	ending
+	lastID atomic.Uint64 // of a tunnel
 
 	changing sync.Mutex // one configuration comes or goes at a time
 
@@ -78,6 +84,8 @@ func newRegistry() *registry {
 	r := &registry{entries: make(map[string]*Entry), past: make(map[string]past)}
 	r.exits, r.exit = context.WithCancel(context.Background())
 	r.ledger = r.newLedger()
+	r.tidier = &tidier{after: tidyAfter, tidy: giveBack}
+	r.lastID.Store(firstID())
 	r.flags.init(r)
 	return r
 }

@@ -28,35 +28,35 @@ const (
 // shutdownReason is what peers are told when the process exits.
 const shutdownReason = "server is shutting down"
 
-var (
-	exiting      atomic.Bool
-	shutdownOnce sync.Once
-	attached     atomic.Int64 // tunnels that live in a handler (HTTP/2 and 3)
-	watching     atomic.Bool
-)
+// ending is what the end of the process has to know.
+type ending struct {
+	exiting  atomic.Bool
+	once     sync.Once
+	attached atomic.Int64 // handshakes under way, and tunnels that live in a handler (HTTP/2 and 3)
+	watching atomic.Bool
+
+	// Set before the first configuration.
+	atShutdown func()
+	atClose    func(name string, v gate.Verdict)
+}
 
 // Attach counts a handshake that is under way, or a tunnel whose handler has to
 // stay (HTTP/2 and 3): Caddy waits for it when the process exits. The returned
 // function takes it back.
 func Attach() (detach func()) {
-	attached.Add(1)
-	return func() { attached.Add(-1) }
+	r := reg
+	r.attached.Add(1)
+	return func() { r.attached.Add(-1) }
 }
-
-// atShutdown is called when a shutdown begins, once.
-var atShutdown func()
 
 // AtShutdown names what a shutdown begins with, in place of what was named
 // before. It must not block. Call it before the first configuration.
-func AtShutdown(do func()) { atShutdown = do }
-
-// atClose is called when a gate closes.
-var atClose func(name string, v gate.Verdict)
+func AtShutdown(do func()) { reg.atShutdown = do }
 
 // AtClose names what happens when a gate closes, in place of what was named
 // before: its handshakes under way are refused. It must not block. Call it before
 // the first configuration.
-func AtClose(do func(name string, v gate.Verdict)) { atClose = do }
+func AtClose(do func(name string, v gate.Verdict)) { reg.atClose = do }
 
 // ExitVerdict refuses a handshake because the process is about to exit.
 func ExitVerdict() gate.Verdict {
@@ -68,13 +68,14 @@ func ExitVerdict() gate.Verdict {
 // what is left is cut. It returns when all are gone and what was switched is
 // stored, at the latest after 3.2 s. Any number of callers share one shutdown.
 func Shutdown() {
-	shutdownOnce.Do(func() {
-		exiting.Store(true)
-		reg.exit()
-		if atShutdown != nil {
-			atShutdown()
+	r := reg
+	r.once.Do(func() {
+		r.exiting.Store(true)
+		r.exit()
+		if r.atShutdown != nil {
+			r.atShutdown()
 		}
-		reg.shutdown(time.Now())
+		r.shutdown(time.Now())
 	})
 }
 
@@ -127,14 +128,14 @@ func (r *registry) shutdown(now time.Time) {
 // watchExit ends what is attached at exit when no configuration of ours is left
 // to hear of it. It ends when that is gone.
 func (r *registry) watchExit() {
-	if attached.Load() == 0 || !watching.CompareAndSwap(false, true) {
+	if r.attached.Load() == 0 || !r.watching.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
-		defer watching.Store(false)
+		defer r.watching.Store(false)
 		tick := time.NewTicker(exitPoll)
 		defer tick.Stop()
-		for attached.Load() > 0 {
+		for r.attached.Load() > 0 {
 			<-tick.C
 			if caddy.Exiting() {
 				Shutdown()

@@ -6,23 +6,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/ledger"
-	"github.com/wsgate/wsgate/tunnel"
 )
 
 // ErrPrecondition is returned when If-Match names a state that is no longer
 // the newest: somebody else was faster.
 var ErrPrecondition = errors.New("the state has changed since it was read")
-
-// InvalidError is a request with an absurd value.
-type InvalidError struct{ Field, Problem string }
-
-// Error names the field and what is wrong with it.
-func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
 
 // UnknownGateError names a gate that is not there.
 type UnknownGateError struct {
@@ -39,12 +30,8 @@ func (e *UnknownGateError) Error() string {
 }
 
 const (
-	maxReason = 512
-	maxActor  = 128
-	minTTL    = time.Second
-	maxTTL    = 365 * 24 * time.Hour
-	// MaxDeadline is the longest drain that can be meant.
-	MaxDeadline = 24 * time.Hour
+	minTTL = time.Second
+	maxTTL = 365 * 24 * time.Hour
 )
 
 // SwitchRequest is an operator's word. In the mode that the gate is switched to
@@ -206,19 +193,6 @@ func (r SwitchRequest) repeats(was, o *gate.Override) bool {
 		r.TTL == 0 && was.Expires.Equal(o.Expires) && sameClose
 }
 
-// ValidReason refuses a reason that clients could not be told: more than 512
-// bytes, not UTF-8, with control characters, or with a placeholder in it that
-// there is not.
-func ValidReason(reason string) error {
-	if err := validText("reason", reason, maxReason); err != nil {
-		return err
-	}
-	if err := gate.CheckText(reason); err != nil {
-		return &InvalidError{"reason", err.Error()}
-	}
-	return nil
-}
-
 func (r SwitchRequest) validate() error {
 	if r.Mode != gate.Auto && r.Mode != gate.On && r.Mode != gate.Off {
 		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(r.Mode))}
@@ -237,41 +211,6 @@ func (r SwitchRequest) validate() error {
 	}
 	if r.Closing != nil {
 		return ValidClosing(*r.Closing)
-	}
-	return nil
-}
-
-// ValidClosing refuses a drain that cannot be meant: a deadline that is negative
-// or longer than 24 h, a code that never goes on the wire, a reason of more than
-// 123 bytes, not UTF-8, or with control characters.
-func ValidClosing(c gate.Closing) error {
-	if c.Deadline < 0 || c.Deadline > MaxDeadline {
-		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
-	}
-	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
-		return InvalidCloseCode(int(c.Code))
-	}
-	if len(c.Reason) > 123 {
-		return &InvalidError{"closing.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
-	}
-	return validText("closing.reason", c.Reason, 123)
-}
-
-// InvalidCloseCode is the error of a close code that must not be sent.
-func InvalidCloseCode(code int) error {
-	return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code)}
-}
-
-// validText refuses what a log line, a header or a close frame cannot carry.
-func validText(field, s string, most int) error {
-	if len(s) > most {
-		return &InvalidError{field, fmt.Sprintf("%d bytes: want at most %d", len(s), most)}
-	}
-	if !utf8.ValidString(s) {
-		return &InvalidError{field, "not valid UTF-8"}
-	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return &InvalidError{field, "control characters are not allowed"}
 	}
 	return nil
 }

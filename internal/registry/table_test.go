@@ -283,7 +283,7 @@ func BenchmarkMillionScrape(b *testing.B) {
 
 func BenchmarkMillionFind(b *testing.B) {
 	e := million()
-	id := TunnelID(lastID.Load() - 500_000)
+	id := TunnelID(e.reg.lastID.Load() - 500_000)
 	for b.Loop() {
 		if e.table.find(id) == nil {
 			b.Fatal("it is not there")

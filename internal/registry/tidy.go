@@ -35,9 +35,6 @@ type tidier struct {
 	tidy  func(tunnels int64)
 }
 
-// tidiness is the process's own.
-var tidiness = &tidier{after: tidyAfter, tidy: giveBack}
-
 func (d *tidier) opened() { d.consider(d.live.Add(1)) }
 
 // consider has it looked at later whether n tunnels are worth a run.

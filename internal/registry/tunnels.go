@@ -18,13 +18,11 @@ type TunnelID uint64
 // String returns the id as people meet it in logs: base 36, no punctuation.
 func (id TunnelID) String() string { return strconv.FormatUint(uint64(id), 36) }
 
-// lastID starts at a random number, so that the ids of two runs differ.
-var lastID atomic.Uint64
-
-func init() {
+// firstID is a random number, so that the ids of two runs differ.
+func firstID() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand.Read)
-	lastID.Store(binary.BigEndian.Uint64(b[:]) >> 8)
+	return binary.BigEndian.Uint64(b[:]) >> 8
 }
 
 // Tunnel is one accepted connection in its gate's table. It holds no request.
@@ -71,7 +69,7 @@ type Admission struct {
 // is drained like the others, even before it was started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{
-		id: TunnelID(lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release,
+		id: TunnelID(e.reg.lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release,
 		user: a.User, path: cutPath(a.Path),
 	}
 	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})
@@ -80,7 +78,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 		t.leaveOthers()
 		return nil, err
 	}
-	tidiness.opened()
+	e.reg.tidier.opened()
 	e.handlers.watch()
 	return t, nil
 }
@@ -89,7 +87,7 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 // the tunnel's place in the table is locked.
 func (e *Entry) admits() error {
 	switch s := e.gate.Snapshot(); {
-	case exiting.Load():
+	case e.reg.exiting.Load():
 		return &ClosedError{ExitVerdict()}
 	case e.retired.Load():
 		return &ClosedError{gate.Verdict{Cause: gate.CauseConfig, Reason: gate.RemovedReason}}
@@ -135,7 +133,7 @@ func (t *Tunnel) leave() {
 		e.drain.gone(1, false)
 	}
 	t.leaveOthers()
-	tidiness.closed()
+	e.reg.tidier.closed()
 	if t.release != nil {
 		t.release()
 	}

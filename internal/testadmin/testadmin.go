@@ -22,10 +22,12 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// Addr is the address of a real Caddy's admin endpoint, and LogFile its log. A
-// socket file, because nobody tells which port an admin endpoint on port 0 was
-// given.
-var Addr, LogFile string
+// Addr is the address of a real Caddy's admin endpoint. A socket file, because
+// nobody tells which port an admin endpoint on port 0 was given.
+var Addr string
+
+// LogFile is that Caddy's log.
+var LogFile string
 
 // Main runs the tests of a package beside a Caddy.
 func Main(m *testing.M) { os.Exit(withCaddy(m)) }
@@ -36,7 +38,7 @@ func withCaddy(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	socket := filepath.Join(dir, "admin.sock")
 	Addr, LogFile = "unix/"+socket, filepath.Join(dir, "log")
 	config, _ := json.Marshal(map[string]any{ // strings: cannot fail

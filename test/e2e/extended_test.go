@@ -99,9 +99,14 @@ func ask(t *testing.T, s *site, rt http.RoundTripper, edit []func(*http.Request)
 
 func askH2(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
+	return ask(t, s, h2Transport(t), append(edit, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} }))
+}
+
+func h2Transport(t *testing.T) *http2.Transport {
+	t.Helper()
 	rt := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(rt.CloseIdleConnections)
-	return ask(t, s, rt, append(edit, func(r *http.Request) { r.Header[":protocol"] = []string{"websocket"} }))
+	return rt
 }
 
 func askH3(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser) {

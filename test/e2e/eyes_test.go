@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
 )
 
 // Caddy's reverse_proxy and many backends take more for a handshake than RFC
@@ -37,7 +36,8 @@ func TestPromise3NothingThatABackendCouldTakeForAHandshakeGetsPastAClosedGate(t 
 			text := strings.ReplaceAll(fmt.Sprintf(site, "127.0.0.1:"+b.port()), "{ gate chat\n mode off\n }", "{\n\t\tgate chat\n\t\tmode off\n\t}")
 			s := secure(t, b, "")
 			o := s.options
-			o.Sites = o.Sites[:strings.Index(o.Sites, "\twsgate")] + text + "}\n"
+			head, _, _ := strings.Cut(o.Sites, "\twsgate")
+			o.Sites = head + text + "}\n"
 			s.MustLoad(o)
 			host := strings.TrimPrefix(s.url, "wss://")
 			for _, upgrade := range []string{
@@ -60,9 +60,7 @@ func TestPromise3NothingThatABackendCouldTakeForAHandshakeGetsPastAClosedGate(t 
 					_ = conn.NetConn().Close()
 				}
 			}
-			insecure := &tls.Config{InsecureSkipVerify: true}
-			h2, h3 := &http2.Transport{TLSClientConfig: insecure}, &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}}
-			t.Cleanup(h2.CloseIdleConnections)
+			h2, h3 := h2Transport(t), &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}}
 			t.Cleanup(func() { _ = h3.Close() })
 			for version, rt := range map[string]http.RoundTripper{"HTTP/2": h2, "HTTP/3": h3} {
 				for _, protocol := range []string{"", "WebSocket", "connect-udp", "websocket"} {

@@ -1,0 +1,90 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/tunnel"
+)
+
+// What may be said of a gate, by an operator, in configuration or in a record, is
+// validated here.
+
+const (
+	maxReason = 512
+	maxActor  = 128
+	// MaxDeadline is the longest drain that can be meant.
+	MaxDeadline = 24 * time.Hour
+)
+
+// InvalidError is a request with an absurd value.
+type InvalidError struct{ Field, Problem string }
+
+// Error names the field and what is wrong with it.
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
+
+// ValidReason refuses a reason that clients could not be told: more than 512
+// bytes, not UTF-8, with control characters, or with a placeholder in it that
+// there is not.
+func ValidReason(reason string) error {
+	if err := validText("reason", reason, maxReason); err != nil {
+		return err
+	}
+	if err := gate.CheckText(reason); err != nil {
+		return &InvalidError{"reason", err.Error()}
+	}
+	return nil
+}
+
+// validOverride holds a record to what an operator may say.
+func validOverride(o *gate.Override) error {
+	if err := validText("reason", o.Reason, maxReason); err != nil {
+		return err
+	}
+	if err := validText("actor", o.Actor, maxActor); err != nil {
+		return err
+	}
+	if o.Closing != nil {
+		return ValidClosing(*o.Closing)
+	}
+	return nil
+}
+
+// ValidClosing refuses a drain that cannot be meant: a deadline that is negative
+// or longer than 24 h, a code that never goes on the wire, a reason of more than
+// 123 bytes, not UTF-8, or with control characters.
+func ValidClosing(c gate.Closing) error {
+	if c.Deadline < 0 || c.Deadline > MaxDeadline {
+		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
+	}
+	if c.Code != 0 && !tunnel.ValidCloseCode(int(c.Code)) {
+		return InvalidCloseCode(int(c.Code))
+	}
+	if len(c.Reason) > 123 {
+		return &InvalidError{"closing.reason", fmt.Sprintf("%d bytes: a close frame takes at most 123 (RFC 6455 §5.5.1)", len(c.Reason))}
+	}
+	return validText("closing.reason", c.Reason, 123)
+}
+
+// InvalidCloseCode is the error of a close code that must not be sent.
+func InvalidCloseCode(code int) error {
+	return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code)}
+}
+
+// validText refuses what a log line, a header or a close frame cannot carry.
+func validText(field, s string, most int) error {
+	if len(s) > most {
+		return &InvalidError{field, fmt.Sprintf("%d bytes: want at most %d", len(s), most)}
+	}
+	if !utf8.ValidString(s) {
+		return &InvalidError{field, "not valid UTF-8"}
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return &InvalidError{field, "control characters are not allowed"}
+	}
+	return nil
+}
