@@ -1,11 +1,9 @@
 package ledger
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -247,28 +245,6 @@ func (l *Ledger) Renew(key string) {
 	l.startWriter()
 }
 
-// Retire takes a record out because its end has come, here and in its place,
-// unless something else is said by now. It reports whether it did.
-func (l *Ledger) Retire(r Record) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entries[r.Key]
-	if e == nil || e.rec.Value == nil || e.rec.Tag() != r.Tag() {
-		return false
-	}
-	l.retire(e)
-	l.startWriter()
-	return true
-}
-
-// retire leaves nothing in force under a key. l.mu is held.
-func (l *Ledger) retire(e *entry) {
-	gone := e.rec
-	l.floor = max(l.floor, gone.Seq, e.seen)
-	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
-	e.owe(debt{gone: gone})
-}
-
 // take puts a record in force. l.mu is held.
 func (l *Ledger) take(e *entry, r Record, ends time.Time) {
 	e.rec, e.ends, e.trouble, e.stale = r, ends, "", false
@@ -313,145 +289,4 @@ func (l *Ledger) kind(key string) *Kind {
 		}
 	}
 	return nil
-}
-
-// Pending returns the keys of what the place does not have yet, sorted.
-func (l *Ledger) Pending() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Sorted(func(yield func(string) bool) {
-		for key, e := range l.entries {
-			if e.dirty != nil && !yield(key) {
-				return
-			}
-		}
-	})
-}
-
-// Stored reports whether the place has what is in force under a key, and was
-// read, so that nothing else may be there.
-func (l *Ledger) Stored(key string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entries[key]
-	if e != nil && (e.dirty != nil || e.trouble != "") {
-		return false
-	}
-	return l.site == nil || !l.site.unread || e != nil && e.said
-}
-
-// Trouble says why what the place has under a key is not in force. Empty: there
-// is no trouble.
-func (l *Ledger) Trouble(key string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.entries[key]; e != nil && (e.said || e.trouble != "") {
-		return e.trouble
-	}
-	return l.unread()
-}
-
-// Troubles says which records of a kind cannot be read, and why.
-func (l *Ledger) Troubles(prefix string) (trouble string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if trouble := l.unread(); trouble != "" {
-		return trouble
-	}
-	for _, key := range slices.Sorted(maps.Keys(l.entries)) {
-		if e := l.entries[key]; e.trouble != "" && strings.HasPrefix(key, prefix) {
-			return strings.TrimPrefix(key, prefix) + ": " + e.trouble
-		}
-	}
-	return ""
-}
-
-// unread says why the place has not been read. l.mu is held.
-func (l *Ledger) unread() string {
-	if l.site != nil && l.site.unread {
-		return l.site.trouble
-	}
-	return ""
-}
-
-// Wait returns when the place has what is in force under a key, at the latest
-// when ctx ends, and reports whether it has.
-func (l *Ledger) Wait(ctx context.Context, key string) bool {
-	l.mu.Lock()
-	e := l.entries[key]
-	if e == nil || e.dirty == nil {
-		l.mu.Unlock()
-		return true
-	}
-	done := e.dirty.done
-	l.mu.Unlock()
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// Flush returns when everything is written, when a write hangs, or when ctx
-// ends.
-func (l *Ledger) Flush(ctx context.Context) {
-	tick := time.NewTicker(flushLook)
-	defer tick.Stop()
-	for l.writes() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// writes reports whether something is being written that is worth a wait.
-func (l *Ledger) writes() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.site
-	return s != nil && s.writing && s.isReady && (s.since.IsZero() || time.Since(s.since) < hangs)
-}
-
-// armSweep makes sure that records go when their end has come. l.mu is held.
-func (l *Ledger) armSweep(ends time.Time) {
-	if ends.IsZero() {
-		return
-	}
-	now := time.Now()
-	at := now.Add(min(max(ends.Sub(now), 0), lookAgain))
-	if l.sweep != nil {
-		if !at.Before(l.sweepAt) {
-			return
-		}
-		l.sweep.Stop()
-	}
-	l.sweep, l.sweepAt = time.AfterFunc(at.Sub(now), l.sweepOnce), at
-}
-
-// sweepOnce retires the records whose end has come.
-func (l *Ledger) sweepOnce() {
-	now := time.Now()
-	l.mu.Lock()
-	l.sweep = nil
-	var gone []string
-	var next time.Time
-	for key, e := range l.entries {
-		switch {
-		case e.ends.IsZero():
-		case !e.ends.After(now):
-			l.retire(e)
-			gone = append(gone, key)
-		case next.IsZero() || e.ends.Before(next):
-			next = e.ends
-		}
-	}
-	l.armSweep(next)
-	if len(gone) > 0 {
-		l.startWriter()
-	}
-	l.mu.Unlock()
-	l.tell(gone...)
 }

@@ -1,0 +1,68 @@
+package ledger
+
+import (
+	"time"
+)
+
+// Retire takes a record out because its end has come, here and in its place,
+// unless something else is said by now. It reports whether it did.
+func (l *Ledger) Retire(r Record) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[r.Key]
+	if e == nil || e.rec.Value == nil || e.rec.Tag() != r.Tag() {
+		return false
+	}
+	l.retire(e)
+	l.startWriter()
+	return true
+}
+
+// retire leaves nothing in force under a key. l.mu is held.
+func (l *Ledger) retire(e *entry) {
+	gone := e.rec
+	l.floor = max(l.floor, gone.Seq, e.seen)
+	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
+	e.owe(debt{gone: gone})
+}
+
+// armSweep makes sure that records go when their end has come. l.mu is held.
+func (l *Ledger) armSweep(ends time.Time) {
+	if ends.IsZero() {
+		return
+	}
+	now := time.Now()
+	at := now.Add(min(max(ends.Sub(now), 0), lookAgain))
+	if l.sweep != nil {
+		if !at.Before(l.sweepAt) {
+			return
+		}
+		l.sweep.Stop()
+	}
+	l.sweep, l.sweepAt = time.AfterFunc(at.Sub(now), l.sweepOnce), at
+}
+
+// sweepOnce retires the records whose end has come.
+func (l *Ledger) sweepOnce() {
+	now := time.Now()
+	l.mu.Lock()
+	l.sweep = nil
+	var gone []string
+	var next time.Time
+	for key, e := range l.entries {
+		switch {
+		case e.ends.IsZero():
+		case !e.ends.After(now):
+			l.retire(e)
+			gone = append(gone, key)
+		case next.IsZero() || e.ends.Before(next):
+			next = e.ends
+		}
+	}
+	l.armSweep(next)
+	if len(gone) > 0 {
+		l.startWriter()
+	}
+	l.mu.Unlock()
+	l.tell(gone...)
+}

@@ -1,0 +1,265 @@
+package registry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
+)
+
+// Config is what one configuration wants, as its app knows it at Start.
+type Config struct {
+	// Gates by name, with their policies.
+	Gates map[string]gate.Policy
+	// Limits of each gate's handlers, by the key the handler gives to Admit.
+	Limits map[string]map[string]LimitValues
+	// Upstreams of each gate's handlers, asked whenever somebody looks at the gate.
+	Upstreams map[string][]func() []UpstreamHealth
+	// Logger of http.handlers.wsgate in this configuration.
+	Logger *zap.Logger
+	// Emit tells handlers of Caddy's events. It may take any time. Nil: there are
+	// none.
+	Emit func(name string, data map[string]any)
+	// Storage of this configuration. Nil: nothing is stored.
+	Storage Storage
+	// By names this node in records. It may be slow. Nil, or empty: a name that only
+	// this process has.
+	By func() string
+	// Current reports whether the load of this configuration has succeeded. It
+	// is asked where no other configuration is in force whose End would tell.
+	// Nil: it has.
+	Current func() bool
+
+	final bool // it cannot be taken back any more. Guarded by reg.mu
+}
+
+// Begin puts c in force: from now on its policies answer handshakes. Nothing
+// is done that End could not take back while another configuration is below it.
+func Begin(c *Config) { reg.begin(c, time.Now()) }
+
+// End takes c out of force, wherever it stands: below a newer configuration
+// (a reload: the newer one is final now), on top of an older one (a failed
+// load: the older one answers again), or alone (its gates are gone, or the
+// process is exiting). Calling it again does nothing.
+func End(c *Config) { reg.end(c, time.Now()) }
+
+func (r *registry) begin(c *Config, now time.Time) {
+	if c.By != nil {
+		r.named.Do(func() { r.name(c.By) })
+	}
+	r.change(func() func() { return r.putInForce(c, now) })
+}
+
+// change changes what is in force, and then, without the lock, does what reads
+// storage.
+func (r *registry) change(do func() (read func())) {
+	r.changing.Lock()
+	read := do()
+	r.changing.Unlock()
+	if read != nil {
+		read()
+	}
+}
+
+func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
+	r.mu.Lock()
+	r.inForce = append(r.inForce, c)
+	alone := len(r.inForce) == 1
+	entries := make([]*Entry, 0, len(c.Gates))
+	known := make(map[*Entry]bool, len(c.Gates))
+	for name := range c.Gates {
+		e := r.entry(name)
+		known[e] = e.present
+		e.present = true
+		entries = append(entries, e)
+	}
+	r.mu.Unlock()
+	for _, e := range entries {
+		e.checkpoint(known[e])
+		e.handlers.setLimits(c.Limits[e.name])
+		e.setPolicy(c.Gates[e.name], now)
+	}
+	events.Default.Renew()
+	switch {
+	case !alone:
+	case c.Current == nil:
+		return r.finalize(c, now)
+	default:
+		go r.finalizeWhenCurrent(c)
+	}
+	return nil
+}
+
+// currentPoll is how often a configuration that came alone is asked whether its
+// load has succeeded, which takes some milliseconds.
+const currentPoll = 2 * time.Millisecond
+
+// finalizeWhenCurrent finalizes a configuration whose load succeeds, and gives up
+// when it is taken back. A newer one above it may be taken back, too.
+func (r *registry) finalizeWhenCurrent(c *Config) {
+	tick := time.NewTicker(currentPoll)
+	defer tick.Stop()
+	for range tick.C {
+		if r.tryFinalize(c) {
+			return
+		}
+	}
+}
+
+// tryFinalize reports whether nothing is left to do for finalizeWhenCurrent.
+func (r *registry) tryFinalize(c *Config) (done bool) {
+	r.change(func() (read func()) {
+		done, read = r.finalizeIfCurrent(c)
+		return read
+	})
+	return done
+}
+
+func (r *registry) finalizeIfCurrent(c *Config) (done bool, read func()) {
+	r.mu.Lock()
+	waits := slices.Contains(r.inForce, c) && !c.final
+	alone := len(r.inForce) == 1
+	r.mu.Unlock()
+	switch {
+	case !waits:
+		return true, nil
+	case !alone || !c.Current():
+		return false, nil
+	}
+	return true, r.finalize(c, time.Now())
+}
+
+func (r *registry) end(c *Config, now time.Time) {
+	exits := false
+	r.change(func() (read func()) {
+		exits, read = r.takeOut(c, now)
+		return read
+	})
+	if exits {
+		Shutdown()
+	}
+}
+
+// takeOut reports whether nothing is left because the process exits.
+func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
+	r.mu.Lock()
+	at := -1
+	for i := range r.inForce {
+		if r.inForce[i] == c {
+			at = i
+		}
+	}
+	if at < 0 {
+		r.mu.Unlock()
+		return false, nil
+	}
+	wasTop := at == len(r.inForce)-1
+	r.inForce = append(r.inForce[:at:at], r.inForce[at+1:]...)
+	var top *Config
+	if n := len(r.inForce); n > 0 {
+		top = r.inForce[n-1]
+	}
+	final := len(r.inForce) == 1
+	tried := !c.final
+	r.mu.Unlock()
+
+	switch {
+	case top == nil && caddy.Exiting():
+		return true, nil
+	case top == nil && tried:
+		r.restore(new(Config), c, now)
+	case top == nil:
+		read = r.finalize(&Config{Storage: c.Storage}, now)
+		r.watchExit()
+	case wasTop:
+		r.restore(top, c, now)
+	case final:
+		read = r.finalize(top, now)
+	}
+	return false, read
+}
+
+// restore puts an older configuration in force again after a failed load; an
+// empty one: there was none.
+func (r *registry) restore(top, failed *Config, now time.Time) {
+	r.mu.Lock()
+	var again, gone []*Entry
+	for name := range top.Gates {
+		again = append(again, r.entry(name))
+	}
+	for name := range failed.Gates {
+		if _, kept := top.Gates[name]; !kept {
+			if e := r.entries[name]; e != nil {
+				e.present = false
+				gone = append(gone, e)
+				r.forget(e)
+			}
+		}
+	}
+	r.mu.Unlock()
+	for _, e := range gone { // tunnels of a configuration before may be left, or of this one
+		if e.onlyTried() {
+			e.remove(now)
+			continue
+		}
+		e.setPolicy(e.policyBefore(), now)
+		e.rollback()
+	}
+	for _, e := range again {
+		e.handlers.setLimits(top.Limits[e.name])
+		e.setPolicy(top.Gates[e.name], now)
+		e.rollback()
+		e.carryOut(now) // what changed it meanwhile could not be carried out
+	}
+}
+
+// finalize does what could not be taken back: storage follows the configuration,
+// closed gates drain their tunnels, and gates that are gone drain theirs. What it
+// returns is to be called without the lock: it reads storage.
+func (r *registry) finalize(c *Config, now time.Time) (read func()) {
+	r.mu.Lock()
+	c.final = true
+	r.mu.Unlock()
+	moved := r.ledger.Bind(place(c.Storage))
+	r.mu.Lock()
+	var here, gone []*Entry
+	for name, e := range r.entries {
+		if _, ok := c.Gates[name]; ok {
+			here = append(here, e)
+		} else if e.present {
+			e.present = false
+			gone = append(gone, e)
+		}
+	}
+	r.mu.Unlock()
+	for _, e := range gone {
+		e.remove(now)
+		r.mu.Lock()
+		r.forget(e)
+		r.mu.Unlock()
+	}
+	return func() {
+		ctx, cancel := whileRunning()
+		defer cancel()
+		r.ledger.AwaitRead(ctx)
+		for _, e := range here {
+			e.adopt()
+			e.carryOut(time.Now())
+		}
+		if moved { // a crash must not lose what was said before the move
+			r.ledger.Flush(ctx)
+		}
+	}
+}
+
+// isFinal reports whether one configuration alone is in force, for good, so
+// that what it says may be carried out.
+func (r *registry) isFinal() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.inForce) == 0 || len(r.inForce) == 1 && r.inForce[0].final
+}
