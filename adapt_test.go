@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write what testdata/adapt should expect, to be read before it is committed")
 
 // golden is a file of testdata/adapt: a Caddyfile, a line of ten dashes, and
-// the JSON or the message that comes of it.
+// the resulting JSON or message.
 type golden struct {
 	path, input, want string
 }
@@ -50,8 +50,8 @@ func goldens(t *testing.T) []golden {
 	return files
 }
 
-// adapt returns the indented JSON of a Caddyfile, or the message of its
-// refusal.
+// adapt returns the indented JSON of a Caddyfile, or the message that refuses
+// it.
 func adapt(t *testing.T, input string) (config []byte, message string) {
 	t.Helper()
 	raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
@@ -113,8 +113,8 @@ func TestNoWordInThePlaceOfAnotherMakesAdaptingPanic(t *testing.T) {
 	}
 }
 
-// replaceWord puts another text in the place of a word, which is $0 in it, and
-// leaves the lines.
+// replaceWord replaces a word with another text, in which $0 is the old word.
+// It keeps the lines.
 func replaceWord(text string, at int, other string) string {
 	n := -1
 	return anyWord.ReplaceAllStringFunc(text, func(word string) string {
@@ -149,8 +149,8 @@ func validate(t *testing.T, config []byte) {
 }
 
 // proxyVocabulary lists the words of reverse_proxy's block in Caddy v2.11.9,
-// each as it could stand there, and what becomes of it in a wsgate block. A
-// word that Caddy adds later is refused as unknown until it is listed here.
+// each in a valid line, and what happens to it in a wsgate block. A word that
+// Caddy adds later is refused as unknown until it is in this list.
 var proxyVocabulary = []struct{ word, line, becomes string }{
 	{"to", "to ws://b:80", "kept"},
 	{"dynamic", "dynamic a backend 80", "kept"},
@@ -294,7 +294,7 @@ func TestTheJSONOfTheReferenceLoads(t *testing.T) {
 	validate(t, []byte(`{"apps": {"wsgate": `+blocks[1]+`}}`))
 }
 
-// fenced returns the code blocks of a page that are in a language.
+// fenced returns the code blocks of a page that are in the given language.
 func fenced(t *testing.T, path, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)

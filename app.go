@@ -17,28 +17,29 @@ import (
 )
 
 func init() {
-	// The main thread is left to the main goroutine. The kernel gives signals to
-	// it if it can, and one that hangs in a call to a dead storage takes none:
-	// SIGTERM would go unheard.
+	// Leave the main thread to the main goroutine. The kernel delivers signals
+	// to the main thread if it can. A main thread that hangs in a call to a
+	// dead storage receives none, and SIGTERM would have no effect.
 	runtime.LockOSThread()
 	caddy.RegisterModule(new(App))
 	registry.AtShutdown(handshake.Exit)
 	registry.AtClose(func(name string, v gate.Verdict) { handshake.Stop(name, &registry.ClosedError{Verdict: v}) })
-	caddy.OnExit(func(context.Context) { registry.Shutdown() }) // of tunnels that no configuration of ours is left for
+	caddy.OnExit(func(context.Context) { registry.Shutdown() }) // for tunnels whose last wsgate configuration is gone
 }
 
-// App holds the gates of a configuration, and puts them in force. It is there
-// without being configured as soon as a handler of wsgate is.
+// App holds the gates of a configuration, and puts them in force. Caddy loads
+// the app as soon as one handler uses wsgate.
 type App struct {
-	// Gates defined once, for handlers that name them. A gate that no handler
-	// names is allowed: it can be watched and switched, and carries nothing.
+	// Gates that are defined once, for the handlers that name them. A gate that
+	// no handler names is allowed: it can be watched and switched, and carries
+	// nothing. Default: none.
 	Gates map[string]*policy.Policy `json:"gates,omitempty"`
 
 	ctx caddy.Context
 
 	mu       sync.Mutex // guards the fields below, while handlers are provisioned
 	declared map[string]*policy.Policy
-	servers  map[*caddyhttp.Server]bool // that a handler was seen in
+	servers  map[*caddyhttp.Server]bool // in which a handler was seen
 	conf     *registry.Config
 }
 
@@ -86,8 +87,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return registerMetrics(ctx.GetMetricsRegistry())
 }
 
-// nodeName names this node in records: by Caddy's own name for the instance.
-// Empty where that cannot be read or made.
+// nodeName returns this node's name in records: Caddy's own name for the
+// instance. It is empty where Caddy cannot read or make that name.
 func nodeName() string {
 	id, err := caddy.InstanceID()
 	if err != nil {
@@ -96,7 +97,7 @@ func nodeName() string {
 	return id.String()
 }
 
-// declare notes what a gate is told. The same may be said twice.
+// declare sets a gate's policy. Declaring the same policy twice is allowed.
 func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +112,8 @@ func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 	return nil
 }
 
-// first reports whether a server is seen for the first time.
+// first reports whether the server is seen for the first time, and remembers
+// it.
 func (a *App) first(s *caddyhttp.Server) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -120,7 +122,7 @@ func (a *App) first(s *caddyhttp.Server) bool {
 	return !seen
 }
 
-// policyOf returns what is known of a gate so far.
+// policyOf returns a gate's policy as far as it is known.
 func (a *App) policyOf(name string) gate.Policy {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -133,10 +135,11 @@ func (a *App) policyOf(name string) gate.Policy {
 // unnamed counts the handlers without a name, in all configurations.
 var unnamed atomic.Int64
 
-// limit notes a handler's limits, and returns the key that they are under: its
-// name, by which the next configuration finds its tunnels. A handler may be
-// there several times (a site on two ports), with the same limits; one without
-// a name has a key of its own, which no other configuration has.
+// limit stores a handler's limits, and returns their key. The key is the
+// handler's name, by which the next configuration finds the handler's tunnels.
+// A handler may occur several times (a site on two ports), with the same
+// limits. A handler without a name gets a key of its own, which no other
+// configuration has.
 func (a *App) limit(gateName, name string, limits registry.LimitValues) (key string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -155,7 +158,7 @@ func (a *App) limit(gateName, name string, limits registry.LimitValues) (key str
 	return name, nil
 }
 
-// watch notes whom to ask for a gate's upstreams.
+// watch adds a function that returns upstreams of a gate.
 func (a *App) watch(name string, upstreams func() []registry.UpstreamHealth) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,8 +171,9 @@ func (a *App) current() bool {
 	return err == nil && app == any(a)
 }
 
-// Start puts the configuration in force: its policies answer handshakes from
-// now on. Until the previous configuration is stopped this can be taken back.
+// Start puts the configuration in force: from now on its policies decide about
+// handshakes. Until Caddy stops the previous configuration, this can be taken
+// back.
 func (a *App) Start() error {
 	registry.Begin(a.conf)
 	return nil
@@ -182,7 +186,7 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup takes back a Start that Caddy did not Stop.
+// Cleanup takes back a Start that Caddy did not follow with a Stop.
 func (a *App) Cleanup() error {
 	if a.conf != nil {
 		registry.End(a.conf)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// docs/caddy-versions.txt pins the versions of Caddy that were tested: the one
-// that go.mod asks for is the last of them, and the README names each.
+// docs/caddy-versions.txt pins the versions of Caddy that were tested. The last
+// one is the version in go.mod, and the README names each of them.
 func TestTheVersionsOfCaddyThatWereTestedAreNamed(t *testing.T) {
 	read := func(path string) string {
 		text, err := os.ReadFile(path)

@@ -13,20 +13,20 @@ import (
 )
 
 func init() {
-	// A plain directive, not a handler directive: it has to see its matcher,
-	// which names the gate and the prefix.
+	// wsgate is a plain directive, not a handler directive: it has to see its
+	// matcher, which names the gate and the prefix.
 	httpcaddyfile.RegisterDirective("wsgate", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("wsgate", httpcaddyfile.Before, "reverse_proxy")
 	httpcaddyfile.RegisterGlobalOption("wsgate", parseGlobalOption)
 }
 
-// directive is a wsgate directive while it is read.
+// directive is a wsgate directive while it is parsed.
 type directive struct {
 	policy.Words
 
 	helper   httpcaddyfile.Helper
 	matchers caddy.ModuleMap
-	// matcherText is the matcher as it is written; empty without one.
+	// matcherText is the matcher as the Caddyfile has it. Empty: no matcher.
 	matcherText string
 	handler     *Handler
 	up          upstream.Words
@@ -85,7 +85,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(matchers, p.handler), nil
 }
 
-// word takes one line of the block, with what is nested in it.
+// word reads one line of the block, with the block nested in it.
 func (p *directive) word(seg caddyfile.Segment) error {
 	d := words.Dispenser(seg...)
 	switch name := d.Val(); name {
@@ -126,7 +126,8 @@ func (p *directive) gateName(d *caddyfile.Dispenser) error {
 	return words.LineEnds(d, "gate")
 }
 
-// handlerName reads the name by which tunnels find the directive again.
+// handlerName reads the name by which open tunnels find the directive after a
+// reload.
 func (p *directive) handlerName(d *caddyfile.Dispenser) error {
 	if err := p.Seen.Take(d, "name"); err != nil {
 		return err
@@ -141,8 +142,8 @@ func (p *directive) handlerName(d *caddyfile.Dispenser) error {
 	return words.LineEnds(d, "name")
 }
 
-// duration reads a timeout. meaning is wsgate's word for it, otherwise says
-// what holds without it.
+// duration reads a timeout. meaning is wsgate's word for it; otherwise is the
+// text for errors that says what holds without the word.
 func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning, otherwise string) error {
 	name := d.Val()
 	if err := p.Seen.Take(d, meaning); err != nil {
@@ -153,9 +154,9 @@ func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning
 	return err
 }
 
-// closeDelay maps reverse_proxy's word for how long tunnels outlive their
-// configuration. Here they outlive it for good, unless their gate is gone from
-// it: then they are treated as closing says.
+// closeDelay reads reverse_proxy's word for how long tunnels outlive their
+// configuration. In wsgate they outlive it without limit, unless the new
+// configuration no longer has their gate. Then closing applies to them.
 func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
 	p.Note(d.Token())
 	if err := p.Seen.Take(d, "closing"); err != nil {

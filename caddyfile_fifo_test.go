@@ -11,8 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// A Caddyfile that is read from a pipe can be read once: whoever opens it again
-// waits for ever.
+// A Caddyfile that comes from a pipe can be read only once: a second open waits
+// for ever.
 func TestAdaptingOpensNoFile(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "Caddyfile")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

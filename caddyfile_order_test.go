@@ -93,7 +93,8 @@ type warning struct {
 	DirectiveLine int    `json:"directive_line"`
 }
 
-// warnings adapts a Caddyfile that is a file, and returns what was logged.
+// warnings adapts a Caddyfile that is a file, and returns the warnings in the
+// log.
 func warnings(t *testing.T, text string) []warning {
 	t.Helper()
 	dir := t.TempDir()
@@ -119,7 +120,7 @@ func warnings(t *testing.T, text string) []warning {
 	return found
 }
 
-// logOf returns what Caddy's log has of a function.
+// logOf returns what Caddy logs while f runs.
 func logOf(t *testing.T, f func()) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")

@@ -1,5 +1,5 @@
-// Package wsgate is a Caddy module that carries WebSocket connections and lets
-// an operator open, close, schedule, drain and watch them while they run: no
+// Package wsgate is a Caddy module that carries WebSocket connections. An
+// operator can open, close, schedule, drain and watch them while they run: no
 // reload, no restart, no tunnel lost by accident.
 //
 //	chat.example.com {
@@ -12,11 +12,13 @@
 //	}
 //
 // An opening handshake (RFC 6455, RFC 8441, RFC 9220) that meets an open gate
-// is passed to an upstream by Caddy's own reverse_proxy, embedded; when the
-// backend says 101 the two connections become a tunnel that belongs to the
-// gate, not to the configuration. Anything else goes to the next handler.
+// goes to an upstream, through Caddy's own reverse_proxy, which is embedded.
+// When the backend answers 101, the two connections become a tunnel. The tunnel
+// belongs to the gate, not to the configuration. Any other request goes to the
+// next handler.
 //
-// The files follow a handshake: caddyfile*.go and module.go take the
-// configuration in, serve.go takes one request through, app.go puts the whole
-// in force and takes it back, log.go and metrics.go say what happened.
+// The files follow a handshake: caddyfile.go, global.go, names.go and module.go
+// read the configuration; serve.go and errorroutes.go serve one request; app.go
+// puts the configuration in force and takes it back; observe.go, emit.go and
+// metrics.go report what happened.
 package wsgate

@@ -16,7 +16,7 @@ var (
 	link         = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
 
-// page is a page of the manual without its code.
+// page returns a page of the manual without its code.
 func page(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -26,8 +26,8 @@ func page(t *testing.T, path string) string {
 	return codeBlock.ReplaceAllString(string(text), "")
 }
 
-// anchors are the places of a page that a link can lead to, named as GitHub
-// does it.
+// anchors returns the places of a page that a link can point to, with the names
+// that GitHub gives them.
 func anchors(text string) map[string]bool {
 	all := make(map[string]bool)
 	for _, found := range heading.FindAllStringSubmatch(text, -1) {

@@ -12,18 +12,19 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// The events that Caddy's events app is told of. Their origin is the module
-// wsgate; operations.md lists what they carry.
+// The events that wsgate gives to Caddy's events app. Their origin is the
+// module wsgate; operations.md lists their data.
 const (
 	eventChanged  = "wsgate.gate_changed"
 	eventFinished = "wsgate.drain_finished"
 )
 
-// emitBound is how many events may wait for Caddy's handlers, which Caddy calls
+// emitBound is how many events may wait for Caddy's handlers. Caddy calls them
 // one after the other.
 const emitBound = 256
 
-// emitter returns how a configuration emits an event to its handlers.
+// emitter returns the function that emits an event to a configuration's
+// handlers.
 func emitter(ctx caddy.Context) (emit func(name string, data map[string]any), err error) {
 	app, err := ctx.App("events")
 	if err != nil {
@@ -44,7 +45,7 @@ func worthEmitting(e events.Event) bool {
 	return false
 }
 
-// emit tells Caddy's event handlers, those of the configuration in force.
+// emit sends an event to the event handlers of the configuration in force.
 func emit(e events.Event) {
 	to := registry.Emitter()
 	if to == nil {
@@ -66,7 +67,8 @@ func emit(e events.Event) {
 	}
 }
 
-// emitMissed says that Caddy's event handlers were too slow.
+// emitMissed logs that Caddy's event handlers were too slow, and how many
+// events they missed.
 func emitMissed(n int) {
 	registry.Logger().Warn("handlers of Caddy's events missed some, they are too slow", zap.Int("missed", n))
 }

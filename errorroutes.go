@@ -11,11 +11,12 @@ import (
 	"github.com/wsgate/wsgate/internal/handshake"
 )
 
-// answer says no: through the error routes where one of them answers, else by
-// itself, with the reason, so that Caddy does not log each refusal as an error.
-// On HTTP/2 and HTTP/3 it always does so by itself: Caddy gives error routes its
-// own copy of the request, and what is a handshake there stays one. So it is with
-// another method than GET, and with a body.
+// answer sends a refusal. Where one of the error routes answers, it leaves the
+// refusal to them. Elsewhere it answers by itself, with the reason, so that
+// Caddy does not log each refusal as an error. On HTTP/2 and HTTP/3 it always
+// answers by itself: Caddy gives error routes its own copy of the request, and
+// that copy is still a handshake. It does the same for a method other than GET
+// and for a request with a body.
 func (a *attempt) answer(status int, err error) error {
 	handshake.Patient(a.w, a.r)
 	if status == http.StatusServiceUnavailable {
@@ -31,22 +32,22 @@ func (a *attempt) answer(status int, err error) error {
 	a.w.Header().Set("X-Content-Type-Options", "nosniff")
 	a.w.WriteHeader(status)
 	var he caddyhttp.HandlerError
-	if errors.As(err, &he) { // its words are for error routes
+	if errors.As(err, &he) { // its text is for error routes
 		err = errors.New(http.StatusText(status))
 	}
 	_, _ = fmt.Fprintln(a.w, err) // a client that is gone needs no answer
 	return nil
 }
 
-// wasGet reports whether a request came as a GET: Caddy gives error routes the
-// method that it came with, and a refused handshake is a plain GET for them.
+// wasGet reports whether a request came as a GET. Caddy gives error routes the
+// original method, and they must see a refused handshake as a plain GET.
 func wasGet(r *http.Request) bool {
 	o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	return !ok || o.Method == http.MethodGet
 }
 
-// asError returns the request as error routes get it: with the error, and as
-// it was before any rewrite (modules/caddyhttp/server.go, ServeHTTP).
+// asError returns the request as error routes get it: with the error, and as it
+// was before any rewrite (modules/caddyhttp/server.go, ServeHTTP).
 func asError(c *caddyhttp.HTTPErrorConfig, r *http.Request, err error) *http.Request {
 	r = c.WithError(r, err)
 	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
@@ -56,9 +57,10 @@ func asError(c *caddyhttp.HTTPErrorConfig, r *http.Request, err error) *http.Req
 }
 
 // answers reports whether one of the error routes has a handler for r. The
-// routes of all sites on a listener stand in one list, and handle_errors may
-// name other statuses; where none has, Caddy sends the bare status. Handlers
-// are not asked what they do: any but a subroute counts.
+// routes of all sites on a listener are in one list, and handle_errors may name
+// other statuses. Where no route has a handler, Caddy sends the bare status.
+// The function does not look at what a handler does: any handler but a subroute
+// counts.
 func answers(routes caddyhttp.RouteList, r *http.Request) bool {
 	for _, route := range routes {
 		if match, err := route.MatcherSets.AnyMatchWithError(r); err == nil && !match {

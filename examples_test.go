@@ -36,7 +36,7 @@ func exampleFiles(t *testing.T) []string {
 	return paths
 }
 
-// backendCA writes an authority's certificate, which A4 asks for.
+// backendCA writes an authority's certificate, which example A4 needs.
 func backendCA(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)

@@ -15,10 +15,10 @@ import (
 	"github.com/wsgate/wsgate/policy"
 )
 
-// globalOption is the option wsgate of the global block while it is read.
+// globalOption is the global option wsgate while it is parsed.
 type globalOption struct {
 	app    App
-	places map[string]caddyfile.Token // where each gate stands
+	places map[string]caddyfile.Token // where each gate is defined
 }
 
 // parseGlobalOption reads
@@ -31,7 +31,7 @@ type globalOption struct {
 //	    }
 //	}
 //
-// A second one adds its gates.
+// A second option wsgate adds its gates.
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next()
 	if d.NextArg() {
@@ -86,12 +86,12 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 	return nil
 }
 
-// places remembers where the gates of a global option stand. Caddy takes
-// nothing but the option's JSON, so the key is that JSON's address, and the
-// entry goes when the JSON does.
+// places remembers where the gates of a global option are defined. Caddy keeps
+// only the option's JSON. So the key is the address of that JSON, and the entry
+// is deleted when the JSON is freed.
 var places sync.Map // weak.Pointer[byte] to map[string]caddyfile.Token
 
-// value is the option as Caddy takes it.
+// value returns the option in the form that Caddy takes.
 func (o *globalOption) value() httpcaddyfile.App {
 	value := caddyconfig.JSON(&o.app, nil)
 	key := weak.Make(&value[0])
@@ -100,7 +100,7 @@ func (o *globalOption) value() httpcaddyfile.App {
 	return httpcaddyfile.App{Name: "wsgate", Value: value}
 }
 
-// readOption returns what value made of an option, or an empty one.
+// readOption returns the option that value made, or an empty one.
 func readOption(value any) *globalOption {
 	o := &globalOption{
 		app:    App{Gates: make(map[string]*policy.Policy)},
@@ -116,11 +116,11 @@ func readOption(value any) *globalOption {
 	return o
 }
 
-// globally returns what the global option says about a gate.
+// globally returns what the global option sets for a gate.
 func (p *directive) globally(name string) *gateSoFar {
 	o := readOption(p.helper.Option("wsgate"))
 	policy := o.app.Gates[name]
-	if policy == nil || policy.Empty() { // it just says that the gate exists
+	if policy == nil || policy.Empty() { // it only declares the gate
 		return new(gateSoFar)
 	}
 	return &gateSoFar{policy: policy, at: o.places[name]}

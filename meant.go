@@ -17,11 +17,11 @@ var ownWords = []string{
 	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
 }
 
-// allOwn are they and those that reverse_proxy has for the same.
+// allOwn are these words and reverse_proxy's words for the same things.
 var allOwn = append(slices.Clone(ownWords), "stream_timeout", "stream_close_delay")
 
-// otherWords are words that people write, with what says the same here. Of
-// those with the same meaning, others are found by their letters.
+// otherWords maps words that people write to wsgate's words for the same. A
+// word that only looks similar is found by its letters (package nearest).
 var otherWords = map[string]string{
 	"close_when": "open_when not <rule>", "closed_when": "open_when not <rule>", "not": "open_when not <rule>",
 	"time_window": "open_when time_window <hours>", "window": "open_when time_window <hours>", "hours": "open_when time_window <hours>", "schedule": "open_when time_window <hours>",
@@ -47,10 +47,11 @@ var otherWords = map[string]string{
 
 const pathWords = "a matcher and an upstream with a path, as in wsgate /ws/* ws://127.0.0.1:8080/"
 
-// transportWords begin the words that stand in the block of transport http.
+// transportWords are prefixes of the words that belong in the block of
+// transport http.
 var transportWords = []string{"tls_", "dial_", "response_header", "keepalive", "versions", "compression", "max_conns", "local_address", "resolvers"}
 
-// unknownWord refuses a word of a directive's block.
+// unknownWord returns the text that refuses a word of a directive's block.
 func unknownWord(name string) string {
 	text := fmt.Sprintf("unknown word %q in wsgate: ", name)
 	if other, known := otherWords[strings.ToLower(name)]; known {
@@ -65,13 +66,14 @@ func unknownWord(name string) string {
 	return text + "want " + words.AnyOf(ownWords) + ", or a word of reverse_proxy"
 }
 
-// blockWords are all words of a directive's block, those that are refused with
-// a reason among them.
+// blockWords returns all words of a directive's block, also those that are
+// refused with a reason.
 func blockWords() []string {
 	return append(slices.Clone(allOwn), upstream.ProxyWords()...)
 }
 
-// unknownInGate refuses a word of a gate in the global option.
+// unknownInGate returns the text that refuses a word of a gate in the global
+// option.
 func unknownInGate(name, gate string) string {
 	text := fmt.Sprintf("unknown word %q in gate %s: ", name, gate)
 	if other := otherWords[strings.ToLower(name)]; other != "" && slices.Contains(policy.Names, strings.Fields(other)[0]) {
@@ -86,7 +88,7 @@ func unknownInGate(name, gate string) string {
 	return text + "want " + words.AnyOf(policy.Names)
 }
 
-// unknownGlobally refuses a word of the global option.
+// unknownGlobally returns the text that refuses a word of the global option.
 func unknownGlobally(name string) string {
 	text := fmt.Sprintf("unknown word %q in the global option wsgate: ", name)
 	if slices.Contains(policy.Names, name) {

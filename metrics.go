@@ -19,9 +19,9 @@ const (
 
 func init() { caddy.RegisterModule(new(metricsAPI)) }
 
-// collector reads what the registry knows when somebody asks, so that values
-// outlive a configuration, and what is gone goes from the labels. These are few
-// and bounded: never a path, an address of a client, a user.
+// collector reads the values from the registry at each scrape. So values
+// outlive a configuration, and what no longer exists leaves the labels. The
+// labels are few and bounded: never a path, a client's address or a user.
 type collector struct{}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -76,7 +76,7 @@ func collectState(ch chan<- prometheus.Metric, s registry.Status) {
 	if s.State == gate.Open {
 		open = 1
 	}
-	if !s.Removed { // nobody has to be called for a gate that is gone
+	if !s.Removed { // a removed gate must raise no alarm
 		gauge(ch, openDesc, open, s.Name)
 	}
 	if !s.Until.IsZero() {
@@ -109,7 +109,7 @@ func collectCounters(ch chan<- prometheus.Metric, name string, c registry.Counte
 	}
 }
 
-// registerMetrics makes the collector part of a configuration's registry.
+// registerMetrics adds the collector to a configuration's registry.
 func registerMetrics(to *prometheus.Registry) error {
 	err := to.Register(collector{})
 	if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
@@ -118,10 +118,10 @@ func registerMetrics(to *prometheus.Registry) error {
 	return nil
 }
 
-// metricsAPI has no calls: it brings the collector into the registry of every
-// configuration that Caddy tries. Its admin endpoint shows that of the newest
-// one, also of one whose load has failed before our app was reached, and our
-// series would be missing there until the next good load.
+// metricsAPI has no routes. It adds the collector to the registry of every
+// configuration that Caddy tries. Caddy's admin endpoint shows the registry of
+// the newest one, even if that load failed before it reached our app. Without
+// metricsAPI our series would then be missing until the next good load.
 type metricsAPI struct{}
 
 // CaddyModule returns the Caddy module information.

@@ -24,72 +24,77 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-// defaultHandshakeTimeout bounds a handshake over all attempts together.
+// defaultHandshakeTimeout limits the time of a handshake, all attempts
+// together.
 const defaultHandshakeTimeout = 15 * time.Second
 
 // Handler passes WebSocket opening handshakes to an upstream while its gate is
-// open, and hands the resulting tunnels to the gate. Requests that are no
+// open, and hands the resulting tunnels to the gate. Requests that are not an
 // opening handshake go to the next handler.
 //
 // These placeholders are available to later handlers, error routes and logs,
-// for every request that comes this way:
+// for every request that reaches this handler:
 //
 // Placeholder | Description
 // ------------|-------------
 // `{http.wsgate.gate}` | The gate's name
 // `{http.wsgate.state}` | `open` or `closed`
-// `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`; `shutdown` where the process is about to exit
-// `{http.wsgate.reason}` | What clients are told: the operator's reason, else the policy's, else a neutral sentence with the time. Text: escape it in HTML
+// `{http.wsgate.cause}` | What decided: `override`, `rule` or `config`; `shutdown` when the process is about to exit
+// `{http.wsgate.reason}` | The text for clients: the operator's reason, else the policy's, else a neutral sentence with the time. Plain text: escape it in HTML
 // `{http.wsgate.until}` | When the state can change next (RFC 3339), empty where unknown
-// `{http.wsgate.retry_after}` | How many seconds a client is told to wait: until the gate can open, else 5 to 30 at random. Empty while the gate is open
-// `{http.wsgate.outcome}` | What became of the handshake: `accepted`, `closed`, `malformed` or one of `upstream_…`, `aborted`. Empty for other requests
-// `{http.wsgate.tunnel_id}` | The tunnel's name in logs, once it is accepted
+// `{http.wsgate.retry_after}` | How many seconds the client should wait: until the gate can open, else a random number from 5 to 30. Empty while the gate is open
+// `{http.wsgate.outcome}` | How the handshake ended: `accepted`, `closed`, `malformed` or one of `upstream_…`, `aborted`. Empty for other requests
+// `{http.wsgate.tunnel_id}` | The tunnel's name in logs, once the handshake is accepted
 type Handler struct {
 	// The gate that the tunnels belong to: letters, digits, `_`, `.` and `-`,
 	// at most 64. Handlers that name the same gate share it. Default: `default`.
 	Gate string `json:"gate,omitempty"`
 
-	// A name for this handler, unique in its gate: tunnels that are open follow
-	// the limits (`idle_timeout`, `max_lifetime`) of the handler that has the
-	// name of the one they came through. At most 256 bytes of UTF-8. Default:
-	// none; its tunnels keep the limits that they began with. The Caddyfile
-	// writes one from site address and matcher.
+	// A name for this handler, unique in its gate. After a reload, an open
+	// tunnel follows the limits (`idle_timeout`, `max_lifetime`) of the handler
+	// that has the same name as the one the tunnel came through. At most 256
+	// bytes of UTF-8. Default: none; its tunnels keep the limits that they
+	// began with. The Caddyfile makes a name from the site's address and the
+	// matcher.
 	Name string `json:"name,omitempty"`
 
-	// What the gate is told by configuration. It stands here, or once in the
-	// app's `gates`; another handler of the same gate may leave it out or
-	// repeat it, but not say something else. Default: an open gate that keeps
-	// its tunnels when it is closed.
+	// The policy of the gate. Write it here, or once in the app's `gates`.
+	// Another handler of the same gate may leave it out or repeat it, but may
+	// not change it. Default: the gate is open, and keeps its tunnels when it
+	// is closed.
 	Policy *policy.Policy `json:"policy,omitempty"`
 
-	// How long a handshake may take until the backend's answer, over all
-	// attempts together; then the client gets 504. Default: 15s. Negative: no
+	// How long a handshake may take until the backend answers, all attempts
+	// together. After that time the client gets 504. Default: 15s. Negative: no
 	// limit.
 	HandshakeTimeout caddy.Duration `json:"handshake_timeout,omitempty"`
 
 	// How long a tunnel may carry no byte, in either direction, before it is
-	// closed with code 1001. Default: no limit. Tunnels that are already open
-	// follow a new value of the handler with the same `name` at once.
+	// closed with code 1001. Default: no limit. Negative is refused. Tunnels
+	// that are already open follow a new value of the handler with the same
+	// `name` at once.
 	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
 
-	// How long a tunnel may be open at all before it is closed with code 1001.
-	// Default: no limit. Tunnels that are already open follow a new value of the
-	// handler with the same `name` at once.
+	// How long a tunnel may be open, busy or idle, before it is closed with
+	// code 1001. Default: no limit. Negative is refused. Tunnels that are
+	// already open follow a new value of the handler with the same `name` at
+	// once.
 	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
 
-	// The prefix of the request's path that `upstream_path` replaces. It is found
-	// as a path matcher finds it; a handshake without it gets 400.
+	// The prefix of the request's path that `upstream_path` replaces. It is
+	// compared as a path matcher compares it; a handshake without the prefix
+	// gets 400. Default: none. It needs `upstream_path`.
 	StripPathPrefix string `json:"strip_path_prefix,omitempty"`
 
-	// The path at the upstream: in place of the prefix if there is one, else
-	// of the whole path; placeholders are allowed. A handshake whose values lead
-	// out of it gets 400. Default: the URI is left alone.
+	// The path at the upstream. It replaces the prefix if there is one, else
+	// the whole path. Placeholders are allowed; a handshake whose values lead
+	// out of this path gets 400. Default: the URI is not changed.
 	UpstreamPath string `json:"upstream_path,omitempty"`
 
-	// How to reach the upstream: Caddy's own reverse_proxy, whole. Refused are
-	// its buffers, `flush_interval`, `rewrite.method`, and `stream_timeout` and
-	// `stream_close_delay`, for which `max_lifetime` and the policy's `closing`
-	// stand.
+	// How to reach the upstream: Caddy's own reverse_proxy with its options.
+	// Refused are its buffers, `flush_interval`, `rewrite.method`,
+	// `stream_timeout` and `stream_close_delay`. For the last two, use
+	// `max_lifetime` and the policy's `closing`.
 	Proxy *reverseproxy.Handler `json:"proxy,omitempty"`
 
 	// Set once by Provision.
@@ -98,7 +103,7 @@ type Handler struct {
 	server    *caddyhttp.Server
 	limitsKey string
 
-	givenBack sync.Once // what Provision took
+	givenBack sync.Once // what Provision took is given back once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -109,8 +114,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision readies the handler. It reads what storage has of its gate, and
-// changes nothing that a request or another configuration could see.
+// Provision prepares the handler. It reads from storage what is stored about
+// its gate. It changes nothing that a request or another configuration could
+// see.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.fill(); err != nil {
 		return err
@@ -142,7 +148,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// follow has a server say what an exit of the process needs to know.
+// follow registers what an exit of the process needs to know from a server.
 func follow(s *caddyhttp.Server) {
 	s.RegisterConnContext(handshake.ConnContext)
 	s.RegisterConnState(handshake.ConnState)
@@ -153,7 +159,7 @@ func follow(s *caddyhttp.Server) {
 	})
 }
 
-// fill sets defaults and refuses what cannot be meant.
+// fill sets the defaults and refuses impossible values.
 func (h *Handler) fill() error {
 	if h.Gate == "" {
 		h.Gate = "default"
@@ -191,7 +197,7 @@ func (h *Handler) fill() error {
 // maxName is the longest name of a handler.
 const maxName = 256
 
-// checkName refuses a handler's name that no log line or page could show.
+// checkName refuses a handler's name that a log line or a page cannot show.
 func checkName(name string) error {
 	if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return fmt.Errorf("name %q: want at most %d bytes of UTF-8 without control characters", name, maxName)
@@ -199,7 +205,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// join makes the handler part of its gate, and returns the gate's policy.
+// join adds the handler to its gate, and returns the gate's policy.
 func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	if h.Policy != nil {
 		policy, err := h.Policy.Provision(ctx)
@@ -219,8 +225,9 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	return app.policyOf(h.Gate), nil
 }
 
-// upstreams are those of the configuration, as reverse_proxy sees them. One with
-// a placeholder may be any number of backends, and has no health of its own.
+// upstreams returns the configured upstreams, as reverse_proxy sees them. An
+// address with a placeholder can mean any number of backends and has no health
+// of its own, so it is left out.
 func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
 	for _, u := range h.Proxy.Upstreams {
 		if !strings.Contains(u.Dial, "{") {
@@ -231,8 +238,8 @@ func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
 }
 
 // Cleanup gives back what Provision took. It writes to no peer. Caddy does not
-// wait for handshakes under way, so they keep what they go by: the gate, which
-// decides by the policy in force whether their tunnels may begin.
+// wait for handshakes under way. So they keep their gate, which decides by the
+// policy in force whether their tunnels may begin.
 func (h *Handler) Cleanup() error {
 	var err error
 	h.givenBack.Do(func() {

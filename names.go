@@ -15,7 +15,7 @@ import (
 	"github.com/wsgate/wsgate/upstream"
 )
 
-// gateSoFar is what a Caddyfile has said about a gate so far.
+// gateSoFar is what a Caddyfile has set for a gate so far.
 type gateSoFar struct {
 	policy  *policy.Policy
 	at      caddyfile.Token  // where the policy begins
@@ -30,9 +30,9 @@ type named struct {
 }
 
 // distinguish gives the directive a name, by which its tunnels find it in the
-// next configuration: the site's address and the matcher, unless it has one.
-// Two that have the same name have the same limits, or are refused: which one a
-// tunnel came through could not be told.
+// next configuration. Without the word name, it is the site's address and the
+// matcher. Two directives with the same name must have the same limits, else
+// they are refused: nobody could tell which of them a tunnel came through.
 func (p *directive) distinguish(g *gateSoFar) error {
 	h := p.handler
 	_, given := p.Seen["name"]
@@ -57,7 +57,7 @@ func (p *directive) distinguish(g *gateSoFar) error {
 	return nil
 }
 
-// join finds the directive's gate, and takes its policy there.
+// join adds the directive to its gate, and its policy to the gate's.
 func (p *directive) join() error {
 	gates := p.gates()
 	if p.handler.Gate == "" {
@@ -91,14 +91,14 @@ func (p *directive) join() error {
 		p.handler.Policy = &p.Policy
 	case !g.policy.Same(&p.Policy):
 		return p.Errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, words.Place(g.at), words.Place(p.First))
-	case p.Policy.ID != "": // the same again, with a handle of its own
+	case p.Policy.ID != "": // the same policy again, with an @id of its own
 		p.handler.Policy = &p.Policy
 	}
 	return nil
 }
 
-// matcherText returns the matcher of a directive as it is written. The helper
-// stands on the directive, and stays there.
+// matcherText returns the matcher of a directive as the Caddyfile has it. The
+// helper is at the directive, and is not moved.
 func matcherText(h httpcaddyfile.Helper) string {
 	d := *h.Dispenser
 	if d.NextArg() && (d.Val() == "*" || strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@")) {
@@ -108,7 +108,7 @@ func matcherText(h httpcaddyfile.Helper) string {
 }
 
 // checkID refuses an id that another directive or a gate of the global option
-// has: Caddy would, but only at the load.
+// has. Caddy would refuse it too, but only when it loads the configuration.
 func (p *directive) checkID() error {
 	id := p.Policy.ID
 	if id == "" {
@@ -131,9 +131,9 @@ func (p *directive) checkID() error {
 	return nil
 }
 
-// checkCopies looks whether Caddy makes several handlers of the directive, all
-// with the same policy: a patch of one of them would tell the gate two things,
-// and an @id may occur once in a configuration.
+// checkCopies checks whether Caddy makes several handlers of the directive, all
+// with the same policy. A patch of one of them would set two policies for the
+// gate, and an @id may occur only once in a configuration.
 func (p *directive) checkCopies() error {
 	var why string
 	switch {
@@ -162,7 +162,7 @@ func listeners(addresses []string) int {
 	for _, text := range addresses {
 		a, err := httpcaddyfile.ParseAddress(text)
 		if err != nil {
-			continue // Caddy says what is wrong with it
+			continue // Caddy reports what is wrong with it
 		}
 		port := a.Port
 		switch {
@@ -177,11 +177,11 @@ func listeners(addresses []string) int {
 	return len(ports)
 }
 
-// derive names the gate by the matcher, unless that makes one gate of two
-// directives that may not have been meant to share one.
+// derive takes the gate's name from the matcher. It refuses a name that another
+// directive without a name has: the two may not be meant to share a gate.
 func (p *directive) derive(gates map[string]*gateSoFar) error {
 	name := derivedName(p.matchers)
-	if p.helper.IsNamedRoute() { // read by itself: the count would miss the sites
+	if p.helper.IsNamedRoute() { // Caddy parses it alone: the sites are not counted
 		return p.Errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
 	}
 	if before := gates[name]; before != nil && before.derived != nil {
@@ -191,7 +191,7 @@ func (p *directive) derive(gates map[string]*gateSoFar) error {
 	return nil
 }
 
-// gates is what the Caddyfile has said about its gates so far.
+// gates returns what the Caddyfile has set for its gates so far.
 func (p *directive) gates() map[string]*gateSoFar {
 	const key = "wsgate.gates"
 	gates, ok := p.helper.State[key].(map[string]*gateSoFar)
@@ -202,8 +202,8 @@ func (p *directive) gates() map[string]*gateSoFar {
 	return gates
 }
 
-// derivedName is the last literal segment that all patterns of a path matcher
-// agree on, else default.
+// derivedName returns the last literal segment, if all patterns of a path
+// matcher have the same one, else default.
 func derivedName(set caddy.ModuleMap) string {
 	var name string
 	for _, pattern := range upstream.PathPatterns(set) {
@@ -219,10 +219,10 @@ func derivedName(set caddy.ModuleMap) string {
 	return name
 }
 
-// defaultGate is the gate of a directive that says nothing about it.
+// defaultGate is the gate of a directive that names none.
 const defaultGate = "default"
 
-// lastLiteral is the last segment of a path pattern without a wildcard.
+// lastLiteral returns the last segment of a path pattern that has no wildcard.
 func lastLiteral(pattern string) string {
 	segments := strings.Split(pattern, "/")
 	for i := len(segments) - 1; i >= 0; i-- {

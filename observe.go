@@ -20,7 +20,7 @@ func init() {
 	caddy.OnExit(flushLog)
 }
 
-// flushWait is how long an exit waits for what was refused last to be logged.
+// flushWait is how long an exit waits until the last refusals are logged.
 const flushWait = 300 * time.Millisecond
 
 func flushLog(context.Context) {
@@ -38,7 +38,8 @@ func worthLogging(e events.Event) bool {
 	return loggerOf(line).Core().Enabled(line.Level)
 }
 
-// loggerOf is looked up for each line: it changes with the configuration.
+// loggerOf looks up the logger for each line, because it changes with the
+// configuration.
 func loggerOf(l registry.Line) *zap.Logger {
 	if l.Logger == "" {
 		return registry.Logger()
@@ -58,7 +59,7 @@ func writeLog(e events.Event) {
 	case registry.GateChanged:
 		info(e, "gate changed", changeFields(e.Gate, what))
 	case registry.Switched:
-		if what.Recalled { // else "gate changed" says it, and the admin endpoint
+		if what.Recalled { // else "gate changed" and the admin endpoint report it
 			info(e, "gate switched", switchFields(e.Gate, what))
 		}
 	case registry.SwitchFound:
@@ -76,7 +77,7 @@ func writeLog(e events.Event) {
 	}
 }
 
-// info writes a line with the time at which it happened.
+// info writes a line with the time of the event.
 func info(e events.Event, message string, fields []zap.Field) {
 	if entry := registry.Logger().Check(zapcore.InfoLevel, message); entry != nil {
 		if !e.At.IsZero() {
@@ -86,7 +87,7 @@ func info(e events.Event, message string, fields []zap.Field) {
 	}
 }
 
-// logMissed says that the log was too slow.
+// logMissed logs that the log was too slow, and how many lines it missed.
 func logMissed(n int) {
 	registry.Logger().Warn("lines of the log were missed, it is too slow", zap.Int("missed", n))
 }
@@ -110,7 +111,7 @@ func switchFields(gateName string, s registry.Switched) []zap.Field {
 		zap.String("gate", gateName), zap.String("mode", string(s.Mode)), zap.String("reason", s.Reason),
 		zap.String("actor", s.Actor), zap.String("from", s.From),
 	}
-	if !s.At.IsZero() { // a record of before may not say when
+	if !s.At.IsZero() { // an older record may have no time
 		fields = append(fields, zap.Time("at", s.At))
 	}
 	if !s.Expires.IsZero() {
@@ -148,12 +149,12 @@ func closedFields(t registry.TunnelClosed) []zap.Field {
 	return fields
 }
 
-// refused is a handshake that was told no.
+// refused is the event of a refused handshake.
 type refused struct {
 	clientIP string
 	upstream string // empty: none was asked
 	outcome  string
-	status   int          // the client's; 0: it got none
+	status   int          // that the client got; 0: none
 	verdict  gate.Verdict // of a closed gate
 	err      error
 	took     time.Duration
@@ -185,7 +186,7 @@ func stateWord(open bool) string {
 	return string(gate.Closed)
 }
 
-// clientText is a client's address as logs have it: empty where unknown.
+// clientText returns a client's address for logs. Empty: unknown.
 func clientText(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return ""

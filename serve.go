@@ -20,18 +20,18 @@ import (
 	"github.com/wsgate/wsgate/upstream"
 )
 
-// The outcomes of a handshake that are decided here; the others come from the
-// upstream room.
+// The outcomes of a handshake that are decided here. The others come from
+// package upstream.
 const (
 	outcomeClosed    = "closed"
 	outcomeMalformed = "malformed"
 )
 
-// ServeHTTP takes one request through. A handshake is checked, meets the gate,
-// is passed to an upstream, and becomes a tunnel that is the gate's own; on
-// HTTP/1.1 the handler returns then, on HTTP/2 and HTTP/3 it stays with its
-// stream. A handshake that is refused is none any more: whatever comes after
-// sees a plain GET. Any other request goes to the next handler.
+// ServeHTTP serves one request. A handshake is checked, passes the gate, goes
+// to an upstream, and becomes a tunnel that belongs to the gate. On HTTP/1.1
+// the handler then returns; on HTTP/2 and HTTP/3 it stays with its stream. A
+// refused handshake is no longer a handshake: the handlers after it see a plain
+// GET. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &attempt{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
 	a.verdict = h.entry.Verdict(a.began)
@@ -43,7 +43,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer hs.End()
 	defer registry.Attach()()
 	a.handshake, a.w = hs, hs.Writer
-	a.verdict = h.entry.Verdict(a.began) // once more: from here on a gate that closes stops the handshake
+	a.verdict = h.entry.Verdict(a.began) // again: from here on a gate that closes stops the handshake
 	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	switch {
 	case hs.Malformed != nil:
@@ -61,19 +61,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return a.open(accepted)
 }
 
-// attempt is one handshake on its way.
+// attempt is one handshake while it is served.
 type attempt struct {
 	h         *Handler
 	handshake *handshake.Handshake
 	w         http.ResponseWriter
 	r         *http.Request
 	began     time.Time
-	body      bool // the request came with one
+	body      bool // the request has a body
 	clientIP  string
 	verdict   gate.Verdict
-	wait      int // seconds that a client is told to wait; 0: not told yet
+	wait      int // seconds that the client should wait; 0: not chosen yet
 	outcome   string
-	upstream  string // that refused, or failed
+	upstream  string // the one that refused, or failed
 	tunnelID  string
 }
 
@@ -98,14 +98,14 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	}
 	a.tunnelID = t.ID().String()
 	a.note()
-	a.w.Header().Del("Server") // neither the backend's nor Caddy's own
+	a.w.Header().Del("Server") // neither the backend's nor Caddy's own is sent
 	conn, early, err := a.handshake.Accept(up.Header)
 	if err != nil {
 		_ = up.Conn.Close()
 		t.Drop()
 		a.upstream = up.Upstream
 		a.refuse(string(upstream.Aborted), 0, err)
-		return nil // nothing can be answered any more
+		return nil // no answer can be sent any more
 	}
 	a.outcome = registry.Accepted
 	t.Opened(time.Since(a.began))
@@ -116,7 +116,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 	return nil
 }
 
-// malformed answers a handshake that is none.
+// malformed answers a malformed handshake.
 func (a *attempt) malformed(err error) error {
 	status := http.StatusBadRequest
 	var m *handshake.Malformed
@@ -130,8 +130,8 @@ func (a *attempt) malformed(err error) error {
 	return a.answer(status, err)
 }
 
-// closed answers a handshake that met a closed gate. What the client reads is
-// public text; the rest of the verdict is for the log.
+// closed answers a handshake that met a closed gate. The client reads public
+// text; the rest of the verdict goes to the log.
 func (a *attempt) closed() error {
 	a.w.Header().Set("Cache-Control", "no-store")
 	a.refuse(outcomeClosed, http.StatusServiceUnavailable, nil)
@@ -155,16 +155,16 @@ func (a *attempt) failed(e *upstream.Error) error {
 	}
 	switch {
 	case e.Answered, e.Outcome == upstream.Aborted:
-		return nil // it has an answer, or nobody is there to read one
+		return nil // the client has an answer, or is gone
 	case e.Outcome == upstream.Refused:
 		return a.answer(e.Status, e.Err)
 	}
-	// What went wrong behind us is for the log; the client gets the status.
+	// The log gets the details of the failure; the client gets only the status.
 	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))
 }
 
-// refuse makes an end of the handshake: whatever sees the request from now on
-// sees none. It counts and logs.
+// refuse ends the handshake: from now on nobody sees the request as a
+// handshake. It counts and logs the refusal.
 func (a *attempt) refuse(outcome string, status int, err error) {
 	a.outcome = outcome
 	handshake.Strip(a.r)
@@ -183,7 +183,8 @@ func (a *attempt) refuse(outcome string, status int, err error) {
 	}})
 }
 
-// user is who was authenticated in front of the gate. Empty: nobody was.
+// user returns the user that a handler in front of the gate authenticated.
+// Empty: none.
 func (a *attempt) user() string {
 	repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
@@ -193,7 +194,7 @@ func (a *attempt) user() string {
 	return user
 }
 
-// path is what the client asked for, as it was sent, without the query.
+// path returns the path as the client sent it, without the query.
 func (a *attempt) path() string {
 	if o, ok := a.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return o.URL.EscapedPath()
@@ -202,14 +203,14 @@ func (a *attempt) path() string {
 }
 
 const (
-	// leastWait and mostWait frame what a client is told to wait, in seconds,
-	// where nobody knows how long. It is drawn at random, so that clients do not
-	// come back in step.
+	// leastWait and mostWait are the limits, in seconds, of the time that a
+	// client should wait when nobody knows how long the gate stays closed. The
+	// time is random, so that clients do not all come back at the same moment.
 	leastWait, mostWait = 5, 30
 )
 
-// retryAfter is how many seconds a client has to wait that is told to come
-// back: until the gate can open, else some.
+// retryAfter returns how many seconds the client should wait: until the gate
+// can open, else a random number.
 func (a *attempt) retryAfter() int {
 	if a.wait == 0 && !a.verdict.Open {
 		a.wait = a.verdict.RetryAfter(time.Now())
@@ -223,7 +224,7 @@ func (a *attempt) retryAfter() int {
 // note adds the gate, and the tunnel if there is one, to the access log.
 func (a *attempt) note() {
 	if s := a.h.server; s != nil && s.Logs == nil {
-		return // there is none
+		return // there is no access log
 	}
 	if extra, ok := a.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("wsgate", a.h.Gate))
@@ -233,7 +234,7 @@ func (a *attempt) note() {
 	}
 }
 
-// placeholders makes {http.wsgate.*} known to the rest of the request.
+// placeholders makes {http.wsgate.*} available to the rest of the request.
 func (a *attempt) placeholders() {
 	if repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(a.placeholder)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The kernel gives a signal to the main thread if it can. One that hangs in a
-// call to a dead storage takes none, and Go would not hear of SIGTERM.
+// The kernel delivers a signal to the main thread if it can. A main thread that
+// hangs in a call to a dead storage receives none, and Go would miss SIGTERM.
 func TestPromise4MainThreadCallsNoStorage(t *testing.T) {
 	var all sync.WaitGroup
 	begin := make(chan struct{})

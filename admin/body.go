@@ -18,20 +18,21 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// maxBody is the largest request body. The longest sensible one has 1 KiB.
+// maxBody is the largest request body, in bytes. The longest useful one has 1
+// KiB.
 const maxBody = 64 << 10
 
-// formerly has the fields that were called otherwise, with their names of now.
+// formerly maps the old names of fields to the new ones.
 var formerly = map[string]string{"on_close": "closing"}
 
-// object is a JSON object whose values are not decoded yet.
+// object is a JSON object whose values are not yet decoded.
 type object struct {
 	prefix string // of its fields in errors: "" or "closing."
 	fields map[string]json.RawMessage
 }
 
-// readObject reads the body of a request: one JSON object with no other
-// fields than known.
+// readObject reads the body of a request: one JSON object that has no fields
+// other than the known ones.
 func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object, error) {
 	if err := checkType(r); err != nil {
 		return object{}, err
@@ -49,9 +50,9 @@ func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object
 	return parseObject(body, "", known...)
 }
 
-// innermost finds the server's own writer below Caddy's. Only to that one can
-// MaxBytesReader say that the connection has to close behind the answer, slowly
-// enough for a client that is still sending to read it.
+// innermost returns the server's own writer below Caddy's writers. Through this
+// one only, MaxBytesReader can make the server close the connection after the
+// answer, slowly enough that a client that is still sending can read it.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -62,9 +63,10 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// checkType wants JSON. No Content-Type at all will do, unless a browser sent
-// the request: a foreign page can make it send one without, but not one that
-// is application/json, and the remote admin endpoint checks no Origin.
+// checkType requires JSON. A request without a Content-Type is accepted too,
+// unless a browser sent it: another site's page can make a browser send that,
+// but not application/json, and the remote admin endpoint does not check
+// Origin.
 func checkType(r *http.Request) error {
 	if coding := strings.Join(r.Header.Values("Content-Encoding"), ", "); coding != "" && !strings.EqualFold(coding, "identity") {
 		return refuse(http.StatusUnsupportedMediaType, "Content-Encoding %s: want the body as it is", wire.Clip(coding))
@@ -80,21 +82,21 @@ func checkType(r *http.Request) error {
 	}
 }
 
-// isJSON reports whether a Content-Type is application/json, or another type of
-// application whose syntax is JSON (RFC 6839 §3.1). Parameters say nothing more.
+// isJSON reports whether a Content-Type is application/json, or another
+// application type with JSON syntax (RFC 6839 §3.1). Parameters do not matter.
 func isJSON(contentType string) bool {
 	t, _, err := mime.ParseMediaType(contentType)
 	subtype, ok := strings.CutPrefix(t, "application/")
 	return err == nil && ok && (subtype == "json" || len(subtype) > len("+json") && strings.HasSuffix(subtype, "+json"))
 }
 
-// fromBrowser reports whether a browser says that it made the request.
+// fromBrowser reports whether a header shows that a browser made the request.
 func fromBrowser(r *http.Request) bool {
 	return len(r.Header.Values("Origin")) > 0 || len(r.Header.Values("Sec-Fetch-Site")) > 0
 }
 
-// checkSyntax refuses what is not one JSON text of valid UTF-8, which
-// encoding/json would repair in silence.
+// checkSyntax refuses a body that is not one JSON text of valid UTF-8, because
+// encoding/json would silently repair it.
 func checkSyntax(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return refuse(http.StatusBadRequest, "body: empty, want a JSON object")
@@ -108,8 +110,9 @@ func checkSyntax(body []byte) error {
 	return nil
 }
 
-// parseObject takes an object of sound syntax apart. Field names are compared
-// exactly, and each may occur once; encoding/json would take the last one.
+// parseObject splits a valid JSON object into its fields. It compares field
+// names exactly, and each may occur once. encoding/json would accept a second
+// one and take the last.
 func parseObject(b []byte, prefix string, known ...string) (object, error) {
 	o := object{prefix: prefix, fields: make(map[string]json.RawMessage)}
 	where := strings.TrimSuffix(prefix, ".")
@@ -152,7 +155,7 @@ func (o object) isBool(name string) bool {
 	return s == "true" || s == "false"
 }
 
-// text returns a field that must be a string; "" when it is absent.
+// text returns a field that must be a string. "": it is absent.
 func (o object) text(name string) (s string, err error) {
 	raw := o.fields[name]
 	if raw == nil {
@@ -167,14 +170,14 @@ func (o object) text(name string) (s string, err error) {
 	return s, nil
 }
 
-// repaired reports whether encoding/json has put U+FFFD in place of an escape
-// that is no character.
+// repaired reports whether encoding/json has replaced an invalid escape with
+// U+FFFD.
 func repaired(raw []byte, s string) bool {
 	said := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
 	return strings.Count(s, "\uFFFD") > said
 }
 
-// integer returns a field that must be a whole number; 0 when it is absent.
+// integer returns a field that must be a whole number. 0: it is absent.
 func (o object) integer(name string) (n int, err error) {
 	raw := o.fields[name]
 	if raw == nil {
@@ -186,8 +189,8 @@ func (o object) integer(name string) (n int, err error) {
 	return n, nil
 }
 
-// duration returns a field that must be a string such as "90s"; 0 when it is
-// absent. Days are understood: "1d".
+// duration returns a field that must be a string such as "90s". 0: it is
+// absent. Days are allowed: "1d".
 func (o object) duration(name string) (time.Duration, error) {
 	raw := o.fields[name]
 	if raw == nil {

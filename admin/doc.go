@@ -1,5 +1,5 @@
-// Package admin answers: what may an operator do? It has wsgate's calls on Caddy's
-// admin endpoint; package command speaks to them from a terminal.
+// Package admin answers: what may an operator do? It has wsgate's calls on
+// Caddy's admin endpoint. Package command makes these calls from a terminal.
 //
 //	GET    /wsgate/gates          every gate, an array
 //	GET    /wsgate/gates/{name}   one gate
@@ -9,11 +9,11 @@
 //	PUT    /wsgate/flags/{name}   {"value":"1"}
 //	DELETE /wsgate/flags/{name}
 //
-// Access control is Caddy's: host and origin checks on the local endpoint,
+// Caddy controls the access: by host and origin on the local endpoint, by
 // client certificates with paths and methods on the remote one. The paths are
-// shaped for it: reading is GET, and one gate is one path.
+// made for that: a GET only reads, and each gate has one path.
 //
-// The package holds no state. Each request looks at the registry, so that a
-// router that Caddy built for a configuration that failed to load answers as
-// well as any other.
+// The package holds no state. Each request asks the registry. So a router that
+// Caddy built for a configuration whose load failed answers as well as any
+// other.
 package admin

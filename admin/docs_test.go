@@ -18,7 +18,8 @@ var (
 	curlBody   = regexp.MustCompile(`-d '([^']*)'`)
 )
 
-// Each curl line of docs/admin-api.md is a call that works, in their order.
+// Each curl line of docs/admin-api.md must be a call that works, in the order
+// of the page.
 func TestEveryCurlOfTheDocsWorks(t *testing.T) {
 	testadmin.Gates(t, map[string]gate.Policy{"chat": {}})
 	testadmin.Flag(t, "ENABLE_WS")
@@ -48,7 +49,7 @@ func TestEveryCurlOfTheDocsWorks(t *testing.T) {
 		}
 		want := http.StatusOK
 		if strings.Contains(line, "If-Match") {
-			want = http.StatusPreconditionFailed // the tag of another day
+			want = http.StatusPreconditionFailed // an old ETag
 		}
 		if body != "" && !strings.Contains(line, "Content-Type: application/json") {
 			t.Errorf("%s: curl says it is a form", line)

@@ -19,10 +19,11 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// endpoint is one path: what to do for each method. GET answers HEAD, too.
+// endpoint is one path: the function for each method. GET also answers HEAD.
 type endpoint map[string]caddy.AdminHandlerFunc
 
-// ServeHTTP refuses what the path does not take, and calls the method's function.
+// ServeHTTP refuses what the path does not accept, and calls the method's
+// function.
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	method := r.Method
 	if method == http.MethodHead {
@@ -52,7 +53,7 @@ func (e endpoint) allow() string {
 	return strings.Join(methods, ", ")
 }
 
-// checkQuery refuses query parameters: no call that is due takes one.
+// checkQuery refuses query parameters: no call so far has one.
 func checkQuery(r *http.Request) error {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -65,7 +66,8 @@ func checkQuery(r *http.Request) error {
 	return refuse(http.StatusBadRequest, "unknown query parameter %s: this call takes none", wire.Clip(name))
 }
 
-// checkHeaders refuses what would otherwise be silently ignored.
+// checkHeaders refuses headers and bodies that would otherwise be silently
+// ignored.
 func checkHeaders(r *http.Request, method string) error {
 	if method == http.MethodGet {
 		return nil
@@ -87,8 +89,8 @@ func hasBody(r *http.Request) bool {
 	return n > 0
 }
 
-// ifMatch returns the If-Match header as the registry compares it; "" when
-// there is none. One that is there but blank names no state at all.
+// ifMatch returns the If-Match header as the registry compares it. "": there is
+// none. A blank header is returned as an ETag that matches no state.
 func ifMatch(r *http.Request) string {
 	values := r.Header.Values("If-Match")
 	if len(values) == 0 {
@@ -100,7 +102,7 @@ func ifMatch(r *http.Request) string {
 	return `""`
 }
 
-// from returns the address a request came from, without its port.
+// from returns the address that a request came from, without its port.
 func from(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || host == "" {
@@ -112,7 +114,7 @@ func from(r *http.Request) string {
 // reply answers 200 with a value as JSON. etag may be empty.
 func reply(w http.ResponseWriter, etag string, value any) error {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store") // counters move all the time
+	w.Header().Set("Cache-Control", "no-store") // counters change all the time
 	if etag != "" {
 		w.Header().Set("ETag", etag)
 	}
@@ -124,7 +126,7 @@ func reply(w http.ResponseWriter, etag string, value any) error {
 	return nil
 }
 
-// logLine has a line written by admin.api.wsgate. The answer does not wait for it.
+// logLine logs a line as admin.api.wsgate. The answer does not wait for it.
 func logLine(message string, fields ...zap.Field) {
 	registry.Say(registry.Line{Logger: "admin.api.wsgate", Level: zapcore.InfoLevel, Message: message, Fields: fields})
 }

@@ -19,7 +19,7 @@ const (
 	mostNames = 10
 )
 
-// calls is what an unknown path is answered with.
+// calls is the list of calls for the answer to an unknown path.
 const calls = "GET /wsgate/gates, GET and POST /wsgate/gates/{name}, GET /wsgate/flags, GET, PUT and DELETE /wsgate/flags/{name}"
 
 // noSuchCall answers every other path below /wsgate.
@@ -32,7 +32,8 @@ func refuse(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Message: fmt.Sprintf(format, args...)}
 }
 
-// explain turns an error of the registry into Caddy's, with its status.
+// explain turns an error of the registry into Caddy's error with the right
+// status.
 func explain(err error) error {
 	var (
 		invalid *registry.InvalidError
@@ -53,7 +54,7 @@ func explain(err error) error {
 	return err
 }
 
-// known lists the names that would have been right, a few of them.
+// known lists some of the names that would have been right.
 func known(names []string, none string) string {
 	switch n := len(names); {
 	case n == 0:

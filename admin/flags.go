@@ -30,7 +30,7 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 	if err := registry.ValidFlagName(name); err != nil {
 		return refuse(http.StatusBadRequest, "flag name %s: want 1 to 128 letters, digits and underscores, not beginning with a digit", wire.Clip(name))
 	}
-	o, err := readObject(w, r, "value", "stored") // what a GET has answered; stored is for us to say
+	o, err := readObject(w, r, "value", "stored") // the fields of a GET's answer; the value of stored is ignored
 	if err != nil {
 		return err
 	}

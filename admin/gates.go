@@ -30,8 +30,8 @@ func getGate(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, s.ETag, wire.GateOf(s))
 }
 
-// switchGate throws the switch, and answers when it is stored, at the latest
-// after 5 s.
+// switchGate switches the gate. It answers when the switch is stored, and after
+// 5 s at the latest.
 func switchGate(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	req, err := readSwitch(w, r)
@@ -43,7 +43,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 		return explain(err)
 	}
 	reason := req.Reason
-	if o := s.Override; o != nil && o.Mode == req.Mode { // which may be that of before
+	if o := s.Override; o != nil && o.Mode == req.Mode { // the reason may be that of the switch before
 		reason = o.Reason
 	}
 	logLine("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
@@ -52,8 +52,8 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, s.ETag, wire.Switched{Gate: wire.GateOf(s.Status), Replaced: wire.OverrideOf(s.Replaced)})
 }
 
-// readSwitch reads the body of a switch. The registry checks lengths and
-// limits; here is refused what its form cannot express.
+// readSwitch reads the body of a switch. It refuses fields with a wrong form;
+// the registry checks lengths and limits.
 func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest, error) {
 	req := registry.SwitchRequest{From: from(r), IfMatch: ifMatch(r)}
 	o, err := readObject(w, r, "mode", "reason", "actor", "ttl", "closing")
@@ -83,7 +83,7 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 	return req, err
 }
 
-// readEnd reads ttl.
+// readEnd reads ttl: a duration, or "never".
 func readEnd(o object, req *registry.SwitchRequest) (err error) {
 	switch {
 	case !o.has("ttl"):
@@ -115,8 +115,8 @@ func readMode(o object) (gate.Mode, error) {
 	return m, nil
 }
 
-// readClosing reads {"policy":"keep"} or {"policy":"drain",…}; drain alone is
-// 30 s.
+// readClosing reads {"policy":"keep"} or {"policy":"drain",…}. A drain without
+// a deadline has 30 s.
 func readClosing(outer object) (*gate.Closing, error) {
 	o, err := parseObject(outer.fields["closing"], "closing.", "policy", "deadline", "code", "reason")
 	if err != nil {
@@ -155,7 +155,7 @@ func readDrain(o object) (*gate.Closing, error) {
 		if err != nil {
 			return nil, err
 		}
-		if code <= 0 || code > math.MaxUint16 { // zero would be the default
+		if code <= 0 || code > math.MaxUint16 { // zero would mean the default
 			return nil, explain(registry.InvalidCloseCode(code))
 		}
 		c.Code = uint16(code)

@@ -18,7 +18,7 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// newRequest makes a request that comes over TCP.
+// newRequest returns a request that comes over TCP.
 func newRequest(t *testing.T, method, path, body string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
@@ -26,7 +26,7 @@ func newRequest(t *testing.T, method, path, body string) *http.Request {
 	return r
 }
 
-// serve answers a request by the routes, without Caddy around them.
+// serve answers a request with the routes, without Caddy's own handlers.
 func serve(r *http.Request) (w *httptest.ResponseRecorder, err error) {
 	w = httptest.NewRecorder()
 	mux := http.NewServeMux()
@@ -37,7 +37,7 @@ func serve(r *http.Request) (w *httptest.ResponseRecorder, err error) {
 	return w, err
 }
 
-// clockRule is a rule with something to show.
+// clockRule is a rule that shows something in the status.
 type clockRule struct{ next time.Time }
 
 func (r clockRule) Eval(time.Time) (bool, time.Time, error) { return true, r.next, nil }
@@ -260,7 +260,8 @@ func TestFromIsAnAddressWithoutItsPort(t *testing.T) {
 	}
 }
 
-// A pattern is a metric label, and conflicting ones panic in Caddy's mux.
+// Caddy makes a metric label of each pattern, and its mux panics if two
+// conflict.
 func TestRoutesAreStaticAndDoNotConflict(t *testing.T) {
 	mux := http.NewServeMux()
 	for _, route := range new(API).Routes() {

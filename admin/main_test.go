@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { testadmin.Main(m) }
 
-// answer is what the admin endpoint said.
+// answer is an answer of the admin endpoint.
 type answer struct {
 	status int
 	header http.Header
@@ -64,7 +64,7 @@ func call(t *testing.T, method, path, body string, headers ...string) answer {
 	return answer{resp.StatusCode, resp.Header, string(b)}
 }
 
-// decode reads an answer that must be 200 with no field that is unknown.
+// decode decodes an answer that must be 200 and have no unknown field.
 func decode[T any](t *testing.T, a answer) (v T) {
 	t.Helper()
 	if a.status != http.StatusOK {

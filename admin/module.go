@@ -8,9 +8,9 @@ func init() {
 	caddy.RegisterModule(new(API))
 }
 
-// API serves wsgate's calls on Caddy's admin endpoint. It has no
-// configuration: it is there whenever wsgate is compiled in and the admin
-// endpoint is on. See docs/admin-api.md.
+// API serves wsgate's calls on Caddy's admin endpoint. It has no configuration:
+// Caddy serves it whenever wsgate is compiled in and the admin endpoint is on.
+// See docs/admin-api.md.
 type API struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -21,9 +21,9 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Routes returns one route for each path, whatever the method: the mux's own
-// "method not allowed" is plain text, ours says what would be right. The
-// patterns are static because Caddy makes each a metric label.
+// Routes returns one route for each path and all methods: the mux's own "method
+// not allowed" is plain text, and ours names the right methods. The patterns
+// are static because Caddy makes a metric label of each.
 func (*API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/wsgate/gates", Handler: endpoint{"GET": listGates}},

@@ -13,7 +13,7 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// Every refusal is Caddy's JSON error, and says what would be right.
+// Every refusal must be Caddy's JSON error, and say what would be right.
 func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	testadmin.Gates(t, map[string]gate.Policy{"refusals": {}, "refusals-too": {}})
 	const g, f = "/wsgate/gates/refusals", "/wsgate/flags/REFUSED"
@@ -145,8 +145,8 @@ func checkRefusal(t *testing.T, a answer, status int, says string) {
 	}
 }
 
-// checkLogs looks for a secret in the lines that are ours, and in Caddy's
-// lines about our errors.
+// checkLogs searches for a secret in our lines, and in Caddy's lines about our
+// errors.
 func checkLogs(t *testing.T, secret string) {
 	t.Helper()
 	b, err := os.ReadFile(testadmin.LogFile)
@@ -163,7 +163,7 @@ func checkLogs(t *testing.T, secret string) {
 	}
 }
 
-// A client that is still sending can read the answer all the same.
+// A client that is still sending must be able to read the answer.
 func TestTooLargeIsSaidBeforeTheBodyIsRead(t *testing.T) {
 	testadmin.Gates(t, map[string]gate.Policy{"large": {}})
 	a := call(t, "POST", "/wsgate/gates/large", strings.Repeat(" ", 8<<20))
@@ -180,8 +180,8 @@ func TestManyGatesAreNamedFewAtATime(t *testing.T) {
 	checkRefusal(t, a, http.StatusNotFound, "many-j and 16 more")
 }
 
-// A foreign page can have a browser POST without a Content-Type, or as plain
-// text, and the remote admin endpoint does not look at Origin.
+// Another site's page can make a browser POST without a Content-Type or with
+// plain text, and the remote admin endpoint does not check Origin.
 func TestOnlyABrowserHasToSayJSON(t *testing.T) {
 	testadmin.Gates(t, map[string]gate.Policy{"typed": {}})
 	const body = `{"mode":"off"}`

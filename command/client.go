@@ -15,18 +15,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// askLimit is how long the command waits for an answer. A switch takes 5 s
-// when Caddy's storage hangs.
+// askLimit is how long the command waits for an answer. A switch takes 5 s when
+// Caddy's storage hangs.
 const askLimit = 15 * time.Second
 
-// client speaks to the admin endpoint for one command.
+// client makes calls to the admin endpoint for one command.
 type client struct {
 	cmd  *cobra.Command
 	addr string
 	json bool
 }
 
-// newClient finds the admin endpoint.
+// newClient returns a client for the admin endpoint that it finds.
 func newClient(cmd *cobra.Command) (*client, error) {
 	addr, err := findEndpoint(cmd)
 	if err != nil {
@@ -35,8 +35,8 @@ func newClient(cmd *cobra.Command) (*client, error) {
 	return &client{cmd: cmd, addr: addr, json: cmd.Flag("json").Value.String() == "true"}, nil
 }
 
-// ask makes one call, with body as JSON unless it is nil, and decodes the
-// answer into into. done is true when --json has printed the answer already.
+// ask makes one call and decodes the answer into into. body is sent as JSON;
+// nil: no body. done is true if --json has already printed the answer.
 func (c *client) ask(method, path string, body, into any) (done bool, err error) {
 	var b []byte
 	if body != nil {
@@ -62,8 +62,8 @@ func (c *client) ask(method, path string, body, into any) (done bool, err error)
 	return true, err
 }
 
-// call bounds the time of a request, which Caddy's own function does not.
-// The process ends soon after, and a request that hangs with it.
+// call limits the time of a request; Caddy's own function does not. A request
+// that hangs ends with the process, soon after.
 func (c *client) call(method, path string, body []byte, most time.Duration) ([]byte, error) {
 	type result struct {
 		answer []byte
@@ -101,10 +101,11 @@ func (c *client) request(method, path string, body []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// refused is how caddycmd.AdminAPIRequest words an answer of 400 and above.
+// refused matches the error that caddycmd.AdminAPIRequest makes of an answer
+// with status 400 or above.
 var refused = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
 
-// explain takes the message out of an error of caddycmd.AdminAPIRequest.
+// explain returns the message in an error of caddycmd.AdminAPIRequest.
 func (c *client) explain(err error) error {
 	m := refused.FindStringSubmatch(err.Error())
 	if m == nil {

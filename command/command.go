@@ -37,7 +37,7 @@ const cliExamples = `  $ caddy wsgate status
   $ caddy wsgate flags
   $ caddy wsgate flags set ENABLE_WS 1`
 
-// configure makes cmd the command `caddy wsgate`.
+// configure sets up cmd as the command `caddy wsgate`.
 func configure(cmd *cobra.Command) {
 	cmd.Example = cliExamples
 	f := cmd.PersistentFlags()
@@ -50,8 +50,8 @@ func configure(cmd *cobra.Command) {
 	cmd.AddCommand(statusCommand(), switchCommand("on"), switchCommand("off"), switchCommand("auto"), flagsCommand())
 }
 
-// helpOnly makes a command without a verb print its help, and refuse a verb
-// that it does not know; cobra would print the help and call it success.
+// helpOnly makes a command without a verb print its help, and refuse an unknown
+// verb. cobra would print the help and report success.
 func helpOnly(cmd *cobra.Command, what string) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -60,10 +60,10 @@ func helpOnly(cmd *cobra.Command, what string) {
 		return fmt.Errorf("unknown %s %q: want %s", what, args[0], verbs(cmd))
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.DisableFlagsInUseLine = true // the usage names them
+	cmd.DisableFlagsInUseLine = true // the usage lists them
 }
 
-// verbs lists a command's subcommands: "a, b or c".
+// verbs returns the names of a command's subcommands: "a, b or c".
 func verbs(cmd *cobra.Command) string {
 	var names []string
 	for _, c := range cmd.Commands() {
@@ -78,7 +78,8 @@ func verbs(cmd *cobra.Command) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// want refuses another number of arguments, by the names of those it wants.
+// want refuses a wrong number of arguments. names are the names of the right
+// ones.
 func want(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
@@ -92,7 +93,7 @@ func want(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// form writes a command with its arguments: set <name> <value>.
+// form returns a command with its arguments: set <name> <value>.
 func form(command string, args []string) string {
 	if len(args) == 0 {
 		return command

@@ -26,7 +26,7 @@ func caddyCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return rawCLI(t, append(args, "--address", testadmin.Addr)...)
 }
 
-// rawCLI runs `caddy wsgate …` with nothing added.
+// rawCLI runs `caddy wsgate …` and adds nothing.
 func rawCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
@@ -43,7 +43,7 @@ func rawCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 
 func TestMain(m *testing.M) { testadmin.Main(m) }
 
-// shown is a gate as the endpoint shows it.
+// shown returns a gate as the endpoint shows it.
 func shown(t *testing.T, name string) (g wire.Gate) {
 	t.Helper()
 	text, _, err := caddyCLI(t, "status", name, "--json")
@@ -311,7 +311,7 @@ func TestTheCommandRefusesPlainly(t *testing.T) {
 	}
 }
 
-// stub is an admin endpoint that answers as it is told.
+// stub is an admin endpoint with a fixed answer.
 func stub(t *testing.T, status int, body string) (addr string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

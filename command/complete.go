@@ -14,19 +14,19 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// completionLimit bounds what a shell waits for when somebody presses tab.
+// completionLimit is how long a shell waits when somebody presses tab.
 const completionLimit = time.Second
 
 var (
-	// completeGate completes with the names of the gates, and says what they do.
+	// completeGate completes the names of gates, and describes each gate.
 	completeGate = first(gateNames)
-	// completeFlag completes with the flags that are set, completeAnyFlag with
-	// those that a rule looks at, too.
+	// completeFlag completes the flags that are set. completeAnyFlag also
+	// completes flags that only a rule uses.
 	completeFlag    = first(flagNames)
 	completeAnyFlag = first(wantedFlagNames)
 )
 
-// first completes the first argument of a command, and no other.
+// first completes only the first argument of a command.
 func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
 		if len(args) == 0 {
@@ -82,17 +82,18 @@ func described(flags map[string]wire.Flag) (names []cobra.Completion) {
 	return names
 }
 
-// word is a completion without its description.
+// word returns a completion without its description.
 func word(c cobra.Completion) string {
 	name, _, _ := strings.Cut(c, "\t")
 	return name
 }
 
-// look asks the admin endpoint for something to complete with. There is nothing
-// where it does not answer in time: a shell that is completing shows no errors.
+// look asks the admin endpoint for the names to complete. It returns nothing if
+// there is no answer in time, because a shell shows no errors while it
+// completes.
 func look[T any](cmd *cobra.Command, path string) (found T) {
 	if cmd.Flag("config").Value.String() == "-" {
-		return found // it would be the terminal
+		return found // it would read the terminal
 	}
 	return within(completionLimit, func() (found T) {
 		c, err := newClient(cmd)
@@ -107,8 +108,8 @@ func look[T any](cmd *cobra.Command, path string) (found T) {
 	})
 }
 
-// within returns what do returns, or nothing after the limit. The process ends
-// soon after, and do with it.
+// within returns the result of do, or nothing after the limit. If do still
+// runs, it ends with the process, soon after.
 func within[T any](limit time.Duration, do func() T) (result T) {
 	done := make(chan T, 1)
 	go func() { done <- do() }()
@@ -119,9 +120,10 @@ func within[T any](limit time.Duration, do func() T) (result T) {
 	return result
 }
 
-// completeNothing keeps a shell from offering files for what is none.
+// completeNothing keeps a shell from offering files for flags that are not
+// files.
 func completeNothing(cmd *cobra.Command, names ...string) {
 	for _, name := range names {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // of a flag that there is
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // the error is for unknown flags only
 	}
 }

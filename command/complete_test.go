@@ -16,7 +16,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testadmin"
 )
 
-// completed is what a shell is offered for the last of args.
+// completed returns what a shell is offered for the last of args.
 func completed(t *testing.T, args ...string) (offered []string, directive string) {
 	t.Helper()
 	root := &cobra.Command{Use: "caddy"}
@@ -25,7 +25,7 @@ func completed(t *testing.T, args ...string) (offered []string, directive string
 	root.AddCommand(wsgate)
 	var out bytes.Buffer
 	root.SetOut(&out)
-	root.SetErr(new(bytes.Buffer)) // where the shell does not look
+	root.SetErr(new(bytes.Buffer)) // the shell does not read this
 	root.SetArgs(append([]string{"__complete", "wsgate"}, args...))
 	if err := root.Execute(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestShellsCompleteTheNamesOfGatesAndFlags(t *testing.T) {
 	}
 }
 
-// namedRule is a rule that looks at a flag.
+// namedRule is a rule that uses a flag.
 type namedRule struct{}
 
 func (namedRule) Eval(time.Time) (bool, time.Time, error) { return true, time.Time{}, nil }

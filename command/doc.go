@@ -1,4 +1,4 @@
 // Package command is `caddy wsgate …`: the calls of the admin endpoint in a
-// terminal. It finds the endpoint as `caddy reload` does, asks it, and says in
-// words what was done.
+// terminal. It finds the endpoint as `caddy reload` does, makes the call, and
+// prints what happened.
 package command

@@ -16,13 +16,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// defaultConfig is the file that caddy reload reads when none is named.
+// defaultConfig is the file that caddy reload reads by default.
 const defaultConfig = "Caddyfile"
 
-// findEndpoint finds the admin endpoint where caddy reload finds it: --address,
-// else what the configuration says that --config names, else ./Caddyfile if there
-// is one, else CADDY_ADMIN, else Caddy's default. Caddy's own function logs what
-// it reads, and takes "admin off" for the default.
+// findEndpoint finds the admin endpoint where caddy reload finds it: in
+// --address, else in the configuration that --config names, else in ./Caddyfile
+// if it exists, else in CADDY_ADMIN, else at Caddy's default. Caddy's own
+// function logs what it reads, and takes "admin off" for the default.
 func findEndpoint(cmd *cobra.Command) (addr string, err error) {
 	text := func(name string) string { return cmd.Flag(name).Value.String() }
 	if addr = text("address"); addr != "" {
@@ -46,8 +46,8 @@ func findEndpoint(cmd *cobra.Command) (addr string, err error) {
 	return addr, nil
 }
 
-// readConfig reads a configuration, and says what to call it. Without a file it
-// is ./Caddyfile, and empty where there is none.
+// readConfig reads a configuration, and returns a name for it. If file is empty
+// it reads ./Caddyfile; without that file, config is empty.
 func readConfig(stdin io.Reader, file string) (config []byte, name string, err error) {
 	switch file {
 	case "-":
@@ -64,8 +64,8 @@ func readConfig(stdin io.Reader, file string) (config []byte, name string, err e
 	return config, file, err
 }
 
-// adapt turns a configuration into JSON, as Caddy's commands do: what is called
-// Caddyfile… or ….caddyfile is one, unless an adapter is named.
+// adapt turns a configuration into JSON, as Caddy's commands do. A file named
+// Caddyfile… or ….caddyfile is a Caddyfile, unless an adapter is named.
 func adapt(config []byte, name, adapter string) ([]byte, error) {
 	if base := strings.ToLower(filepath.Base(name)); adapter == "" && filepath.Ext(base) != ".json" &&
 		(strings.HasPrefix(base, "caddyfile") || strings.HasSuffix(base, ".caddyfile")) {
@@ -78,11 +78,11 @@ func adapt(config []byte, name, adapter string) ([]byte, error) {
 	if a == nil {
 		return nil, fmt.Errorf("this Caddy has no config adapter %q", adapter)
 	}
-	adapted, _, err := a.Adapt(config, map[string]any{"filename": name}) // its warnings are for who loads it
+	adapted, _, err := a.Adapt(config, map[string]any{"filename": name}) // its warnings are for whoever loads it
 	return adapted, err
 }
 
-// listenAddress is where a configuration has the admin endpoint listen.
+// listenAddress returns the address of the admin endpoint in a configuration.
 func listenAddress(config []byte) (string, error) {
 	var c struct {
 		Admin caddy.AdminConfig `json:"admin"`

@@ -15,7 +15,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testadmin"
 )
 
-// file writes one of the test's directory.
+// file writes a file in the test's directory.
 func file(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

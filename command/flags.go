@@ -43,7 +43,7 @@ func flagCommand(verb, short string, do func(*client, []string) error, complete 
 	return &cobra.Command{Use: form(verb, args), Short: short, Args: want(args...), RunE: run(do), ValidArgsFunction: complete}
 }
 
-// run gives a command its client.
+// run returns a function that runs a command with its client.
 func run(do func(*client, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := newClient(cmd)
@@ -132,7 +132,8 @@ func (c *client) warnNotStored(name string, stored *bool) {
 	}
 }
 
-// flagPath refuses what would be another path.
+// flagPath returns the path of a flag. It refuses a name that would lead to
+// another path.
 func flagPath(name string) (string, error) {
 	if err := registry.ValidFlagName(name); err != nil {
 		return "", err

@@ -83,7 +83,8 @@ func (c *client) warn(format string, args ...any) {
 	fmt.Fprintf(c.cmd.ErrOrStderr(), "warning: "+format+"\n", args...)
 }
 
-// gatePath refuses what would be another path.
+// gatePath returns the path of a gate. It refuses a name that would lead to
+// another path.
 func gatePath(name string) (string, error) {
 	if !gate.ValidName(name) {
 		return "", fmt.Errorf("gate name %s: want 1 to 64 letters, digits, dots, dashes and underscores", wire.Clip(name))
@@ -91,7 +92,8 @@ func gatePath(name string) (string, error) {
 	return "/wsgate/gates/" + url.PathEscape(name), nil
 }
 
-// switchBody is the body of a switch. What is nil or empty is not said.
+// switchBody is the body of a switch. Fields that are nil or empty are not
+// sent.
 type switchBody struct {
 	Mode    string        `json:"mode"`
 	Reason  *string       `json:"reason,omitempty"`
@@ -134,7 +136,7 @@ func switchCommand(mode string) *cobra.Command {
 	return cmd
 }
 
-// keepsTheRest says what becomes of the words of the switch before.
+// keepsTheRest is the part of the help about the values of the switch before.
 const keepsTheRest = "In the mode that the gate is switched to already, this changes what it says and\nkeeps the rest: the reason, the end, what becomes of tunnels. --reason \"\" and\n--ttl never take those back."
 
 func throwSwitch(cmd *cobra.Command, mode, name string) error {
@@ -169,15 +171,15 @@ func throwSwitch(cmd *cobra.Command, mode, name string) error {
 }
 
 const (
-	// drainWait is how long the command waits for tunnels to end before it says
-	// how many have.
+	// drainWait is how long the command waits for tunnels to end before it
+	// prints how many have ended.
 	drainWait = 2 * time.Second
-	// drainPoll is the time between two looks at them.
+	// drainPoll is the time between two requests for the state of the drain.
 	drainPoll = 50 * time.Millisecond
 )
 
-// awaitDrain waits until the tunnels that were told to end are gone, a while at
-// most, so that what is said of them is true.
+// awaitDrain waits until the draining tunnels have ended, up to drainWait, so
+// that the printed numbers are right.
 func (c *client) awaitDrain(path string, g *wire.Gate) {
 	end := time.Now().Add(drainWait)
 	for g.Drain != nil && g.Drain.Left > 0 {
@@ -189,9 +191,9 @@ func (c *client) awaitDrain(path string, g *wire.Gate) {
 		answer, err := c.call(http.MethodGet, path, nil, left)
 		var now wire.Gate
 		if err != nil || json.Unmarshal(answer, &now) != nil {
-			return // what is known is said
+			return // the last known numbers are printed
 		}
-		if now.Drain == nil { // the gate has opened again
+		if now.Drain == nil { // the gate is open again
 			now.Drain = g.Drain
 			now.Drain.Gone, now.Drain.Left = g.Drain.Told, 0
 		}
@@ -199,7 +201,7 @@ func (c *client) awaitDrain(path string, g *wire.Gate) {
 	}
 }
 
-// switchBodyOf turns flags into a body.
+// switchBodyOf turns flags into the body of a switch.
 func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
 	body := switchBody{Mode: mode, Actor: flags.String("actor")}
@@ -248,7 +250,7 @@ func switchBodyOf(cmd *cobra.Command, mode string) (switchBody, error) {
 	return body, nil
 }
 
-// timeFlag returns a flag that must be a duration, which the endpoint reads.
+// timeFlag returns a flag that must be a duration. The endpoint interprets it.
 func timeFlag(cmd *cobra.Command, name, example string) (string, error) {
 	s, err := cmd.Flags().GetString(name)
 	if err == nil {
@@ -260,7 +262,7 @@ func timeFlag(cmd *cobra.Command, name, example string) (string, error) {
 	return s, nil
 }
 
-// osUser names who is at the keyboard, behind sudo, too. "" when unknown.
+// osUser returns the user at the keyboard, also behind sudo. "": unknown.
 func osUser() string {
 	if name := os.Getenv("SUDO_USER"); name != "" {
 		return name

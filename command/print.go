@@ -23,10 +23,10 @@ func printGates(w io.Writer, all []wire.Gate, now time.Time) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", g.Name, g.Mode, g.State, g.Tunnels,
 			clock(g.Since, now), clock(g.Until, now), why(g))
 	}
-	_ = t.Flush() // a terminal that is gone needs no error
+	_ = t.Flush() // no error for a terminal that is gone
 }
 
-// printGate prints all about one gate.
+// printGate prints everything about one gate.
 func printGate(w io.Writer, g wire.Gate, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(label, format string, args ...any) {
@@ -57,7 +57,7 @@ func printGate(w io.Writer, g wire.Gate, now time.Time) {
 	_ = t.Flush()
 }
 
-// printSwitched says what a switch has done.
+// printSwitched prints the result of a switch.
 func printSwitched(w io.Writer, g wire.Gate, now time.Time) {
 	state := string(g.State)
 	if g.State == gate.Draining {
@@ -69,8 +69,8 @@ func printSwitched(w io.Writer, g wire.Gate, now time.Time) {
 	}
 }
 
-// tunnels says what has become of those that were told to end, and what becomes
-// of the others.
+// tunnels says what happened to the draining tunnels, and what happens to the
+// others.
 func tunnels(g wire.Gate, now time.Time) (says []string) {
 	d := g.Drain
 	if d == nil {
@@ -90,7 +90,7 @@ func tunnels(g wire.Gate, now time.Time) (says []string) {
 	return says
 }
 
-// drained counts what a drain has done so far.
+// drained says how many tunnels a drain has ended so far.
 func drained(d *wire.Drain, now time.Time) string {
 	words := fmt.Sprint(d.Code)
 	if d.Reason != "" {
@@ -121,7 +121,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d tunnels %s", n, many)
 }
 
-// why names cause, reason and who did it.
+// why returns the cause, the reason and the actor.
 func why(g wire.Gate) string {
 	s := printable(g.Reason)
 	if g.Override == nil {
@@ -167,7 +167,7 @@ func upstreamText(u wire.Upstream) string {
 	return s
 }
 
-// refusalText names the outcomes, the most frequent first.
+// refusalText lists the outcomes, the most frequent first.
 func refusalText(by map[string]int64) string {
 	names := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
 		return cmp.Or(cmp.Compare(by[b], by[a]), cmp.Compare(a, b))
@@ -201,10 +201,11 @@ func ruleText(r wire.Rule, now time.Time) string {
 	return printable(name + ": " + strings.Join(says, ", "))
 }
 
-// windowWords are what a window of time_window consists of, in its order.
+// windowWords are the parts of a window of time_window, in their order.
 var windowWords = []string{"hours", "days", "zone", "except"}
 
-// spoken writes a detail of a rule as people do, a window as it is configured.
+// spoken returns a detail of a rule as people write it, and a window as the
+// configuration has it.
 func spoken(v any) string {
 	var parts []string
 	switch v := v.(type) {
@@ -224,8 +225,8 @@ func spoken(v any) string {
 	return fmt.Sprint(v)
 }
 
-// clock writes a moment in local time: the time of day when it is less than
-// half a day away, else with its date. "-" when it is not known.
+// clock returns a moment in local time: only the time of day if it is less than
+// half a day away, else with the date. "-": unknown.
 func clock(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -237,7 +238,8 @@ func clock(t, now time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// printable keeps an operator's or a rule's text from steering the terminal.
+// printable replaces characters that could control the terminal, in a text from
+// an operator or a rule.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

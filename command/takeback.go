@@ -11,9 +11,9 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// takeBack is the command that undoes a switch: what was there before another
-// mode is said again, else the gate is handed back to its rules. "" where there
-// is nothing to undo.
+// takeBack returns the command that undoes a switch. It sets the override from
+// before again, if that had another mode and has not ended. Otherwise the gate
+// follows its rules again. "": there is nothing to undo.
 func takeBack(g wire.Switched, now time.Time) string {
 	o := g.Replaced
 	left := time.Duration(0)
@@ -47,7 +47,8 @@ func takeBack(g wire.Switched, now time.Time) string {
 	return strings.Join(words, " ")
 }
 
-// endpointWords are the flags that found the admin endpoint, to be said again.
+// endpointWords returns the flags that found the admin endpoint, for a further
+// command.
 func endpointWords(cmd *cobra.Command) (words string) {
 	for _, name := range []string{"address", "config", "adapter"} {
 		if f := cmd.Flag(name); f.Changed {
@@ -57,10 +58,10 @@ func endpointWords(cmd *cobra.Command) (words string) {
 	return words
 }
 
-// plainWord is what a shell takes as it is.
+// plainWord matches a word that a shell takes as it is.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
 
-// quote makes one word of a text for a shell.
+// quote returns a text as one word for a shell.
 func quote(s string) string {
 	s = printable(s)
 	if plainWord.MatchString(s) {

@@ -2,22 +2,22 @@ package gate
 
 import "time"
 
-// Answer is what a condition last said, inversion included.
+// Answer is the last answer of a condition, inversion included.
 type Answer struct {
 	Holds bool
-	// Known: it has ever been read. Until then Holds is false.
+	// Known is set once the condition has been read. Until then Holds is false.
 	Known bool
 	// Next is when the answer can change by the clock alone. Zero: unknown.
 	Next time.Time
-	// Err is set when the condition could not be read; Holds is then the last
+	// Err is set when the condition could not be read. Holds is then the last
 	// known answer.
 	Err error
 }
 
-// Decide says what a gate is told by a policy, an override (nil: none) and the
-// answers of the policy's conditions at a moment. It is a pure function: it asks
-// nobody and leaves no trace. Since and Until are left to whoever knows what was
-// before, and asks the rules about later.
+// Decide returns what results from a policy, an override (nil: none) and the
+// answers of the policy's conditions at a moment. It is a pure function: it
+// asks no rule and leaves no trace. The caller fills in Since and Until: it
+// knows the state before, and asks the rules about later moments.
 func Decide(p Policy, o *Override, answers []Answer, now time.Time) *Snapshot {
 	if o != nil && o.Expired(now) {
 		o = nil
@@ -47,7 +47,7 @@ func Decide(p Policy, o *Override, answers []Answer, now time.Time) *Snapshot {
 	return s
 }
 
-// judge turns mode and rules into a verdict without its times.
+// judge turns mode and rules into a verdict, without Since and Until.
 func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
 	if p.Removed {
 		return Verdict{Cause: CauseConfig, Reason: RemovedReason}

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Gate is the named thing one switches. Safe for concurrent use; reading a
-// verdict takes no lock, and rules are asked outside of every lock.
+// Gate is a named gate that an operator can switch. It is safe for concurrent
+// use. Reading a verdict takes no lock, and rules are asked outside of every
+// lock.
 type Gate struct {
 	current atomic.Pointer[Snapshot]
 
@@ -16,30 +17,31 @@ type Gate struct {
 	policy   Policy
 	override *Override
 	answers  []Answer // of the policy's conditions, by index
-	turn     *byte    // another one for each policy and override
+	turn     *byte    // a new pointer at each Apply
 }
 
-// Snapshot is a gate's answer between two changes. It is not modified.
+// Snapshot is a gate's answer between two changes. It is never modified.
 type Snapshot struct {
 	Verdict
-	// Mode in force: the override's, else the policy's.
+	// Mode is the mode in force: the override's, else the policy's.
 	Mode Mode
-	// Override in force, nil without.
+	// Override is the override in force. Nil: none.
 	Override *Override
-	// Closing in force: the override's if it has one, else the policy's.
+	// Closing is the one in force: the override's if it has one, else the
+	// policy's.
 	Closing Closing
 	// Rules has an entry for each open_when line.
 	Rules []RuleState
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
-	// Next is when the gate has to be looked at again. Zero: nothing is due.
+	// Next is when the gate must be refreshed. Zero: nothing is due.
 	Next time.Time
 }
 
-// Due reports whether the gate has to be looked at again ([Gate.Refresh]).
+// Due reports whether the gate must be refreshed ([Gate.Refresh]).
 func (s *Snapshot) Due(now time.Time) bool { return !s.Next.IsZero() && !now.Before(s.Next) }
 
-// RuleState is what one open_when line says.
+// RuleState is the answer of one open_when line.
 type RuleState struct {
 	Name string
 	Not  bool
@@ -47,21 +49,20 @@ type RuleState struct {
 	Holds bool
 	// Next is when the answer can change by the clock alone. Zero: unknown.
 	Next time.Time
-	// Err is set when the rule could not be read; Holds is then the last
-	// known answer, false if there never was one.
+	// Err is set when the rule could not be read. Holds is then the last known
+	// answer, or false if there never was one.
 	Err  error
 	Rule Rule
 }
 
-// New returns a gate with a policy in force from now on.
+// New returns a gate whose policy is in force from now on.
 func New(p Policy, now time.Time) *Gate {
 	g := &Gate{}
 	g.SetPolicy(p, now)
 	return g
 }
 
-// Snapshot returns the answer in force, without a lock and without looking at
-// the clock.
+// Snapshot returns the answer in force. It takes no lock and reads no clock.
 func (g *Gate) Snapshot() *Snapshot { return g.current.Load() }
 
 // Policy returns the policy in force.
@@ -71,24 +72,25 @@ func (g *Gate) Policy() Policy {
 	return g.policy
 }
 
-// SetPolicy puts p in force. The override, if any, stays above it. A rule that
-// says the same as one before keeps its last answer where it cannot be read.
+// SetPolicy puts p in force. An override stays above it. A rule that was in the
+// policy before keeps its last answer while it cannot be read.
 func (g *Gate) SetPolicy(p Policy, now time.Time) (before, after *Snapshot) {
 	return g.put(func() Look { return g.LookPolicy(p, now, true) }, now)
 }
 
-// SetOverride puts o in force; nil hands back to the policy.
+// SetOverride puts o in force. Nil removes the override: the gate follows its
+// policy again.
 func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
 	return g.put(func() Look { return g.LookOverride(o, now, true) }, now)
 }
 
-// Refresh looks at the rules and at the override's end again.
+// Refresh asks the rules again, and checks whether the override has ended.
 func (g *Gate) Refresh(now time.Time) (before, after *Snapshot) {
 	return g.put(func() Look { return g.Look(now, true) }, now)
 }
 
-// put applies what was looked at, and looks again where something else was put
-// in force meanwhile.
+// put applies a look, and looks again if something else was put in force
+// meanwhile.
 func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
 	for {
 		if before, after, ok := g.Apply(look(), now); ok {
@@ -97,8 +99,9 @@ func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
 	}
 }
 
-// Rollback gives a state its begin back, after a policy that changed it was taken
-// back: s is the snapshot of before. A state that differs from it is left alone.
+// Rollback restores the begin of a state after a policy was taken back: s is
+// the snapshot from before that policy. If the state now differs from the one
+// in s, nothing changes.
 func (g *Gate) Rollback(s *Snapshot) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,8 +114,8 @@ func (g *Gate) Rollback(s *Snapshot) {
 	g.current.Store(&again)
 }
 
-// word is the rule as the configuration spells it, with its arguments where it
-// can say them.
+// word returns the rule as the configuration has it, with its arguments if the
+// rule is a fmt.Stringer.
 func (r RuleState) word() string {
 	word := r.Name
 	if s, ok := r.Rule.(fmt.Stringer); ok {
@@ -124,7 +127,7 @@ func (r RuleState) word() string {
 	return word
 }
 
-// zone is the one in which clients are told a time.
+// zone returns the time zone for times in public text. Nil: no rule has one.
 func (p Policy) zone() *time.Location {
 	for _, c := range p.OpenWhen {
 		if z, ok := c.Rule.(Zoned); ok && z.Zone() != nil {
@@ -134,7 +137,7 @@ func (p Policy) zone() *time.Location {
 	return nil
 }
 
-// failing says why the rule keeps the gate shut.
+// failing returns why the rule keeps the gate closed.
 func (r RuleState) failing() string {
 	if r.Err != nil {
 		return "cannot be read: " + r.Err.Error()
@@ -142,7 +145,7 @@ func (r RuleState) failing() string {
 	return "does not hold"
 }
 
-// sooner returns the earlier of two moments, where zero means never.
+// sooner returns the earlier of two moments. Zero means never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b

@@ -23,7 +23,7 @@ func (h hours) Eval(now time.Time) (bool, time.Time, error) {
 	return false, time.Time{}, nil
 }
 
-// lever is a rule that changes when somebody moves it.
+// lever is a rule that changes when a test moves it.
 type lever struct {
 	up  bool
 	err error
@@ -66,7 +66,8 @@ func TestGateFollowsItsRules(t *testing.T) {
 	}
 }
 
-// at is the verdict at a moment, for which the gate is looked at if it is due.
+// at returns the verdict at a moment. It refreshes the gate first if that is
+// due.
 func at(g *Gate, now time.Time) Verdict {
 	s := g.Snapshot()
 	if s.Due(now) {
@@ -119,7 +120,7 @@ func TestOverrideStandsAboveThePolicyUntilItEnds(t *testing.T) {
 }
 
 func TestUntilSkipsAnEndThatChangesNothing(t *testing.T) {
-	night := start.Add(-8 * time.Hour) // 01:00, the window is shut
+	night := start.Add(-8 * time.Hour) // 01:00, the window is closed
 	g := New(Policy{OpenWhen: []Condition{{Name: "w", Rule: hours{9, 18}}}}, night)
 	_, after := g.SetOverride(&Override{Mode: Off, At: night, Expires: night.Add(time.Hour)}, night)
 	if !after.Until.Equal(start) {

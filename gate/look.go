@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Look is what a gate would say if it were told something: made without a lock,
-// and put in force by [Gate.Apply].
+// Look is what would be in force after a change or a refresh of a gate. It is
+// made without a lock, and [Gate.Apply] puts it in force.
 type Look struct {
 	turn     *byte
 	policy   Policy
@@ -17,18 +17,18 @@ type Look struct {
 	snapshot *Snapshot
 }
 
-// errNotAsked is the problem of a rule that has never answered in time.
+// errNotAsked is the error of a rule that has never answered in time.
 var errNotAsked = errors.New("it has not answered yet")
 
-// Look asks the rules as they are in force; without asking, what they last said
-// stands. A rule may take any time to answer.
+// Look looks at the policy and the override in force. If ask is set it asks the
+// rules, which may take any time; otherwise their last answers are used.
 func (g *Gate) Look(now time.Time, ask bool) Look {
 	l := g.inForce()
 	l.look(now, ask)
 	return l
 }
 
-// LookOverride does so as if o were in force; nil: none.
+// LookOverride is Look as if o were in force. Nil: no override.
 func (g *Gate) LookOverride(o *Override, now time.Time, ask bool) Look {
 	l := g.inForce()
 	l.override = o
@@ -36,8 +36,8 @@ func (g *Gate) LookOverride(o *Override, now time.Time, ask bool) Look {
 	return l
 }
 
-// LookPolicy does so as if p were in force. Rules that say the same as one of
-// the policy in force keep what that last said.
+// LookPolicy is Look as if p were in force. A rule that is also in the policy
+// in force keeps its last answer.
 func (g *Gate) LookPolicy(p Policy, now time.Time, ask bool) Look {
 	l := g.inForce()
 	before, known := l.policy.OpenWhen, l.answers
@@ -57,16 +57,16 @@ func (g *Gate) inForce() Look {
 	return Look{turn: g.turn, policy: g.policy, override: g.override, answers: g.answers}
 }
 
-// Fits reports whether l can be put in force: no other policy or override was
-// put in force since.
+// Fits reports whether l can still be put in force: no other look was put in
+// force after it was made.
 func (g *Gate) Fits(l Look) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return l.turn == g.turn
 }
 
-// Apply puts in force what was looked at. ok is false where another policy or
-// override was put in force since: look again. before is nil the first time.
+// Apply puts a look in force. ok is false if another look was put in force after
+// this one was made: look again. before is nil the first time.
 func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,16 +83,16 @@ func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
 	case before != nil && before.Open == after.Open:
 		after.Since = before.Since
 	case g.override != nil && !g.override.At.IsZero() && (before == nil || before.Override != g.override):
-		after.Since = g.override.At // which may have been set before a restart
+		after.Since = g.override.At // it may have been set before a restart
 	}
-	if after.Since.After(now) { // the clock went back, or another node's is ahead
+	if after.Since.After(now) { // the clock went back, or another node's clock is ahead
 		after.Since = now
 	}
 	g.current.Store(after)
 	return before, after, true
 }
 
-// look decides, and finds out until when.
+// look makes the snapshot, and finds out how long it lasts.
 func (l *Look) look(now time.Time, ask bool) {
 	l.answers = slices.Clone(l.answers)
 	for i, c := range l.policy.OpenWhen {
@@ -109,7 +109,7 @@ func (l *Look) look(now time.Time, ask bool) {
 	}
 }
 
-// ask asks a condition, which keeps what it last said where it cannot be read.
+// ask asks a condition. If it cannot be read, its last answer stays.
 func (c Condition) ask(now time.Time, last Answer) Answer {
 	holds, next, err := c.Rule.Eval(now)
 	if err != nil {
@@ -118,8 +118,9 @@ func (c Condition) ask(now time.Time, last Answer) Answer {
 	return Answer{Holds: holds != c.Not, Known: true, Next: next}
 }
 
-// same reports whether two conditions say the same. Each configuration brings
-// rules of its own: they are compared by their words, where they can say them.
+// same reports whether two conditions are the same. Each configuration has rule
+// values of its own, so rules that are a fmt.Stringer are compared by their
+// text.
 func (c Condition) same(o Condition) bool {
 	if c.Name != o.Name || c.Not != o.Not {
 		return false
@@ -132,7 +133,7 @@ func (c Condition) same(o Condition) bool {
 	return equal(c.Rule, o.Rule)
 }
 
-// equal compares two rules that may not be comparable.
+// equal compares two rules, which may have a type that cannot be compared.
 func equal(a, b Rule) (same bool) {
 	defer func() {
 		if recover() != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// words is a rule that says what it is, new in each configuration.
+// words is a rule with a text, a new value in each configuration.
 type words struct {
 	lever
 	text string
@@ -42,7 +42,7 @@ func TestPromise8LastAnswerOutlivesAReloadOfTheSameRule(t *testing.T) {
 	}
 }
 
-// slices cannot be compared.
+// list is a rule that cannot be compared, because it is a slice.
 type list []bool
 
 func (l list) Eval(time.Time) (bool, time.Time, error) { return l[0], time.Time{}, nil }

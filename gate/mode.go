@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Mode is what a gate is told to do.
+// Mode says what decides about a gate.
 type Mode string
 
 const (
-	// Auto follows the rules; without rules the gate is open. The default.
+	// Auto follows the rules; without rules the gate is open. It is the
+	// default.
 	Auto Mode = "auto"
 	// On opens the gate whatever the rules say.
 	On Mode = "on"
@@ -17,8 +18,8 @@ const (
 	Off Mode = "off"
 )
 
-// ParseMode reads a mode. The empty string is [Auto]; any other word than
-// auto, on and off is an error that names the three.
+// ParseMode reads a mode. The empty string is [Auto]. Any word other than auto,
+// on and off is an error that names the three.
 func ParseMode(s string) (Mode, error) {
 	switch m := Mode(s); m {
 	case "":
@@ -29,7 +30,7 @@ func ParseMode(s string) (Mode, error) {
 	return "", fmt.Errorf("unknown mode %q: want auto, on or off", s)
 }
 
-// State is what results from mode, rules and tunnels.
+// State is the result of mode, rules and tunnels.
 type State string
 
 const (
@@ -37,7 +38,8 @@ const (
 	Open State = "open"
 	// Closed refuses handshakes.
 	Closed State = "closed"
-	// Draining is closed, with a deadline running for tunnels still open.
+	// Draining is closed, while a deadline runs for tunnels that are still
+	// open.
 	Draining State = "draining"
 )
 
@@ -49,33 +51,35 @@ const (
 	CauseOverride Cause = "override"
 	// CauseRule means that an open_when rule decided.
 	CauseRule Cause = "rule"
-	// CauseConfig means the configured mode, or the absence of any rule.
+	// CauseConfig means that the configured mode decided, or that there is no
+	// rule.
 	CauseConfig Cause = "config"
 	// CauseShutdown refuses a handshake that was under way when the process
-	// began to exit. It is no gate's verdict.
+	// began to exit. No gate has it in its own verdict.
 	CauseShutdown Cause = "shutdown"
 )
 
-// Override is an operator's word at run time. It stands above the policy.
+// Override is an operator's switch at run time. It stands above the policy.
 type Override struct {
 	// Mode is On or Off.
 	Mode Mode
-	// Reason, Actor and From say why, who and from which address. Free text.
+	// Reason, Actor and From say why, by whom and from which address. Free
+	// text.
 	Reason, Actor, From string
 	// At is when it was set.
 	At time.Time
 	// Expires is when the gate follows its policy again. Zero: never.
 	Expires time.Time
-	// Closing replaces the policy's treatment of open tunnels. Nil: the policy's.
+	// Closing replaces the policy's Closing. Nil: the policy's.
 	Closing *Closing
 }
 
-// Expired reports whether the override's end has come.
+// Expired reports whether the override has ended.
 func (o *Override) Expired(now time.Time) bool {
 	return !o.Expires.IsZero() && !now.Before(o.Expires)
 }
 
-// InForce returns the override unless its end has come; nil stays nil.
+// InForce returns the override, or nil if it has ended. Nil stays nil.
 func (o *Override) InForce(now time.Time) *Override {
 	if o == nil || o.Expired(now) {
 		return nil
@@ -83,22 +87,22 @@ func (o *Override) InForce(now time.Time) *Override {
 	return o
 }
 
-// Verdict is the answer with its reasons. Everything that says no says it
-// with the verdict.
+// Verdict is the answer with its reasons. Each refusal is reported with its
+// verdict.
 type Verdict struct {
 	Open  bool
 	Cause Cause
 	// Reason says why, for operators: it may name rules and flags.
 	Reason string
-	// Text is what clients are told of it ([Verdict.PublicText]): the
-	// operator's words, else those of the policy. Empty: a neutral sentence.
+	// Text is what clients read of the reason ([Verdict.PublicText]): the
+	// operator's text, else the policy's. Empty: a neutral sentence.
 	Text string
-	// Zone in which clients are told a time. Nil: the server's.
+	// Zone is the time zone for times that clients read. Nil: the server's.
 	Zone *time.Location
 	// Since is when this state (open or closed) began, as far as known.
 	Since time.Time
-	// Until is the next moment at which the state can change. Zero: unknown,
-	// or not before somebody acts.
+	// Until is the next moment at which the state can change. Zero: unknown, or
+	// only when somebody acts.
 	Until time.Time
 }
 
@@ -112,7 +116,7 @@ func (v Verdict) RetryAfter(now time.Time) int {
 	return max(1, int((wait+time.Second-1)/time.Second))
 }
 
-// ValidName reports whether s may name a gate: [A-Za-z0-9_.-]{1,64}, and
+// ValidName reports whether s may name a gate: [A-Za-z0-9_.-]{1,64}, but
 // neither "." nor "..", which a URL path would swallow.
 func ValidName(s string) bool {
 	if len(s) < 1 || len(s) > 64 || s == "." || s == ".." {

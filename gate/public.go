@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// UntilPlaceholder stands in public text for the moment at which the state
-// changes, as people read it.
+// UntilPlaceholder is replaced in public text by the moment at which the state
+// changes, in a form that people read.
 const UntilPlaceholder = "{wsgate.until}"
 
-// Zoned is a [Rule] that goes by the clock of a zone. Times in public text are
-// told in the zone of a gate's first such rule.
+// Zoned is a [Rule] that goes by the clock of a time zone. Times in public text
+// are in the zone of a gate's first such rule.
 type Zoned interface {
-	// Zone of the rule. Nil: it has none.
+	// Zone returns the rule's zone. Nil: it has none.
 	Zone() *time.Location
 }
 
-// PublicText is what clients read of a verdict: in the body of a refusal, in a
-// close frame, in {http.wsgate.reason}. It is the operator's text or the
+// PublicText returns what clients read of a verdict: in the body of a refusal,
+// in a close frame, in {http.wsgate.reason}. It is the operator's text or the
 // configured one, else a neutral sentence with the time. It never names rules,
 // flags or hosts.
 func (v Verdict) PublicText(now time.Time) string { return v.expand(v.Text, now) }
 
-// expand puts the time into a text. A text that needs a time nobody knows, and
-// an empty one, give way to the neutral sentence.
+// expand puts the time into a text. The neutral sentence replaces an empty
+// text, and a text that needs an unknown time.
 func (v Verdict) expand(text string, now time.Time) string {
 	switch {
 	case text == "":
@@ -39,7 +39,7 @@ func (v Verdict) expand(text string, now time.Time) string {
 	return strings.ReplaceAll(text, UntilPlaceholder, clock(v.Until, v.Zone, now))
 }
 
-// neutral says what the state is, and until when.
+// neutral returns a sentence with the state, and until when it lasts.
 func (v Verdict) neutral(now time.Time) string {
 	state := Closed
 	if v.Open {
@@ -54,8 +54,8 @@ func (v Verdict) neutral(now time.Time) string {
 	return string(state) + " for now"
 }
 
-// clock writes a moment as people read it: 09:00 (Asia/Tokyo), with its date
-// when it is further off than 24 h.
+// clock returns a moment as people write it: 09:00 (Asia/Tokyo), with the date
+// when it is more than 24 h away.
 func clock(t time.Time, zone *time.Location, now time.Time) string {
 	if zone == nil {
 		zone = time.Local
@@ -72,8 +72,8 @@ func clock(t time.Time, zone *time.Location, now time.Time) string {
 	return t.Format(layout) + " (" + name + ")"
 }
 
-// CheckText refuses public text with a placeholder that clients would read as it
-// stands, and one that a handler in front which runs templates would execute.
+// CheckText refuses public text with a placeholder that nothing would replace,
+// and text that a handler in front would execute as a template.
 func CheckText(text string) error {
 	if strings.Contains(text, "{{") {
 		return errors.New("{{ begins a template, which a handler in front may execute: leave it out")
@@ -89,5 +89,5 @@ func CheckText(text string) error {
 	return nil
 }
 
-// placeholder is what looks like one of Caddy's: {env.HOME}, {$HOME}.
+// placeholder matches what looks like one of Caddy's: {env.HOME}, {$HOME}.
 var placeholder = regexp.MustCompile(`\{(\$[^{}\s]+|[A-Za-z][\w-]*\.[^{}\s]*)\}`)

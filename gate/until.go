@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// maxSteps bounds the search for the next change of state: four months of a
-// window that opens and shuts twice a day. What is further off is not known.
+// maxSteps limits the search for the next change of state: four months of a
+// window that opens and closes twice a day. What is further away is unknown.
 const maxSteps = 512
 
-// horizon bounds it in time: who asks "until when" does not mean next century.
+// horizon limits the search in time: nobody asks about the next century.
 const horizon = 366 * 24 * time.Hour
 
 // nextState returns the first moment after now at which the state (open or
-// closed) differs from what was looked at, going by the clock alone: rules that
-// change when somebody acts are taken to stay as they are. Zero: never, or not
-// known.
+// closed) differs from the snapshot's. It goes by the clock alone: a rule that
+// changes only when somebody acts is expected to stay as it is. Zero: never, or
+// unknown.
 func (l *Look) nextState(now time.Time) time.Time {
 	s := l.snapshot
 	at, override, answers := now, s.Override, l.answers
@@ -30,7 +30,7 @@ func (l *Look) nextState(now time.Time) time.Time {
 	for range maxSteps {
 		var next time.Time
 		if override != nil {
-			next = override.Expires // until then rules say nothing
+			next = override.Expires // the rules do not matter until then
 		} else if mode == Auto {
 			for _, a := range answers {
 				next = sooner(next, a.Next)
@@ -51,12 +51,14 @@ func (l *Look) nextState(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// hopeless reports whether a rule keeps the gate shut that no clock changes.
+// hopeless reports whether the gate stays closed because of a rule that no
+// clock changes.
 func hopeless(answers []Answer) bool {
 	return slices.ContainsFunc(answers, func(a Answer) bool { return !a.Holds && a.Next.IsZero() })
 }
 
-// foresee evaluates the conditions at a later moment, without remembering it.
+// foresee evaluates the conditions at a later moment, and does not keep the
+// answers.
 func (l *Look) foresee(at time.Time, last []Answer) []Answer {
 	answers := make([]Answer, len(last))
 	for i, c := range l.policy.OpenWhen {

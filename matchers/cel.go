@@ -11,7 +11,7 @@ import (
 // words are the strings of a call in an expression.
 type words []string
 
-// stringList takes the strings out of a CEL list.
+// stringList returns the strings of a CEL list.
 func stringList(data ref.Val) (words, error) {
 	list, err := data.ConvertToNative(reflect.TypeFor[[]string]())
 	if err != nil {
@@ -20,8 +20,8 @@ func stringList(data ref.Val) (words, error) {
 	return list.([]string), nil
 }
 
-// dispenser returns the words as a line of a Caddyfile, so that one parser
-// serves both.
+// dispenser returns the words as a line of a Caddyfile, so that both use one
+// parser.
 func (w words) dispenser(name string) *caddyfile.Dispenser {
 	tokens := []caddyfile.Token{{Text: name, File: "expression", Line: 1}}
 	for _, word := range w {

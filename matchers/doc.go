@@ -1,4 +1,4 @@
-// Package matchers answers: is this request of that kind? One file for each
-// matcher. time_window and env_flag need no request, so they are also rules of
-// a gate ([gate.Rule]).
+// Package matchers answers: is this request of that kind? Each matcher has a
+// file. time_window and env_flag need no request, so they are also rules of a
+// gate ([gate.Rule]).
 package matchers

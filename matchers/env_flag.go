@@ -24,23 +24,24 @@ func init() {
 	caddy.RegisterModule(new(EnvFlag))
 }
 
-// EnvFlag matches while flags are set. A flag is looked for as a variable of
-// the request (the `vars` and `map` directives), then among the live flags
-// (`PUT /wsgate/flags/NAME`), then in the environment of the process, which is
-// as it was when the process started. As a rule of a gate it has no request,
-// so the last two count, and it follows a live flag at once.
+// EnvFlag matches while flags are set. It looks for a flag in three places: the
+// variables of the request (directives `vars` and `map`), the live flags
+// (`PUT /wsgate/flags/NAME`), and the environment of the process, as it was when
+// the process started. The first place that has the flag decides. A rule of a
+// gate has no request, so only the last two count, and it follows a live flag at
+// once.
 type EnvFlag struct {
 	// The flags; all of them must be set. At least one.
 	Flags []FlagTest `json:"flags,omitempty"`
 }
 
-// FlagTest is a flag with what it must be.
+// FlagTest is a flag with the value that it must have.
 type FlagTest struct {
 	// The flag's name: letters, digits and `_`, not beginning with a digit.
 	Name string `json:"name,omitempty"`
 
-	// The value it must have, exactly. Without one: any but the empty string,
-	// `0`, `false`, `off` and `no`.
+	// The value that the flag must have, exactly. Default: any value except the
+	// empty string, `0`, `false`, `off` and `no`.
 	Value string `json:"value,omitempty"`
 }
 
@@ -52,7 +53,7 @@ func (*EnvFlag) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Validate refuses flags that cannot be.
+// Validate refuses an empty list of flags, and invalid names and values.
 func (m *EnvFlag) Validate() error {
 	if len(m.Flags) == 0 {
 		return errors.New("env_flag: no flag: want a name")
@@ -91,7 +92,7 @@ func (m *EnvFlag) Match(r *http.Request) bool {
 // MatchWithError is Match; it never fails.
 func (m *EnvFlag) MatchWithError(r *http.Request) (bool, error) { return m.Match(r), nil }
 
-// Eval implements gate.Rule. A flag does not change by the clock.
+// Eval implements gate.Rule. The clock never changes a flag, so next is zero.
 func (m *EnvFlag) Eval(time.Time) (holds bool, next time.Time, err error) {
 	for _, f := range m.Flags {
 		if value, ok := ambient(f.Name); !ok || !f.met(value) {
@@ -101,7 +102,7 @@ func (m *EnvFlag) Eval(time.Time) (holds bool, next time.Time, err error) {
 	return true, time.Time{}, nil
 }
 
-// Notify implements gate.Notifier: live flags say when they change.
+// Notify implements gate.Notifier: it calls changed when a live flag changes.
 func (m *EnvFlag) Notify(changed func()) (stop func()) {
 	stops := make([]func(), len(m.Flags))
 	for i, f := range m.Flags {
@@ -114,8 +115,8 @@ func (m *EnvFlag) Notify(changed func()) (stop func()) {
 	}
 }
 
-// Describe shows the flags, and where their values come from. The values of
-// the process environment stay out: they may be secrets.
+// Describe returns the flags and the source of the first one's value. It leaves
+// out values from the process environment, because they may be secrets.
 func (m *EnvFlag) Describe(time.Time) map[string]any {
 	first := m.Flags[0]
 	source := "unset"
@@ -138,7 +139,7 @@ func (m *EnvFlag) Describe(time.Time) map[string]any {
 	return d
 }
 
-// ambient looks a flag up without a request.
+// ambient looks up a flag without a request.
 func ambient(name string) (string, bool) {
 	if value, ok := registry.Flag(name); ok {
 		return value, true
@@ -146,7 +147,7 @@ func ambient(name string) (string, bool) {
 	return os.LookupEnv(name)
 }
 
-// met compares a value with what is wanted.
+// met reports whether a value is the wanted one.
 func (f FlagTest) met(value string) bool {
 	if f.Value != "" {
 		return value == f.Value
@@ -163,7 +164,7 @@ func (f FlagTest) met(value string) bool {
 //
 //	env_flag <NAME> [<value>]
 //
-// Several lines must all hold.
+// If there are several lines, all of them must hold.
 func (m *EnvFlag) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for d.Next() {
 		args := d.RemainingArgs()
@@ -196,9 +197,9 @@ func (m *EnvFlag) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// FlagMeant returns a name and perhaps a value, in place of words that mean the
-// same and are written otherwise: X=1, $X, {env.X}, X-Y. It is empty where the
-// words are right or mean nothing.
+// FlagMeant returns the right name, and perhaps a value, for words in another
+// notation: X=1, $X, {env.X}, X-Y. It is empty if the words are right or have
+// no clear meaning.
 func FlagMeant(words []string) string {
 	if slices.Contains(words, "") {
 		return ""
@@ -215,11 +216,12 @@ func FlagMeant(words []string) string {
 	return right
 }
 
-// flagWords are a flag's name and value with the marks that people write
+// flagWords matches a flag's name and value with the marks that people write
 // around them.
 var flagWords = regexp.MustCompile(`^(?:\$|\{\$?(?:env\.)?|%\{ENV:|env\.)?([A-Za-z_])([A-Za-z0-9_-]*)\}?(?: ?={1,2} ?| )?"?([^\s"=]*)"?$`)
 
-// CELLibrary makes env_flag("NAME") and env_flag("NAME", "value") expressions.
+// CELLibrary adds the functions env_flag("NAME") and env_flag("NAME", "value")
+// to expressions.
 func (*EnvFlag) CELLibrary(caddy.Context) (cel.Library, error) {
 	return caddyhttp.CELMatcherImpl("env_flag", "env_flag_request_list",
 		[]*cel.Type{cel.ListType(cel.StringType)},

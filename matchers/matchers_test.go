@@ -16,7 +16,7 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// request is one that has been through Caddy's preparation.
+// request returns a request that Caddy has prepared.
 func request(t testing.TB, upgrade bool) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/ws/", nil)
@@ -107,7 +107,7 @@ func TestFlagSaysWhenItChanges(t *testing.T) {
 	told := make(chan struct{}, 8)
 	stop := flagLine(t, "env_flag "+name).Notify(func() { told <- struct{}{} })
 	setFlag(t, name, "1")
-	setFlag(t, name, "1") // the same again is no change
+	setFlag(t, name, "1") // the same value again is no change
 	if n := len(told); n != 1 {
 		t.Errorf("told %d times, want once", n)
 	}

@@ -22,10 +22,10 @@ func init() {
 	caddy.RegisterModule(new(TimeWindow))
 }
 
-// TimeWindow matches while the time lies in any of its windows. As a rule of a
-// gate it also knows when that changes.
+// TimeWindow matches while the time is in any of its windows. As a rule of a
+// gate it also knows when that changes next.
 type TimeWindow struct {
-	// The windows; any of them is enough. At least one.
+	// The windows; any one of them is enough. At least one.
 	Windows []Window `json:"windows,omitempty"`
 
 	// Set once by Provision.
@@ -35,9 +35,10 @@ type TimeWindow struct {
 
 // Window is a set of hours on a set of days.
 type Window struct {
-	// Stretches of the day, `HH:MM-HH:MM`, from the first minute until just
-	// before the second. `24:00` may end one. One that ends before it begins
-	// runs overnight and belongs to the day it began. At least one.
+	// Parts of the day, `HH:MM-HH:MM`, from the first minute until just before
+	// the second. The second may be `24:00`. If it is earlier than the first,
+	// the window runs overnight and belongs to the day on which it began. At
+	// least one.
 	Hours []string `json:"hours,omitempty"`
 
 	// The days on which the hours begin: `mon-fri`, `sat,sun`, `daily`.
@@ -49,7 +50,7 @@ type Window struct {
 	Zone string `json:"zone,omitempty"`
 
 	// Dates on which no hours begin: `2026-12-24`, or a range with both ends
-	// included, `2026-12-24..2027-01-01`.
+	// included, `2026-12-24..2027-01-01`. Default: none.
 	Except []string `json:"except,omitempty"`
 }
 
@@ -61,13 +62,13 @@ func (*TimeWindow) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision turns the words into a schedule.
+// Provision turns the windows into a schedule.
 func (m *TimeWindow) Provision(caddy.Context) (err error) {
 	m.schedule, m.zones, err = m.read()
 	return err
 }
 
-// read returns the schedule that the windows are, and the zone of each.
+// read returns the schedule of the windows, and the zone of each.
 func (m *TimeWindow) read() (*window.Schedule, []*time.Location, error) {
 	if len(m.Windows) == 0 {
 		return nil, nil, errors.New("time_window: no window: want at least one with hours such as 09:00-18:00")
@@ -84,7 +85,7 @@ func (m *TimeWindow) read() (*window.Schedule, []*time.Location, error) {
 	return window.New(windows...), zones, nil
 }
 
-// meant adds the nearest words to the refusal of one that is none.
+// meant adds similar words to the error for an unknown word.
 func meant(err error) error {
 	var unknown *window.UnknownError
 	if !errors.As(err, &unknown) {
@@ -96,19 +97,19 @@ func meant(err error) error {
 	return err
 }
 
-// Match reports whether the time lies in a window now.
+// Match reports whether the time is in a window now.
 func (m *TimeWindow) Match(*http.Request) bool { return m.schedule.Contains(time.Now()) }
 
 // MatchWithError is Match; it never fails.
 func (m *TimeWindow) MatchWithError(r *http.Request) (bool, error) { return m.Match(r), nil }
 
-// Eval implements gate.Rule.
+// Eval implements gate.Rule. It never fails.
 func (m *TimeWindow) Eval(now time.Time) (holds bool, next time.Time, err error) {
 	holds, next = m.schedule.At(now)
 	return holds, next, nil
 }
 
-// Describe shows the windows and the zone in force.
+// Describe returns the windows, and the zone in force.
 func (m *TimeWindow) Describe(now time.Time) map[string]any {
 	zone, abbreviation := zoneName(m.zones[0]), now.In(m.zones[0]).Format("-07:00")
 	windows := make([]map[string]any, len(m.Windows))
@@ -124,7 +125,7 @@ func (m *TimeWindow) Describe(now time.Time) map[string]any {
 	return map[string]any{"zone": zone, "utc_offset": abbreviation, "windows": windows}
 }
 
-// zoneName names a zone as the configuration does.
+// zoneName returns a zone's name as the configuration has it.
 func zoneName(zone *time.Location) string {
 	if zone == time.Local {
 		return "local"
@@ -165,7 +166,7 @@ func readLine(_ *caddyfile.Dispenser, words []string, _ int) ([]window.Spec, err
 	return []window.Spec{s}, err
 }
 
-// readBlock reads the lines of a block; d stands on the first word of them.
+// readBlock reads the lines of a block; d is at the first word of them.
 func readBlock(d *caddyfile.Dispenser, words []string, nesting int) ([]window.Spec, error) {
 	if len(words) > 0 {
 		return nil, fmt.Errorf("%q beside a block: want it as a line of the block", strings.Join(words, " "))
@@ -182,8 +183,8 @@ func readBlock(d *caddyfile.Dispenser, words []string, nesting int) ([]window.Sp
 	return b.Specs()
 }
 
-// CELLibrary makes time_window("09:00-18:00", "mon-fri", "UTC") an expression;
-// its strings are the words of a line.
+// CELLibrary adds the function time_window("09:00-18:00", "mon-fri", "UTC") to
+// expressions. Its strings are the words of a line.
 func (*TimeWindow) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 	return caddyhttp.CELMatcherImpl("time_window", "time_window_request_list",
 		[]*cel.Type{cel.ListType(cel.StringType)},

@@ -8,8 +8,8 @@ import (
 	"github.com/wsgate/wsgate/window"
 )
 
-// Never says why conditions can never hold at the same time. It is empty where
-// they can, and where only the future knows. It asks the rules of this room,
+// Never returns why conditions can never hold at the same time. It is empty if
+// they can, or if only the future can tell. It reads the rules of this package,
 // which need not be provisioned.
 func Never(now time.Time, conditions []gate.Condition) string {
 	if why := neverByClock(now, conditions); why != "" {
@@ -18,7 +18,7 @@ func Never(now time.Time, conditions []gate.Condition) string {
 	return neverByFlags(conditions)
 }
 
-// neverByClock looks for a moment at which all time windows hold.
+// neverByClock searches for a moment at which all time windows hold.
 func neverByClock(now time.Time, conditions []gate.Condition) string {
 	var terms []window.Term
 	for _, c := range conditions {
@@ -28,7 +28,7 @@ func neverByClock(now time.Time, conditions []gate.Condition) string {
 		}
 		schedule, _, err := m.read()
 		if err != nil {
-			return "" // is refused elsewhere
+			return "" // another check refuses it
 		}
 		terms = append(terms, window.Term{Schedule: schedule, Not: c.Not})
 	}
@@ -41,7 +41,7 @@ func neverByClock(now time.Time, conditions []gate.Condition) string {
 	return "its time_window lines have no moment in common: all open_when lines must hold; several windows, of which any is enough, stand in one block"
 }
 
-// neverByFlags looks for flags that would have to be two things at once.
+// neverByFlags searches for a flag that would need two values at once.
 func neverByFlags(conditions []gate.Condition) string {
 	var must, mustNot []FlagTest
 	for _, c := range conditions {
@@ -49,7 +49,7 @@ func neverByFlags(conditions []gate.Condition) string {
 		case !ok:
 		case !c.Not:
 			must = append(must, m.Flags...)
-		case len(m.Flags) == 1: // of several, any one may be unset
+		case len(m.Flags) == 1: // of several flags, any one may be unset
 			mustNot = append(mustNot, m.Flags[0])
 		}
 	}
@@ -68,5 +68,5 @@ func neverByFlags(conditions []gate.Condition) string {
 	return ""
 }
 
-// suits reports whether what meets f also meets g.
+// suits reports whether each value that meets f also meets g.
 func (f FlagTest) suits(g FlagTest) bool { return f == g || f.Value != "" && g.met(f.Value) }

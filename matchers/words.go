@@ -8,7 +8,7 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// String is the rule as a line of the configuration, for operators.
+// String returns the rule as a line of the configuration, for operators.
 func (m *EnvFlag) String() string {
 	words := []string{"env_flag"}
 	for i, f := range m.Flags {
@@ -23,7 +23,7 @@ func (m *EnvFlag) String() string {
 	return strings.Join(words, " ")
 }
 
-// String is the rule as lines of the configuration, for operators.
+// String returns the rule as lines of the configuration, for operators.
 func (m *TimeWindow) String() string {
 	lines := make([]string, len(m.Windows))
 	for i, w := range m.Windows {
@@ -40,7 +40,7 @@ func (m *TimeWindow) String() string {
 	return "time_window " + strings.Join(lines, ", ")
 }
 
-// Zone implements gate.Zoned: that of the first window.
+// Zone implements gate.Zoned. It returns the zone of the first window.
 func (m *TimeWindow) Zone() *time.Location {
 	if len(m.zones) == 0 {
 		return nil

@@ -19,9 +19,9 @@ func init() {
 	caddy.RegisterModule(new(WSHandshake))
 }
 
-// WSHandshake matches WebSocket opening handshakes: on HTTP/1.1 a request
-// whose `Upgrade` names `websocket`, on HTTP/2 and HTTP/3 an extended CONNECT
-// with that protocol, which no `header` matcher sees.
+// WSHandshake matches WebSocket opening handshakes. On HTTP/1.1 that is a
+// request whose `Upgrade` names `websocket`. On HTTP/2 and HTTP/3 it is an
+// extended CONNECT with that protocol, which no `header` matcher can see.
 type WSHandshake struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -51,8 +51,8 @@ func (*WSHandshake) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// CELLibrary makes ws_handshake() an expression. Caddy's own helper has no
-// form without arguments, so the macro puts an empty one in.
+// CELLibrary adds the function ws_handshake() to expressions. Caddy's own
+// helper needs an argument, so the macro adds an empty one.
 func (m *WSHandshake) CELLibrary(caddy.Context) (cel.Library, error) {
 	const function = "ws_handshake_request"
 	factory := func(ref.Val) (caddyhttp.RequestMatcherWithError, error) { return m, nil }

@@ -9,7 +9,7 @@ import (
 	"github.com/wsgate/wsgate/matchers"
 )
 
-// WarnOfContradictions warns of a gate that can never open by its rules, and
+// WarnOfContradictions warns of a gate whose rules can never let it open, and
 // of rules that are never asked.
 func (p *Words) WarnOfContradictions(gate string) {
 	if len(p.rules) == 0 {

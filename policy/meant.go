@@ -11,13 +11,13 @@ import (
 	"github.com/wsgate/wsgate/matchers"
 )
 
-// otherRules are words that people write for rules.
+// otherRules maps words that people write to the rules that they mean.
 var otherRules = map[string]string{
 	"env": "env_flag", "flag": "env_flag", "environment": "env_flag", "live_flag": "env_flag",
 	"time": "time_window", "window": "time_window", "hours": "time_window", "clock": "time_window", "schedule": "time_window",
 }
 
-// ruleMeant says what would be right in place of a rule that is none.
+// ruleMeant says what to write instead of an unknown rule.
 func ruleMeant(name string, not bool, args []string) string {
 	begin := strings.Join(append([]string{"open_when"}, map[bool][]string{true: {"not"}}[not]...), " ")
 	line := strings.Join(append([]string{name}, args...), " ")
@@ -44,17 +44,17 @@ func ruleMeant(name string, not bool, args []string) string {
 	return "unknown rule: want " + words.AnyOf(ruleNames())
 }
 
-// flagLike is the name of a flag, as they mostly look.
+// flagLike matches a word that looks like the name of a flag.
 var flagLike = regexp.MustCompile(`^[A-Z][A-Z0-9_]+$`)
 
-// otherModes are words that people write for modes.
+// otherModes maps words that people write to the modes that they mean.
 var otherModes = map[string]string{
 	"open": "on", "opened": "on", "enabled": "on", "enable": "on", "true": "on", "yes": "on", "1": "on", "up": "on",
 	"closed": "off", "close": "off", "shut": "off", "disabled": "off", "disable": "off", "false": "off", "no": "off", "0": "off", "down": "off",
 	"automatic": "auto", "rules": "auto", "default": "auto",
 }
 
-// modeMeant says what would be right in place of a mode that is none.
+// modeMeant says what to write instead of an unknown mode.
 func modeMeant(word string) string {
 	if mode, known := otherModes[strings.ToLower(word)]; known {
 		return "want " + mode
@@ -65,7 +65,8 @@ func modeMeant(word string) string {
 	return "want auto, on or off"
 }
 
-// closingMeant says what would be right in place of a closing that is none.
+// closingMeant says what to write instead of an unknown closing. Empty: its
+// meaning is unknown.
 func closingMeant(word string) string {
 	if _, err := caddy.ParseDuration(word); err == nil {
 		return "want drain " + word

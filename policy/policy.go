@@ -15,11 +15,12 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// Policy is what a gate is told by configuration. An operator's switch at run
+// Policy is what the configuration sets for a gate. An operator's switch at run
 // time stands above it.
 type Policy struct {
-	// A name for Caddy's own `/id/…` calls, so that this policy can be patched
-	// while it runs. It must be unique in the configuration.
+	// An `@id` for Caddy's own `/id/…` calls, with which this policy can be
+	// patched while Caddy runs. It must be unique in the configuration.
+	// Default: none.
 	ID string `json:"@id,omitempty"`
 
 	// `auto` follows the rules, `on` and `off` do not. Default: `auto`.
@@ -28,31 +29,32 @@ type Policy struct {
 	// Rules that must all hold for the gate to be open. None: it is open.
 	OpenWhen []OpenWhen `json:"open_when,omitempty"`
 
-	// The status of a handshake that meets a closed gate. 503, the default, is
-	// the only value there is; it comes with Retry-After: until the gate can
-	// open, where that is known, else 5 to 30 s at random.
+	// The status for a handshake that meets a closed gate. 503, the default, is
+	// the only value so far. It is sent with Retry-After: the time until the
+	// gate can open, or 5 to 30 s at random if that time is unknown.
 	WhenClosed int `json:"when_closed,omitempty"`
 
 	// What clients read while the gate is closed: in the body of the refusal,
 	// in a close frame, in `{http.wsgate.reason}`. At most 512 bytes of UTF-8
-	// without control characters; a close frame takes the first 123. In it
-	// `{wsgate.until}` is the time at which the gate opens, as people read it
-	// (`09:00 (Asia/Tokyo)`); where that is not known, and by default, a neutral
-	// sentence stands instead. The reason that an operator gives with a switch
-	// goes before it. Text: escape it where you put it into HTML.
+	// without control characters; a close frame has room for the first 123. In
+	// this text `{wsgate.until}` is the time at which the gate opens, as people
+	// read it (`09:00 (Asia/Tokyo)`). If that time is unknown, a neutral
+	// sentence replaces the text. Default: the neutral sentence. The reason
+	// that an operator gives with a switch goes before this one. Plain text:
+	// escape it where you put it into HTML.
 	Reason string `json:"reason,omitempty"`
 
-	// What happens to open tunnels when the gate closes, and when it leaves
-	// the configuration. Default: they are kept.
+	// What happens to open tunnels when the gate closes, and when it leaves the
+	// configuration. Default: they stay open.
 	Closing *Closing `json:"closing,omitempty"`
 
-	// Refused: the name that `closing` had before.
+	// Refused: the old name of `closing`.
 	OnClose json.RawMessage `json:"on_close,omitempty"`
 }
 
 // OpenWhen is one rule of a gate: a matcher that needs no request.
 type OpenWhen struct {
-	// Inverts the rule.
+	// Whether to invert the rule. Default: false.
 	Not bool `json:"not,omitempty"`
 
 	// The rule: exactly one of the request matchers that need no request, such
@@ -62,14 +64,13 @@ type OpenWhen struct {
 
 // Closing is what happens to open tunnels when their gate closes.
 type Closing struct {
-	// `keep` leaves them open. `drain` tells each of them, by a close frame
-	// between two frames, to end. Default: `keep`.
+	// `keep` leaves them open. `drain` sends each of them a close frame,
+	// between two frames. Default: `keep`.
 	Policy string `json:"policy,omitempty"`
 
-	// How long a drained tunnel may take to end before its connections are
-	// cut: for the answer to the close frame, for a frame that is under way,
-	// for a peer that does not read. Default: 30s. Zero means the default;
-	// at most 24h.
+	// How long a drained tunnel may take to end before its connections are cut:
+	// for the answer to the close frame, for a frame that is under way, for a
+	// peer that does not read. Default, and zero: 30s. At most 24h.
 	Deadline caddy.Duration `json:"deadline,omitempty"`
 
 	// The code in the close frame (RFC 6455 §7.4). Default: 1013 (try again
@@ -77,11 +78,13 @@ type Closing struct {
 	Code int `json:"code,omitempty"`
 
 	// The reason in the close frame, at most 123 bytes of UTF-8. Default: the
-	// policy's `reason`. A reason given with the switch goes before it.
+	// policy's `reason`. A reason that an operator gives with a switch goes
+	// before it.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Provision turns the configuration into values, and loads the rules.
+// Provision turns the configuration into a gate.Policy, and loads the rules. It
+// returns an error that names the wrong value.
 func (p *Policy) Provision(ctx caddy.Context) (gate.Policy, error) {
 	var out gate.Policy
 	var err error
@@ -113,7 +116,7 @@ func (p *Policy) Provision(ctx caddy.Context) (gate.Policy, error) {
 	return out, nil
 }
 
-// provision loads the rule's matcher and refuses one that is no rule.
+// provision loads the rule's matcher, and refuses a matcher that is not a rule.
 func (o *OpenWhen) provision(ctx caddy.Context) (gate.Condition, error) {
 	if len(o.RuleRaw) != 1 {
 		return gate.Condition{}, fmt.Errorf("%d rules: want exactly one", len(o.RuleRaw))
@@ -133,7 +136,7 @@ func (o *OpenWhen) provision(ctx caddy.Context) (gate.Condition, error) {
 	return gate.Condition{Name: name, Not: o.Not, Rule: rule}, nil
 }
 
-// values checks what a drain says and fills in its defaults.
+// values checks the closing and fills in its defaults.
 func (c *Closing) values() (gate.Closing, error) {
 	switch c.Policy {
 	case "", "keep":
@@ -156,20 +159,21 @@ func (c *Closing) values() (gate.Closing, error) {
 	return out, registry.ValidClosing(out)
 }
 
-// Same reports whether two policies say the same, in whatever words: defaults
-// that are written, and the order of rules, make no difference.
+// Same reports whether two policies mean the same. Defaults that are written
+// out, and the order of rules, make no difference.
 func (p *Policy) Same(q *Policy) bool {
 	x, errX := p.plain()
 	y, errY := q.plain()
 	return errX == nil && errY == nil && x == y
 }
 
-// Empty reports whether the policy has no words: a gate that is told nothing.
+// Empty reports whether the policy sets nothing. The ID does not count.
 func (p *Policy) Empty() bool {
 	return p.Mode == "" && len(p.OpenWhen) == 0 && p.WhenClosed == 0 && p.Reason == "" && p.Closing == nil && p.OnClose == nil
 }
 
-// plain is the policy without its handle, with its defaults written out.
+// plain returns the policy as text, without its ID and with its defaults
+// written out.
 func (p *Policy) plain() (string, error) {
 	c := *p
 	c.ID = ""

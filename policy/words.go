@@ -17,22 +17,22 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// Words reads the words of a gate's policy, which stand in a directive or
-// in the global option.
+// Words parses the words of a gate's policy in a directive or in the global
+// option.
 type Words struct {
-	// Policy is what they say.
+	// Policy is the result.
 	Policy Policy
-	// Start is the directive or the gate that they stand in.
+	// Start is the directive or the gate that has the words.
 	Start caddyfile.Token
 	// First is the first word of the policy. Empty: there is none.
 	First caddyfile.Token
-	// Seen has the words that may stand once.
+	// Seen has the words that may occur only once.
 	Seen words.Once
 
 	rules []gate.Condition
 }
 
-// Any reports whether the policy says anything.
+// Any reports whether there is any word of a policy.
 func (p *Words) Any() bool { return p.First.Text != "" }
 
 // Note remembers where the policy begins.
@@ -42,17 +42,17 @@ func (p *Words) Note(at caddyfile.Token) {
 	}
 }
 
-// Errf refuses the whole, at the place where it begins.
+// Errf returns an error for the whole, at the place where it begins.
 func (p *Words) Errf(format string, args ...any) error {
 	return words.Dispenser(p.Start).WrapErr(fmt.Errorf(format, args...))
 }
 
-// Word reads a word of the policy. known is false if it is none.
+// Word reads a word of the policy. known is false if it is another word.
 func (p *Words) Word(d *caddyfile.Dispenser) (known bool, err error) {
 	name := d.Val()
 	var read func(*caddyfile.Dispenser) error
 	switch name {
-	case "open_when": // may stand several times
+	case "open_when": // may occur several times
 		p.Note(d.Token())
 		return true, p.openWhen(d)
 	case "id":
@@ -110,10 +110,10 @@ func (p *Words) whenClosed(d *caddyfile.Dispenser) error {
 }
 
 // mostFixed is how many bytes of a reason may be fixed without a warning: a
-// close frame takes 123, and the time needs some of them.
+// close frame has room for 123, and the time needs some of them.
 const mostFixed = 90
 
-// publicReason reads what clients are told while the gate is closed.
+// publicReason reads the text for clients while the gate is closed.
 func (p *Words) publicReason(d *caddyfile.Dispenser) error {
 	if !d.NextArg() || d.Val() == "" {
 		return d.Err(`reason: want what clients read while the gate is closed, in quotes, such as "back at {wsgate.until}"`)
@@ -163,7 +163,8 @@ func (p *Words) closing(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// deadline takes the first of the words if it begins like a duration.
+// deadline reads the first word if it begins like a duration. Like code and
+// reason it returns how many words it read.
 func (p *Words) deadline(args []caddyfile.Token) (int, error) {
 	if len(args) == 0 || !numeric(args[0]) {
 		return 0, nil
@@ -187,7 +188,7 @@ func numeric(t caddyfile.Token) bool {
 	return !t.Quoted() && t.Text != "" && (t.Text[0] >= '0' && t.Text[0] <= '9' || t.Text[0] == '-' || t.Text[0] == '+' || t.Text[0] == '.')
 }
 
-// code takes the words code and its number.
+// code reads the word code and its number.
 func (p *Words) code(args []caddyfile.Token) (int, error) {
 	if len(args) == 0 || args[0].Quoted() || args[0].Text != "code" {
 		return 0, nil
@@ -208,7 +209,7 @@ func (p *Words) code(args []caddyfile.Token) (int, error) {
 	return 2, nil
 }
 
-// reason takes one word that is none of the others.
+// reason reads one word in quotes.
 func (p *Words) reason(args []caddyfile.Token) (int, error) {
 	if len(args) == 0 || numeric(args[0]) {
 		return 0, nil
@@ -216,7 +217,7 @@ func (p *Words) reason(args []caddyfile.Token) (int, error) {
 	reason, quoted := args[0].Text, args[0].Quoted()
 	switch {
 	case !quoted:
-		return 0, nil // somebody's misunderstanding, not a reason
+		return 0, nil // a word in the wrong place, not a reason
 	case reason == "":
 		return 0, errors.New("an empty reason: leave it out, and the closing's own reason is told")
 	case tunnel.TrimReason(reason) != reason:
@@ -262,7 +263,7 @@ func (p *Words) openWhen(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// ruleNames lists the rules that this Caddy has.
+// ruleNames returns the rules that this build of Caddy has.
 func ruleNames() []string {
 	var names []string
 	for _, info := range caddy.GetModules("http.matchers") {

@@ -13,21 +13,21 @@ import (
 
 // Address is a WebSocket upstream as an operator writes it.
 type Address struct {
-	// Secure: TLS towards the backend (wss://).
+	// Secure is set for TLS towards the backend (wss://).
 	Secure bool
-	// Dial is the address as reverse_proxy's own words take it.
+	// Dial is the address in the form that reverse_proxy takes.
 	Dial string
 	// Path is the URL's path, escaped or with placeholders.
 	Path string
-	// HasPath tells an address without a path from one with the path /.
+	// HasPath is set if the address has a path, even if that is only /.
 	HasPath bool
 }
 
 // ParseAddress reads ws://host[:port][/path], wss://host[:port][/path],
 // host[:port], or a Caddy network address such as unix//run/chat.sock. The
-// port is 80 without TLS and 443 with; a range of ports is several upstreams.
-// Placeholders may stand in the path of a URL, and anywhere in an address
-// without a scheme.
+// default port is 80 without TLS and 443 with TLS. A range of ports means
+// several upstreams. Placeholders are allowed in the path of a URL, and
+// anywhere in an address without a scheme.
 func ParseAddress(s string) (Address, error) {
 	if s == "" {
 		return Address{}, errors.New("empty upstream address")
@@ -105,8 +105,8 @@ func (a *Address) finish(s, host string) error {
 	return nil
 }
 
-// checkHost takes a name or an IPv4 address. Names may be more than the rules
-// for hosts allow, as resolvers do: with underscores, or beyond ASCII.
+// checkHost accepts a name or an IPv4 address. A name may have underscores or
+// letters beyond ASCII, which the rules for hosts forbid and resolvers accept.
 func checkHost(name string) error {
 	if name == "" {
 		return errors.New("no host")
@@ -137,7 +137,7 @@ func checkHost(name string) error {
 	return nil
 }
 
-// checkPort takes a port or a range of ports.
+// checkPort accepts a port or a range of ports.
 func checkPort(s string) error {
 	from, to, ranged := strings.Cut(s, "-")
 	low, err := portNumber(from)
@@ -165,7 +165,7 @@ func portNumber(s string) (int, error) {
 	return int(n), nil
 }
 
-// plainAddress takes what reverse_proxy takes without a scheme.
+// plainAddress reads an address without a scheme, as reverse_proxy takes it.
 func plainAddress(s string) (Address, error) {
 	if strings.HasPrefix(s, "/") || s == ":" {
 		return Address{}, fmt.Errorf("upstream %q: no host", s)

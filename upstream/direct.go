@@ -21,24 +21,24 @@ import (
 )
 
 const (
-	// maxAnswer bounds the header of a backend's answer, those of 1xx answers
-	// before it included, where max_response_header_size does not say otherwise.
-	// It is held in memory until the client has taken it.
+	// maxAnswer limits the size of the header of a backend's answer, together
+	// with the 1xx answers before it, unless max_response_header_size sets
+	// another limit. The header stays in memory until the client has taken it.
 	maxAnswer = 256 << 10
-	// probeInterval is Caddy's default between TCP keep-alive probes; how many
-	// of them is left to the system, whose 9 are Go's too.
+	// probeInterval is Caddy's default interval of TCP keep-alive probes. The
+	// system decides how many probes there are; its default is 9, like Go's.
 	probeInterval = 30 * time.Second
 )
 
 // direct makes the round trip of a handshake without http.Transport, which
-// costs two goroutines and a pool that a connection never comes back to. It
-// serves where the transport is Caddy's default: no TLS, no proxy, no options.
+// costs two goroutines and a pool that the connection never returns to. It is
+// used where the transport is Caddy's default: no TLS, no proxy, no options.
 type direct struct {
 	dialer net.Dialer
-	most   int64 // bytes of an answer's header
+	most   int64 // limit of the answer's header, in bytes
 }
 
-// newDirect returns nil where a transport is configured to do more.
+// newDirect returns nil if the transport is configured to do more.
 func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport) *direct {
 	for word := range config {
 		if word != "protocol" && word != "compression" && word != "dial_timeout" && word != "max_response_header_size" {
@@ -57,7 +57,7 @@ func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport)
 	}, most: t.MaxResponseHeaderSize}
 }
 
-// past is a deadline that is over.
+// past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
 var (
@@ -65,13 +65,13 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4096) }}
 )
 
-// hint is told of an answer before the final one.
+// hint is called for each answer before the final one.
 type hint func(code int, header http.Header) error
 
-// roundTrip sends a handshake and reads the answer. Of a 101 the connection
-// comes back, with what was read behind it; of any other answer the body ends
-// the connection when it is closed. It is over at the deadline, zero: none, and
-// when ctx ends.
+// roundTrip sends a handshake and reads the answer. For a 101 it returns the
+// connection, and the bytes that were read after the answer. For any other
+// answer, closing the body closes the connection. The round trip ends at the
+// deadline (zero: none) and when ctx ends.
 func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hint) (*http.Response, net.Conn, []byte, error) {
 	if err := sendable(req.Header); err != nil {
 		return nil, nil, nil, err
@@ -100,7 +100,7 @@ func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reversepr
 	}
 	if err != nil {
 		giveBack(r)
-		_ = conn.Close() // what went wrong has been said
+		_ = conn.Close() // err already has the reason
 		return nil, nil, nil, reason(ctx, err)
 	}
 	var behind []byte
@@ -113,8 +113,9 @@ func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reversepr
 	return res, conn, behind, conn.SetDeadline(time.Time{})
 }
 
-// sendable refuses what header_up may have made of a client's words, and
-// http.Transport would not send either. The words may be secret.
+// sendable refuses header fields that http.Transport would not send either.
+// header_up may have made them from the client's input. The error does not show
+// that input, which may be secret.
 func sendable(h http.Header) error {
 	for name, values := range h {
 		if !httpguts.ValidHeaderFieldName(name) {
@@ -129,8 +130,8 @@ func sendable(h http.Header) error {
 	return nil
 }
 
-// dialError is what a dial failed with: the end of the time for all attempts
-// together is no fault of this upstream.
+// dialError returns the error of a failed dial. If the time for all attempts
+// together is over, that is not this upstream's fault.
 func dialError(ctx context.Context, deadline time.Time, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -154,7 +155,7 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*h
 	if err != nil {
 		return nil, fmt.Errorf("writing the handshake: %w", err)
 	}
-	for { // 1xx answers without end are bounded like the header of one
+	for { // the size of all 1xx answers counts towards the header's limit
 		res, err := http.ReadResponse(r, req)
 		if err != nil {
 			return nil, unreadable(err)
@@ -171,17 +172,17 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*h
 	}
 }
 
-// errNoHTTP says that a backend answers something else than HTTP. Its own
-// words are not repeated: they may be anything.
+// errNoHTTP means that the backend's answer is not HTTP. It does not repeat the
+// answer, which may be anything.
 var errNoHTTP = errors.New("the backend's answer is no valid HTTP")
 
-// errTooLong says that a backend's header is larger than what is taken of one.
+// errTooLong means that the header of a backend's answer exceeds the limit.
 var errTooLong = errors.New("the header of the backend's answer is too large (max_response_header_size of the transport)")
 
-// known reports whether an answer is one of HTTP/1, with a status that there is.
+// known reports whether an answer is HTTP/1 and has a valid status.
 func known(res *http.Response) bool { return res.ProtoMajor == 1 && res.StatusCode >= 100 }
 
-// unreadable is what reading an answer failed with.
+// unreadable returns the error for an answer that could not be read.
 func unreadable(err error) error {
 	var connection net.Error
 	switch {
@@ -193,8 +194,8 @@ func unreadable(err error) error {
 	return errNoHTTP
 }
 
-// reason puts the context's end in place of the deadline that it caused:
-// reverse_proxy goes by it.
+// reason returns the context's error instead of the I/O error that it caused,
+// because reverse_proxy decides by the context's error.
 func reason(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return cause
@@ -210,7 +211,8 @@ func giveBack(r *bufio.Reader) {
 	readers.Put(r)
 }
 
-// body is that of an answer that is no 101. Its connection ends with it.
+// body is the body of an answer other than 101. Closing it closes the
+// connection.
 type body struct {
 	io.ReadCloser
 	conn net.Conn
@@ -219,14 +221,14 @@ type body struct {
 	once sync.Once
 }
 
-// Close ends the connection before the body, which else reads what is left of
-// itself, and waits for it.
+// Close closes the connection before the body. Otherwise the body would first
+// read its rest, and wait for it.
 func (b *body) Close() error {
 	var err error
 	b.once.Do(func() {
 		b.free()
 		err = b.conn.Close()
-		_ = b.ReadCloser.Close() // that something is missing is no news
+		_ = b.ReadCloser.Close() // an error about a missing rest does not matter
 		giveBack(b.r)
 	})
 	return err

@@ -18,19 +18,20 @@ import (
 	"github.com/wsgate/wsgate/internal/handshake"
 )
 
-// Config says to whom and how.
+// Config says where handshakes go, and how.
 type Config struct {
-	// Proxy is reverse_proxy's own configuration. The engine owns it from
-	// Provision on.
+	// Proxy is reverse_proxy's own configuration. After Provision it belongs to
+	// the engine.
 	Proxy *reverseproxy.Handler
-	// StripPathPrefix is replaced by Path; both are as in a URL, escaped.
+	// StripPathPrefix is the prefix that Path replaces. Both are escaped, as in
+	// a URL.
 	StripPathPrefix string
-	// Path at the upstream. Empty: the URI is left alone. Without a prefix it
-	// is the whole path, with placeholders.
+	// Path is the path at the upstream. Empty: the URI is not changed. Without
+	// a prefix it is the whole path, and may have placeholders.
 	Path string
-	// Gate is named in errors.
+	// Gate is the gate's name, for errors.
 	Gate string
-	// Timeout bounds a handshake over all attempts together. Zero: no limit.
+	// Timeout limits a handshake, all attempts together. Zero: no limit.
 	Timeout time.Duration
 }
 
@@ -39,33 +40,34 @@ type Engine struct {
 	Config
 
 	path        pathRule
-	short       *short // nil: all handshakes are reverse_proxy's
-	provisioned bool   // the handler was, or has tried to be
-	secretive   bool   // errors of the network may name parts of a request
+	short       *short // nil: reverse_proxy runs all handshakes
+	provisioned bool   // the handler's Provision was called
+	secretive   bool   // network errors may contain parts of a request
 }
 
-// Accepted is a backend that said 101, rightly.
+// Accepted is the connection to a backend that answered with a valid 101.
 type Accepted struct {
 	// Conn is the connection to the backend, detached from the request.
 	Conn net.Conn
-	// Early is what the backend sent behind its 101.
+	// Early is what the backend sent right after its 101.
 	Early []byte
 	// Upstream is the address as the configuration has it.
 	Upstream string
-	// Dynamic: the address is not in the configuration, but found at run time.
+	// Dynamic is set if the address was found at run time and is not in the
+	// configuration.
 	Dynamic bool
-	// Header is for the client: without hop-by-hop fields, Accept, Server and
-	// X-Powered-By, and with header_down applied.
+	// Header is the header for the client: without hop-by-hop fields, Accept,
+	// Server and X-Powered-By, and with header_down applied.
 	Header http.Header
 	// Release counts the tunnel as ended. Call it once.
 	Release func()
 }
 
-// New returns an engine that is still to be provisioned.
+// New returns an engine that is not yet provisioned.
 func New(c Config) *Engine { return &Engine{Config: c} }
 
-// Provision readies the embedded reverse_proxy. The tap is in place before
-// that: Caddy's health checkers start with it, and read the transport.
+// Provision provisions the embedded reverse_proxy. The tap is set before that,
+// because Caddy's health checkers then start and read the transport.
 func (e *Engine) Provision(ctx caddy.Context) error {
 	var err error
 	if e.path, err = newPathRule(e.StripPathPrefix, e.Config.Path); err != nil {
@@ -89,20 +91,20 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy), time.Duration(h.LoadBalancing.TryInterval)}
-	h.LoadBalancing.TryInterval = 0 // again waits, and not longer than the handshake has
+	h.LoadBalancing.TryInterval = 0 // again does the waiting, and never longer than the handshake's time
 	if h.DynamicUpstreams != nil {
 		h.DynamicUpstreams = impatient{h.DynamicUpstreams}
 	}
 	e.short = newShort(h, t.direct)
 	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
-		h.LoadBalancing.TryDuration = most // nothing comes of an attempt after that
+		h.LoadBalancing.TryDuration = most // a later attempt would be useless
 	}
 	return nil
 }
 
-// Cleanup gives back what Provision took. Open tunnels are not touched. A
-// handler that Provision did not come to has nothing to give back, and would
-// panic.
+// Cleanup gives back what Provision took. It does not touch open tunnels. A
+// handler that was never provisioned has nothing to give back, and its Cleanup
+// would panic.
 func (e *Engine) Cleanup() error {
 	if !e.provisioned {
 		return nil
@@ -110,8 +112,9 @@ func (e *Engine) Cleanup() error {
 	return e.Proxy.Cleanup()
 }
 
-// loadTransport loads the configured transport, or HTTP's default, and taps it.
-// Compression is off: its own Accept-Encoding would be sent upstream.
+// loadTransport loads the configured transport, or the default one for HTTP,
+// and taps it. Compression is off, because the transport would send an
+// Accept-Encoding of its own.
 func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	config := map[string]json.RawMessage{"protocol": json.RawMessage(`"http"`)}
 	if h.TransportRaw != nil {
@@ -154,7 +157,7 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	return &tap{inner: rt}, nil
 }
 
-// answerTimeouts takes a transport's read_timeout and write_timeout for what
+// answerTimeouts limits a transport's read_timeout and write_timeout to what
 // they are meant for: the answer. On the connection itself they would end a
 // quiet tunnel.
 func answerTimeouts(config map[string]json.RawMessage) {
@@ -167,7 +170,8 @@ func answerTimeouts(config map[string]json.RawMessage) {
 	delete(config, "write_timeout")
 }
 
-// leave101Alone keeps handle_response routes away from the 101, which is ours.
+// leave101Alone keeps handle_response routes away from the 101, which the tap
+// takes.
 func leave101Alone(h *reverseproxy.Handler) error {
 	for i := range h.HandleResponse {
 		rh := &h.HandleResponse[i]
@@ -191,8 +195,8 @@ func leave101Alone(h *reverseproxy.Handler) error {
 	return nil
 }
 
-// Handshake runs one handshake, and returns what the backend accepted, or why
-// it did not. stream says whether it came in a stream of HTTP/2 or HTTP/3.
+// Handshake runs one handshake. It returns what the backend accepted, or the
+// error. stream is set for a stream of HTTP/2 or HTTP/3.
 func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, stream bool) (*Accepted, *Error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	a := &attempt{ctx: r.Context(), response: e.Proxy.Headers, repl: repl, dynamic: e.Proxy.DynamicUpstreams != nil, stream: stream}
@@ -243,8 +247,8 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil, failed
 }
 
-// long has reverse_proxy run a handshake, or deal with what came of the first
-// attempt on the short way.
+// long runs a handshake through reverse_proxy, or gives it the outcome of the
+// first attempt on the short way.
 func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a *attempt) error {
 	ctx := context.WithValue(r.Context(), attemptKey{}, a)
 	if !a.deadline.IsZero() {
@@ -254,7 +258,7 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	}
 	defer a.recover()
 	r = r.WithContext(ctx)
-	r.Header = r.Header.Clone() // routes of handle_response get it, stripped by then
+	r.Header = r.Header.Clone() // routes of handle_response get this header, after Strip
 	a.given, a.w = r, w
 	if !a.stream {
 		return e.Proxy.ServeHTTP(mute{w, a}, r, next)
@@ -262,12 +266,12 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	no := &refusing{ResponseWriter: w}
 	err := e.Proxy.ServeHTTP(mute{no, a}, r, next)
 	if err == nil && a.accepted == nil && !a.stopped() {
-		no.begin() // net/http would say 200 for whoever said nothing
+		no.begin() // otherwise net/http would send 200
 	}
 	return err
 }
 
-// attempt is a handshake on its way through the embedded handler.
+// attempt is a handshake while the embedded handler runs.
 type attempt struct {
 	ctx      context.Context // of the request
 	response *headers.Handler
@@ -275,26 +279,26 @@ type attempt struct {
 	dynamic  bool
 	deadline time.Time     // zero: none
 	stream   bool          // of HTTP/2 or HTTP/3
-	given    *http.Request // to reverse_proxy, which makes its own of it
+	given    *http.Request // to reverse_proxy, which makes its own copy
 	w        http.ResponseWriter
 
 	accepted *Accepted
-	answered *http.Response // the 101 of the same
+	answered *http.Response // the 101 of accepted
 	tried    string         // the upstream that was asked last
-	refused  int            // its status, if that was no 101
+	refused  int            // the status of tried, if it was not 101
 	failure  error          // the last one of the transport
 	rounds   int            // how often an upstream was selected
-	expired  bool           // an attempt was not made, because the time was over
+	expired  bool           // no further attempt was made: the time was over
 	cut      bool           // the answer to the client was broken off
 
 	// Of the short way.
 	chosen  *reverseproxy.DialInfo
 	began   time.Time
 	latency time.Duration
-	outcome *outcome // nil: reverse_proxy has not to deal with any
+	outcome *outcome // nil: reverse_proxy has no outcome to handle
 }
 
-// recover is deferred: reverse_proxy breaks an answer off with a panic.
+// recover is deferred. When reverse_proxy breaks off an answer, it panics.
 func (a *attempt) recover() {
 	switch v := recover(); v {
 	case nil:
@@ -306,7 +310,7 @@ func (a *attempt) recover() {
 	}
 }
 
-// drop gives back what the backend accepted, if it did.
+// drop releases the connection that the backend accepted, if there is one.
 func (a *attempt) drop() {
 	if up := a.accepted; up != nil {
 		a.accepted = nil
@@ -315,8 +319,8 @@ func (a *attempt) drop() {
 	}
 }
 
-// ended says why neither the client nor the backend has ended the handshake: the
-// process is about to exit, or the gate has closed. Nil: nobody else has.
+// ended returns an error if wsgate itself ended the handshake: the process is
+// about to exit, or the gate has closed. Nil: it did not.
 func (a *attempt) ended() error {
 	var s *handshake.Stopped
 	if errors.As(context.Cause(a.ctx), &s) {
@@ -325,12 +329,12 @@ func (a *attempt) ended() error {
 	return nil
 }
 
-// stopped reports whether reverse_proxy was made to stop before it had an
-// answer; what the client is told is not its affair then.
+// stopped reports whether reverse_proxy was stopped before it had an answer.
+// Then it must not answer the client.
 func (a *attempt) stopped() bool { return a.expired || a.refused == 0 && a.ended() != nil }
 
 // late reports whether the time for all attempts together is over.
 func (a *attempt) late() bool { return !a.deadline.IsZero() && !time.Now().Before(a.deadline) }
 
-// attemptKey finds the attempt in a request's context.
+// attemptKey is the key of the attempt in a request's context.
 type attemptKey struct{}

@@ -13,52 +13,58 @@ import (
 	"github.com/wsgate/wsgate/internal/handshake"
 )
 
-// Outcome names how a handshake that reached for an upstream ended.
+// Outcome names how a handshake ended that was passed to the upstream.
 type Outcome string
 
 const (
-	// Unreachable means that no backend could be connected to, or none is available.
+	// Unreachable means that no backend could be reached, or that none is
+	// available.
 	Unreachable Outcome = "upstream_unreachable"
 	// Timeout means that the backend did not answer in time.
 	Timeout Outcome = "upstream_timeout"
-	// Invalid means that the backend's answer was none, or a 101 with a false claim.
+	// Invalid means that the backend's answer was not HTTP, or was a 101 with a
+	// false claim.
 	Invalid Outcome = "upstream_invalid"
 	// Stopped means that the process is about to exit, or that the gate has
 	// closed. The error is a [*handshake.Stopped].
 	Stopped Outcome = "stopped"
 	// Aborted means that the client left.
 	Aborted Outcome = "aborted"
-	// Refused means that the backend gave another answer than 101, or one that
+	// Refused means that the backend gave an answer other than 101, or one that
 	// retry_match rejects.
 	Refused Outcome = "upstream_refused"
 )
 
-// statusClientGone is what Caddy logs for a client that left.
+// statusClientGone is the status that Caddy logs for a client that left.
 const statusClientGone = 499
 
-// Error is a handshake that no backend accepted.
+// Error describes a handshake that no backend accepted.
 type Error struct {
-	// Status for the client; if answered, the backend's own.
+	// Status is the status for the client. If Answered is set, it is the
+	// backend's own.
 	Status  int
 	Outcome Outcome
-	// Answered: the client has the backend's answer, or what handle_response
-	// has made of it. Else nothing was written to it.
+	// Answered is set if the client has the backend's answer, or the answer
+	// that handle_response made of it. Otherwise nothing was written to the
+	// client.
 	Answered bool
-	// Upstream is the one that was tried last, as the configuration has it.
-	// Empty: none was.
+	// Upstream is the last one that was tried, as the configuration has it.
+	// Empty: none was tried.
 	Upstream string
-	// Cut: the client has only a part of the answer, which it learns when the
-	// handler panics with [http.ErrAbortHandler], as reverse_proxy did.
+	// Cut is set if the client has only a part of the answer. The handler must
+	// panic with [http.ErrAbortHandler], as reverse_proxy did, so that the
+	// client notices.
 	Cut bool
-	// Err is the cause. If refused and not answered, it is what a route of
-	// handle_response or retry_match says, for error routes.
+	// Err is the cause. If the handshake was refused and not answered, Err
+	// comes from a route of handle_response or from retry_match, and is for
+	// error routes.
 	Err error
 
-	secretive bool // its text may hold a part of the request
+	secretive bool // the text may contain a part of the request
 }
 
-// Error says what went wrong, for the log: without Caddy's own trace around it,
-// and without what a placeholder has taken from the request.
+// Error returns the cause, for the log. It leaves out Caddy's own trace, and
+// values that a placeholder took from the request.
 func (e *Error) Error() string {
 	if e.secretive && !e.Answered && e.Outcome != Refused && !said(e.Err) {
 		return unnamed(e.Err)
@@ -70,7 +76,7 @@ func (e *Error) Error() string {
 	return e.Err.Error()
 }
 
-// said reports whether an error is one of our own words.
+// said reports whether the text of an error is wsgate's own.
 func said(err error) bool {
 	var lie *handshake.Lie
 	return errors.As(err, &lie) || slices.ContainsFunc([]error{errNoHTTP, errTooLong, errLate, handshake.ErrExiting, context.Canceled}, func(own error) bool { return errors.Is(err, own) })
@@ -79,7 +85,7 @@ func said(err error) bool {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// classify says what an error of the embedded handler means.
+// classify returns what an error of the embedded handler means.
 func (a *attempt) classify(err error) *Error {
 	e := &Error{Status: http.StatusBadGateway, Outcome: Invalid, Err: err}
 	var he caddyhttp.HandlerError
@@ -109,5 +115,6 @@ func (a *attempt) classify(err error) *Error {
 	return e
 }
 
-// errLate says why a handshake ended before its upstream did.
+// errLate is the error of a handshake whose time ended before the upstream
+// answered.
 var errLate = errors.New("no answer within handshake_timeout")

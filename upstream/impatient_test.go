@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// lookup is a source that waits, whatever its request says.
+// lookup is a source that waits and ignores the request's context.
 type lookup struct {
 	until chan struct{}
 	reset bool

@@ -9,8 +9,8 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// Meant returns the address that one which is refused was surely meant to be.
-// It is empty where nothing is sure.
+// Meant returns the right form of a refused address if its meaning is clear. It
+// is empty otherwise.
 func Meant(s string) string {
 	if list := strings.Split(strings.TrimSuffix(s, ","), ","); strings.Contains(s, ",") {
 		for _, one := range list {
@@ -34,20 +34,20 @@ func Meant(s string) string {
 	return right
 }
 
-// socketLike is a socket file, in other forms than ours.
+// socketLike matches a socket file in forms that wsgate does not take.
 var socketLike = regexp.MustCompile(`^(?:unix:/{0,2}|unix|tcp/unix/)?(/[^{}]*\.sock(?:et)?)$`)
 
-// schemeLike is a URL with a scheme of ours that is not written as one.
+// schemeLike matches a URL whose scheme or separator is spelled wrongly.
 var schemeLike = regexp.MustCompile(`(?i)^(wss?|https?|wws|wwss|websockets?|tcp|tls)(?:[:;][/\\]{0,3}|[/\\]{2,3})([^/\\].*)$`)
 
-// schemes are the schemes that are meant by others.
+// schemes maps the schemes that people write to ws and wss.
 var schemes = map[string]string{
 	"ws": "ws", "wws": "ws", "http": "ws", "websocket": "ws", "tcp": "ws",
 	"wss": "wss", "wwss": "wss", "https": "wss", "websockets": "wss", "tls": "wss",
 }
 
-// meantOtherwise says what would be right where something that is no upstream
-// stands in the place of one.
+// meantOtherwise says what to write instead of a word that is not an upstream
+// but stands in the place of one.
 func (p *Words) meantOtherwise(text string) string {
 	switch {
 	case text == "*", strings.HasPrefix(text, "@"), strings.HasPrefix(text, "/") && strings.HasSuffix(text, "*"):
@@ -66,7 +66,7 @@ func (p *Words) meantOtherwise(text string) string {
 	return ""
 }
 
-// blockOf says where a word of the block stands.
+// blockOf says where to write a word that belongs in the block.
 func blockOf(word string) string {
 	if !gate.ValidName(word) {
 		return "the upstreams right behind the matcher"
@@ -74,5 +74,5 @@ func blockOf(word string) string {
 	return fmt.Sprintf("it in the block, { %s … }, or %s:80 if it is a host", word, word)
 }
 
-// blockWords are all words of the block.
+// blockWords returns all words of the block.
 func (p *Words) blockWords() []string { return append(slices.Clone(p.Others), ProxyWords()...) }

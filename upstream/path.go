@@ -11,23 +11,23 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Malformed means that the path of the request cannot become the upstream's. No
-// upstream was asked.
+// Malformed means that the request's path cannot be changed to the upstream's.
+// No upstream was asked.
 const Malformed Outcome = "malformed"
 
-// pathRule turns the path of a request into the upstream's. It works on the
-// escaped form throughout: %2F and %3F stay what they are.
+// pathRule changes the path of a request to the upstream's. It always works on
+// the escaped form: %2F and %3F stay as they are.
 type pathRule struct {
 	prefix string // decoded, without a trailing slash
-	merge  bool   // slashes, as the matcher with that prefix does
-	path   string // escaped; empty: the path is left alone
+	merge  bool   // merge slashes, as the matcher with that prefix does
+	path   string // escaped; empty: the path is not changed
 	strip  bool
 	parts  []part // of a path with placeholders
 }
 
-// newPathRule reads prefix and path as the configuration has them.
+// newPathRule parses prefix and path as the configuration has them.
 func newPathRule(prefix, path string) (pathRule, error) {
-	if path == "" || path == "/" && prefix == "" { // the root alone means: whatever was asked for
+	if path == "" || path == "/" && prefix == "" { // the root alone means: the path as it was sent
 		return pathRule{}, nil
 	}
 	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "{") {
@@ -54,8 +54,8 @@ func newPathRule(prefix, path string) (pathRule, error) {
 	return p, nil
 }
 
-// apply returns the request as the upstream gets it; the request itself is
-// left alone. A path that cannot become the upstream's is an error.
+// apply returns the request for the upstream, and does not change r. It returns
+// an error if the path cannot be changed to the upstream's.
 func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, error) {
 	escaped := p.path
 	switch {
@@ -79,15 +79,15 @@ func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, 
 	}
 	out := *r
 	u := *r.URL
-	u.Path, u.RawPath, u.Opaque = path, escaped, "" // GET a:b has that
+	u.Path, u.RawPath, u.Opaque = path, escaped, "" // Opaque is set for a request such as GET a:b
 	out.URL = &u
 	out.RequestURI = u.RequestURI()
 	return &out, nil
 }
 
-// rest returns what follows the prefix, escaped as it came. The prefix itself
-// is found as Caddy's path matcher finds it: decoded, clean, and whatever the
-// case. Its slash may have come escaped.
+// rest returns what follows the prefix, escaped as it was sent. It finds the
+// prefix as Caddy's path matcher does: decoded, clean, and in any case. The
+// slash after the prefix may have been sent escaped.
 func (p *pathRule) rest(u *url.URL) (string, error) {
 	decoded, escaped := u.Path, u.EscapedPath()
 	if unclean(decoded) {
@@ -110,7 +110,7 @@ func (p *pathRule) rest(u *url.URL) (string, error) {
 	return rest, nil
 }
 
-// unclean reports whether Caddy's matchers see another path than this decoded
+// unclean reports whether Caddy's matchers see a path other than this decoded
 // one.
 func unclean(path string) bool { return strings.Contains(path, "//") || dotted(path) }
 
@@ -129,8 +129,8 @@ func dotted(path string) bool {
 }
 
 // clean returns a path as Caddy's matchers see it, decoded and escaped. Slashes
-// that came escaped are data, and stay; a segment . or .. behind one would mean
-// something else to whoever decodes it, and is refused.
+// that were sent escaped are data, and stay. A segment . or .. after such a
+// slash is refused: whoever decodes it would see another path.
 func clean(u *url.URL, mergeSlashes bool) (decoded, escaped string, err error) {
 	escaped = caddyhttp.CleanPath("/"+dots.Replace(strings.TrimPrefix(u.EscapedPath(), "/")), mergeSlashes)
 	decoded, err = url.PathUnescape(escaped)
@@ -140,7 +140,7 @@ func clean(u *url.URL, mergeSlashes bool) (decoded, escaped string, err error) {
 	return decoded, escaped, nil
 }
 
-// dots shows the dots that came escaped.
+// dots replaces escaped dots with plain ones.
 var dots = strings.NewReplacer("%2e", ".", "%2E", ".")
 
 // join puts two paths together with exactly one slash between them.
@@ -155,8 +155,8 @@ func join(a, b string) string {
 	return a + "/" + b
 }
 
-// escapedIndex returns where the n-th byte of the decoded path stands in the
-// escaped one.
+// escapedIndex returns the position in the escaped path of the n-th byte of the
+// decoded one.
 func escapedIndex(escaped string, n int) int {
 	i := 0
 	for ; n > 0 && i < len(escaped); n-- {

@@ -143,7 +143,7 @@ func TestACaptureThatIsThereTwiceInTwoWaysIsRefused(t *testing.T) {
 }
 
 func TestImpossiblePathsAreRefused(t *testing.T) {
-	for _, tt := range [][3]string{ // prefix, path, what is said
+	for _, tt := range [][3]string{ // prefix, path, part of the error
 		{"", "/%zz", "invalid URL escape"},
 		{"", "/{x}%2", "invalid URL escape"},
 		{"", "base", "begin with a slash"},

@@ -11,8 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// often is how often one of reverse_proxy's words may stand in a block. There
-// a second one replaces the first without a word; here it is refused.
+// often is how often one of reverse_proxy's words may stand in a block. In
+// reverse_proxy a second one silently replaces the first; here it is refused.
 type often int
 
 const (
@@ -20,8 +20,8 @@ const (
 	several
 )
 
-// keptWords are reverse_proxy's words that mean in a wsgate block what they
-// mean there.
+// keptWords are reverse_proxy's words that have the same meaning in a wsgate
+// block.
 var keptWords = map[string]often{
 	"dynamic": onceOnly, "transport": onceOnly, "trusted_proxies": several,
 	"header_up": several, "header_down": several, "rewrite": onceOnly, "handle_response": several,
@@ -36,7 +36,8 @@ var keptWords = map[string]often{
 	"fail_duration": onceOnly, "max_fails": onceOnly, "unhealthy_status": several, "unhealthy_latency": onceOnly, "unhealthy_request_count": onceOnly,
 }
 
-// refusedWords are reverse_proxy's words that cannot mean anything here.
+// refusedWords are reverse_proxy's words that have no use here, each with the
+// reason.
 var refusedWords = map[string]string{
 	"method":             "a handshake is a GET, whatever the upstream",
 	"flush_interval":     "a tunnel passes every byte on at once",
@@ -46,7 +47,8 @@ var refusedWords = map[string]string{
 	"replace_status":     "it would hide the backend's answer to a handshake; handle_response can answer in its place",
 }
 
-// Word takes a word of reverse_proxy, or refuses it. known is false if it is none.
+// Word reads one of reverse_proxy's words, or refuses it. known is false if it
+// is another word.
 func (p *Words) Word(d *caddyfile.Dispenser, seg caddyfile.Segment) (known bool, err error) {
 	name := d.Val()
 	if why, refused := refusedWords[name]; refused {
@@ -72,14 +74,14 @@ func (p *Words) Word(d *caddyfile.Dispenser, seg caddyfile.Segment) (known bool,
 	return true, nil
 }
 
-// ProxyWords are all words of reverse_proxy that a wsgate block has a meaning or
-// a refusal for.
+// ProxyWords returns all words of reverse_proxy that a wsgate block accepts, or
+// refuses with a reason.
 func ProxyWords() []string {
 	return append(slices.Sorted(maps.Keys(keptWords)), slices.Sorted(maps.Keys(refusedWords))...)
 }
 
-// CheckProxy refuses in JSON what the Caddyfile refuses or maps to words of its
-// own: here it would do nothing, or harm.
+// CheckProxy refuses in JSON what the Caddyfile refuses or replaces with
+// wsgate's own words. In wsgate these options would do nothing, or harm.
 func CheckProxy(p *reverseproxy.Handler) error {
 	if slices.Contains(p.Upstreams, nil) {
 		return errors.New("proxy.upstreams: null is no upstream: want objects with dial")

@@ -13,13 +13,15 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// errLoggerUnknown refuses a Caddy that could not be kept from logging secrets.
+// errLoggerUnknown refuses a version of Caddy that wsgate cannot keep from
+// logging secrets.
 var errLoggerUnknown = errors.New("this version of Caddy is not supported: its reverse_proxy keeps its logger where wsgate does not find it, and would write whole requests to the log; see the versions that were tested in the README")
 
-// quietLogs keeps requests out of what the embedded reverse_proxy logs under our
-// name: query strings, header fields and tokens included. There is no other way
-// to its logger; a Caddy that keeps it elsewhere is refused. A handler that
-// takes values out of requests loses its error texts, too: they may name them.
+// quietLogs keeps requests out of the lines that the embedded reverse_proxy
+// logs under our name: query strings, header fields and tokens included. Caddy
+// gives no other access to this logger, and a Caddy that keeps it in another
+// place is refused. If the handler takes values from requests, its error texts
+// are left out too, because they may contain these values.
 func quietLogs(h *reverseproxy.Handler, secretive bool) error {
 	field := reflect.ValueOf(h).Elem().FieldByName("logger")
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*zap.Logger]() || !field.CanAddr() {
@@ -32,7 +34,7 @@ func quietLogs(h *reverseproxy.Handler, secretive bool) error {
 	return nil
 }
 
-// discreet is a log core that leaves requests out, and all of DEBUG.
+// discreet is a log core that leaves out requests, and all DEBUG lines.
 type discreet struct {
 	zapcore.Core
 	secretive bool
@@ -43,7 +45,7 @@ func (c discreet) Enabled(l zapcore.Level) bool {
 	return l > zapcore.DebugLevel && c.Core.Enabled(l)
 }
 
-// With adds what may be told.
+// With adds the fields that may be logged.
 func (c discreet) With(fields []zapcore.Field) zapcore.Core {
 	return discreet{c.Core.With(c.told(fields)), c.secretive}
 }
@@ -56,15 +58,16 @@ func (c discreet) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Chec
 	return to
 }
 
-// Write writes what may be told.
+// Write writes the fields that may be logged.
 func (c discreet) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	if to := c.Core.Check(e, nil); to != nil { // of several logs each has its own level
+	if to := c.Core.Check(e, nil); to != nil { // each of several logs has its own level
 		to.Write(c.told(fields)...)
 	}
 	return nil
 }
 
-// told leaves out what holds a request, or may hold a part of one.
+// told returns the fields without those that hold a request, or may hold a part
+// of one.
 func (c discreet) told(fields []zapcore.Field) []zapcore.Field {
 	keep := make([]zapcore.Field, 0, len(fields))
 	for _, f := range fields {
@@ -78,11 +81,12 @@ func (c discreet) told(fields []zapcore.Field) []zapcore.Field {
 	return keep
 }
 
-// placeholder is one in a JSON text, where objects begin with a quote.
+// placeholder matches one in a JSON text, where objects begin with a quote.
 var placeholder = regexp.MustCompile(`\{[^{}"\s]+\}`)
 
-// takesFromRequests reports whether a handler has placeholders where it says to
-// whom and how: their values may be secret, and errors of the network name them.
+// takesFromRequests reports whether the upstreams or the transport of a handler
+// have placeholders. Their values may be secret, and network errors contain
+// them.
 func takesFromRequests(h *reverseproxy.Handler, transport json.RawMessage) bool {
 	for _, u := range h.Upstreams {
 		if placeholder.MatchString(u.Dial) {
@@ -92,7 +96,7 @@ func takesFromRequests(h *reverseproxy.Handler, transport json.RawMessage) bool 
 	return placeholder.Match(h.DynamicUpstreamsRaw) || placeholder.Match(transport)
 }
 
-// unnamed says what an error is without the names in it.
+// unnamed returns the text of an error without the names in it.
 func unnamed(err error) string {
 	var lookup *net.DNSError
 	var op *net.OpError

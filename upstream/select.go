@@ -8,22 +8,22 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// open counts the handshakes on the short way and the tunnels of each upstream
-// address in this process, whatever configuration they came through. An address
-// is there while it carries something: a dynamic upstream may have any number
-// of them in its life.
+// open counts, for each upstream address in this process, the handshakes on the
+// short way and the tunnels, of all configurations. It has an address only
+// while that carries something, because a dynamic upstream may have any number
+// of addresses over time.
 var open = struct {
 	sync.Mutex
 	carried map[string]*carried
 }{carried: make(map[string]*carried)}
 
-// carried is what an address carries. Guarded by open's lock.
+// carried is what one address carries. open's lock guards it.
 type carried struct {
 	n       int
 	release func() // counts one less; shared by all that are counted
 }
 
-// count counts one more until release is called, once.
+// count adds one to an address until release is called. Call release once.
 func count(dial string) (release func()) {
 	open.Lock()
 	defer open.Unlock()
@@ -43,7 +43,7 @@ func count(dial string) (release func()) {
 	return c.release
 }
 
-// counted is how much an address carries.
+// counted returns how much an address carries.
 func counted(dial string) int {
 	open.Lock()
 	defer open.Unlock()
@@ -53,7 +53,7 @@ func counted(dial string) int {
 	return 0
 }
 
-// load is what an upstream carries: handshakes under way and open tunnels.
+// load returns what an upstream carries: handshakes under way and open tunnels.
 func load(u *reverseproxy.Upstream) int {
 	return u.Host.NumRequests() + counted(u.Dial)
 }
@@ -62,11 +62,11 @@ func load(u *reverseproxy.Upstream) int {
 // unhealthy_request_count).
 func full(u *reverseproxy.Upstream) bool { return u.MaxRequests > 0 && load(u) >= u.MaxRequests }
 
-// counting is a selection policy that knows about open tunnels, which
-// reverse_proxy itself forgets as soon as a handshake is over.
+// counting is a selection policy that knows the open tunnels. reverse_proxy
+// itself forgets them when the handshake ends.
 type counting struct{ inner reverseproxy.Selector }
 
-// countTunnels makes a policy count open tunnels.
+// countTunnels returns the policy with open tunnels counted.
 func countTunnels(inner reverseproxy.Selector) reverseproxy.Selector {
 	switch p := inner.(type) {
 	case *reverseproxy.LeastConnSelection, reverseproxy.LeastConnSelection:
@@ -77,8 +77,8 @@ func countTunnels(inner reverseproxy.Selector) reverseproxy.Selector {
 	return counting{inner}
 }
 
-// Select leaves out upstreams that are full. Policies that go by a position in
-// the pool see it whole, and are asked again.
+// Select leaves out upstreams that are full. A policy that goes by positions in
+// the pool gets the whole pool, and is asked again if it chooses a full one.
 func (c counting) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	free := make(reverseproxy.UpstreamPool, 0, len(pool))
 	for _, u := range pool {
@@ -111,7 +111,8 @@ func (leastConn) Select(pool reverseproxy.UpstreamPool, _ *http.Request, _ http.
 // randomChoice is Caddy's random_choose with open tunnels counted.
 type randomChoice struct{ choose int }
 
-// Select returns the least loaded of some available upstreams picked at random.
+// Select returns the least loaded of a few available upstreams, chosen at
+// random.
 func (p randomChoice) Select(pool reverseproxy.UpstreamPool, _ *http.Request, _ http.ResponseWriter) *reverseproxy.Upstream {
 	able := make(reverseproxy.UpstreamPool, 0, len(pool))
 	for _, u := range pool {
@@ -123,8 +124,8 @@ func (p randomChoice) Select(pool reverseproxy.UpstreamPool, _ *http.Request, _ 
 	return least(able[:min(len(able), max(1, p.choose))])
 }
 
-// least returns the available upstream with the smallest load; among equals
-// one at random.
+// least returns the available upstream with the smallest load. Among equals it
+// chooses at random.
 func least(pool reverseproxy.UpstreamPool) *reverseproxy.Upstream {
 	var best *reverseproxy.Upstream
 	lowest, equals := 0, 0

@@ -12,9 +12,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// FuzzCaptureReachesTheUpstreamAsItWasSent compares what becomes of a capture
-// with the bytes that it was captured from: whatever else path_regexp may
-// capture, the upstream gets those, with single slashes, or the client 400.
+// FuzzCaptureReachesTheUpstreamAsItWasSent compares what the upstream gets for
+// a capture with the bytes that it was captured from. The upstream must get
+// exactly these, with single slashes, or the client must get 400.
 func FuzzCaptureReachesTheUpstreamAsItWasSent(f *testing.F) {
 	for _, seed := range []string{
 		"/ws/https%3A%2F%2Foffice.example%2Ff/ws", "/ws/a%2Fb/a/b", "/a/b/a%2fb", "/ws/%2e%2E/x", "/ws//a%2F%2Fb//", "/WS/%77s/ws/", "/ws/%41/A",
@@ -69,7 +69,7 @@ func FuzzCaptureReachesTheUpstreamAsItWasSent(f *testing.F) {
 	})
 }
 
-// captured returns what the first group of an expression captures of a path
+// captured returns what the first group of an expression captures from a path
 // that needs no cleaning, as it was sent.
 func captured(re *regexp.Regexp, u *url.URL) (string, bool) {
 	if u.Path != caddyhttp.CleanPath(u.Path, true) || path.Clean(u.Path) == "." {
@@ -83,7 +83,7 @@ func captured(re *regexp.Regexp, u *url.URL) (string, bool) {
 	return escaped[escapedIndex(escaped, at[2]):escapedIndex(escaped, at[3])], true
 }
 
-// canonical brings escapes that mean the same into one form (RFC 3986 §6.2.2).
+// canonical changes escapes that mean the same to one form (RFC 3986 §6.2.2).
 func canonical(escaped string) string {
 	return regexp.MustCompile(`%[0-9a-fA-F]{2}`).ReplaceAllStringFunc(escaped, func(e string) string {
 		if c, err := url.PathUnescape(e); err == nil && regexp.MustCompile(`^[A-Za-z0-9._~-]$`).MatchString(c) {

@@ -15,20 +15,20 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// short is the way of a handshake where reverse_proxy would only choose an
-// upstream, forward the request and see a 101: the choice is its own policy's,
-// the request becomes the same to the byte, the connection is made directly.
-// Whatever else comes of it (another answer, a false claim, an error, nobody
-// available) is given to reverse_proxy as the outcome of its first attempt, so
-// that retries, passive health, error pages and handle_response are its code.
+// short runs a handshake where reverse_proxy would only choose an upstream,
+// forward the request and see a 101. It uses reverse_proxy's own policy, makes
+// the same request to the byte, and connects directly. Any other outcome
+// (another answer, a false claim, an error, no available upstream) goes to
+// reverse_proxy as the outcome of its first attempt. So retries, passive
+// health, error pages and handle_response stay its code.
 type short struct {
 	direct *direct
 	proxy  *reverseproxy.Handler
 	dials  map[*reverseproxy.Upstream]*reverseproxy.DialInfo
 }
 
-// newShort returns nil where reverse_proxy is configured to do more. The
-// handler is provisioned.
+// newShort returns nil if reverse_proxy is configured to do more. h must be
+// provisioned.
 func newShort(h *reverseproxy.Handler, d *direct) *short {
 	if d == nil || h.DynamicUpstreams != nil || h.Rewrite != nil || h.CB != nil || len(h.TrustedProxies) > 0 || h.VerboseLogs ||
 		h.LoadBalancing.TryDuration > 0 || len(h.LoadBalancing.RetryMatch) > 0 || h.HealthChecks != nil && h.HealthChecks.Passive != nil && h.HealthChecks.Passive.UnhealthyLatency > 0 {
@@ -38,7 +38,7 @@ func newShort(h *reverseproxy.Handler, d *direct) *short {
 	for _, u := range h.Upstreams {
 		at, err := caddy.ParseNetworkAddress(u.Dial)
 		if err != nil || at.PortRangeSize() != 1 || strings.Contains(u.Dial, "{") {
-			return nil // reverse_proxy says what is wrong, or fills the placeholder
+			return nil // reverse_proxy reports the error, or fills the placeholder
 		}
 		s.dials[u] = &reverseproxy.DialInfo{
 			Upstream: u, Network: at.Network, Address: at.JoinHostPort(0),
@@ -48,22 +48,23 @@ func newShort(h *reverseproxy.Handler, d *direct) *short {
 	return s
 }
 
-// outcome is what came of an attempt on the short way that reverse_proxy is to
-// deal with.
+// outcome is the outcome of an attempt on the short way that reverse_proxy has
+// to handle.
 type outcome struct {
 	upstream *reverseproxy.Upstream
 	res      *http.Response
 	err      error
 }
 
-// takes reports whether a request can go this way.
+// takes reports whether a request can go the short way.
 func (*short) takes(r *http.Request) bool {
 	_, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && (r.TLS == nil || r.TLS.HandshakeComplete)
 }
 
-// handshake runs one. Afterwards the attempt has what the backend accepted, or
-// an outcome for reverse_proxy, or neither when nobody is available.
+// handshake runs one handshake. After it, the attempt has what the backend
+// accepted, or an outcome for reverse_proxy, or neither if no upstream is
+// available.
 func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	out := forward(r)
 	u := s.proxy.LoadBalancing.SelectionPolicy.Select(s.proxy.Upstreams, out, w)
@@ -72,13 +73,13 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	}
 	at := s.dials[u]
 	if at == nil {
-		return // a policy with upstreams of its own
+		return // the policy chose an upstream of its own
 	}
 	a.chosen, a.tried, a.began = at, u.Dial, time.Now()
 	a.repl.Map(a.placeholder)
-	out.URL.Host = at.Address // sent where no Host is
+	out.URL.Host = at.Address // used if the request has no Host
 	if ops := s.proxy.Headers; ops != nil && ops.Request != nil {
-		out.Header = out.Header.Clone() // what is replaced is replaced in place
+		out.Header = out.Header.Clone() // Request replaces values in place
 		ops.Request.ApplyToRequest(out)
 	}
 	normalize(out.Header)
@@ -95,7 +96,7 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.outcome = &outcome{upstream: u, res: res, err: err}
 }
 
-// via is what this server adds to Via (RFC 9110 §7.6.3).
+// via returns what this server adds to Via (RFC 9110 §7.6.3).
 func via(major, minor int) string {
 	if major == 1 && minor == 1 {
 		return "1.1 Caddy"
@@ -103,18 +104,18 @@ func via(major, minor int) string {
 	return strconv.Itoa(major) + "." + strconv.Itoa(minor) + " Caddy"
 }
 
-// What each request gets. Nobody changes values that are in place.
+// These values are shared by all requests. Nobody changes them in place.
 var upgrade, websocket = []string{"Upgrade"}, []string{"websocket"}
 
-// hopByHop are the fields that end here (RFC 9110 §7.6.1), as reverse_proxy
-// has them.
+// hopByHop are the fields that are not forwarded (RFC 9110 §7.6.1), the same as
+// in reverse_proxy.
 var hopByHop = []string{
 	"Alt-Svc", "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// forward returns the request as reverse_proxy would send it. Values that stay
-// as they are are shared with r.
+// forward returns the request as reverse_proxy would send it. It shares
+// unchanged values with r.
 func forward(r *http.Request) *http.Request {
 	h := make(http.Header, len(r.Header)+6) // about as many as are added
 	maps.Copy(h, r.Header)
@@ -130,7 +131,7 @@ func forward(r *http.Request) *http.Request {
 	}
 	h["Connection"], h["Upgrade"] = upgrade, websocket
 	if _, named := h["User-Agent"]; !named {
-		h["User-Agent"] = []string{""} // else net/http would add its own
+		h["User-Agent"] = []string{""} // otherwise net/http would add its own
 	}
 	addForwarded(h, r)
 	h["Via"] = append(slices.Clip(h["Via"]), via(r.ProtoMajor, r.ProtoMinor))
@@ -142,9 +143,9 @@ func forward(r *http.Request) *http.Request {
 	return out
 }
 
-// addForwarded adds the X-Forwarded fields. What a client says itself counts
-// only if it is a trusted proxy, and nothing is added that somebody has set to
-// nil.
+// addForwarded adds the X-Forwarded fields. The client's own values count only
+// if the client is a trusted proxy. A field that somebody has set to nil stays
+// out.
 func addForwarded(h http.Header, r *http.Request) {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -170,14 +171,14 @@ func addForwarded(h http.Header, r *http.Request) {
 	}
 }
 
-// websocketNames are net/http's spellings, and those of RFC 6455, which some
-// servers insist on.
+// websocketNames pairs net/http's spelling of each field with that of RFC 6455,
+// which some servers require.
 var websocketNames = [][2]string{
 	{"Sec-Websocket-Accept", "Sec-WebSocket-Accept"}, {"Sec-Websocket-Extensions", "Sec-WebSocket-Extensions"}, {"Sec-Websocket-Key", keyHeader},
 	{"Sec-Websocket-Protocol", "Sec-WebSocket-Protocol"}, {"Sec-Websocket-Version", "Sec-WebSocket-Version"},
 }
 
-// normalize spells WebSocket's fields as RFC 6455 does.
+// normalize changes WebSocket's fields to the spelling of RFC 6455.
 func normalize(h http.Header) {
 	for _, n := range websocketNames {
 		if v, ok := h[n[0]]; ok {
@@ -187,7 +188,8 @@ func normalize(h http.Header) {
 	}
 }
 
-// hints passes answers before the final one on to the client.
+// hints returns a function that passes answers before the final one to the
+// client.
 func hints(w http.ResponseWriter) func(int, http.Header) error {
 	return func(code int, header http.Header) error {
 		h := w.Header()
@@ -209,7 +211,7 @@ func hints(w http.ResponseWriter) func(int, http.Header) error {
 	}
 }
 
-// placeholder knows what reverse_proxy's placeholders know.
+// placeholder returns the values of reverse_proxy's placeholders.
 func (a *attempt) placeholder(key string) (any, bool) {
 	key, ours := strings.CutPrefix(key, "http.reverse_proxy.")
 	if !ours {
@@ -254,17 +256,17 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// again is a policy that knows what came of the attempt before, and waits
-// between two of them: reverse_proxy itself would wait its whole interval, though
-// the time is over, the client gone, or the process about to exit.
+// again is a policy that knows the outcome of the attempt before. It also waits
+// between two attempts. reverse_proxy would wait its whole interval, even when
+// the time is over, the client is gone, or the process is about to exit.
 type again struct {
 	reverseproxy.Selector
 	interval time.Duration
 }
 
-// Select returns the upstream of the short way whose outcome reverse_proxy is
-// to deal with, and else what the policy says. A 101 that was there before is
-// one that retry_match has rejected.
+// Select returns the upstream of the short way if reverse_proxy has to handle
+// its outcome, else the policy's choice. If the attempt already has a 101,
+// retry_match has rejected it, and Select drops it.
 func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	a, ok := r.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
@@ -288,15 +290,15 @@ func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.Re
 	return p.Selector.Select(pool, r, w)
 }
 
-// over is asked where there is no time for another attempt: the tap says so, and
-// reverse_proxy stops.
+// over is selected when there is no time for another attempt: the tap then
+// returns an error that makes reverse_proxy stop.
 var over = &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
 
-// impatient is a source of upstreams that is waited for no longer than the
-// handshake has: a lookup may not heed its context.
+// impatient is a source of upstreams that waits no longer than the handshake's
+// time, because a lookup may ignore its context.
 type impatient struct{ reverseproxy.UpstreamSource }
 
-// GetUpstreams returns none where the time is over.
+// GetUpstreams returns none if the time is over.
 func (s impatient) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	type result struct {
 		upstreams []*reverseproxy.Upstream
@@ -315,7 +317,7 @@ func (s impatient) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, erro
 	}
 }
 
-// ResetCache is the source's own, if it has one.
+// ResetCache calls the source's own ResetCache, if it has one.
 func (s impatient) ResetCache(r *http.Request) error {
 	if c, ok := s.UpstreamSource.(reverseproxy.CachingUpstreamSource); ok {
 		return c.ResetCache(r)

@@ -23,20 +23,20 @@ import (
 	"github.com/wsgate/wsgate/internal/handshake"
 )
 
-// keyHeader is how RFC 6455 spells it, and Caddy stores it: net/http's own
-// spelling is another.
+// keyHeader is the spelling of RFC 6455, under which Caddy stores the key.
+// net/http's canonical spelling is different.
 const keyHeader = "Sec-WebSocket-Key"
 
-// tap is the transport of the embedded reverse_proxy: the real one, with an
-// eye on the answer.
+// tap is the transport of the embedded reverse_proxy: it calls the real
+// transport and looks at the answer.
 type tap struct {
 	inner http.RoundTripper
-	// direct is the short way to the same, nil where there is none.
+	// direct is the short way to the backend. Nil: there is none.
 	direct *direct
 }
 
-// RoundTrip sends a request. If it is a handshake and the backend says 101,
-// rightly, the connection is taken out of the response.
+// RoundTrip sends a request. If it is a handshake and the backend answers with
+// a valid 101, it takes the connection out of the response.
 func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	a, ok := req.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
@@ -54,12 +54,12 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	a.refused = res.StatusCode
 	if a.accepted == nil {
 		handshake.Patient(a.w, a.given)
-		handshake.Strip(a.given) // what handle_response sees is no handshake any more
+		handshake.Strip(a.given) // for handle_response this is no longer a handshake
 	}
 	return res, nil
 }
 
-// attempt makes one attempt, or repeats what came of one on the short way.
+// attempt makes one attempt, or returns the outcome of the short way.
 func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	if o := a.outcome; o != nil {
 		a.outcome = nil
@@ -67,7 +67,7 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	}
 	if a.late() {
 		a.expired = true
-		return nil, context.Canceled // the one error that reverse_proxy neither retries nor holds against the upstream
+		return nil, context.Canceled // the only error after which reverse_proxy neither retries nor counts a failure
 	}
 	if req.Context().Err() != nil {
 		return nil, context.Canceled
@@ -93,7 +93,7 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 		return nil, err
 	}
 	header := res.Header.Clone()
-	delete(header, "Upgrade") // reverse_proxy would take it up
+	delete(header, "Upgrade") // reverse_proxy would handle the upgrade itself
 	return &http.Response{
 		Status: res.Status, StatusCode: res.StatusCode,
 		Proto: res.Proto, ProtoMajor: res.ProtoMajor, ProtoMinor: res.ProtoMinor,
@@ -101,7 +101,8 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	}, nil
 }
 
-// exchange makes the round trip, without http.Transport where that adds nothing.
+// exchange makes the round trip, without http.Transport if that would add
+// nothing.
 func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, early []byte, err error) {
 	if info, ok := reverseproxy.GetDialInfo(req.Context()); ok && t.direct != nil {
 		deadline, _ := req.Context().Deadline()
@@ -122,7 +123,7 @@ func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, ea
 	return res, conn, early, nil
 }
 
-// traced tells reverse_proxy of early answers as http.Transport does.
+// traced reports early answers to reverse_proxy as http.Transport does.
 func traced(req *http.Request) hint {
 	trace := httptrace.ContextClientTrace(req.Context())
 	return func(code int, header http.Header) error {
@@ -134,7 +135,7 @@ func traced(req *http.Request) hint {
 }
 
 // take checks the 101 and takes the connection. release ends the count of the
-// upstream's tunnels; nil: it is still to be counted.
+// upstream's tunnels. Nil: the tunnel is not yet counted.
 func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, early []byte, release func()) error {
 	var key string
 	if keys := asked[keyHeader]; len(keys) > 0 {
@@ -159,8 +160,9 @@ func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, ear
 	return nil
 }
 
-// buffered returns what the transport has read behind the 101, without waiting
-// for more: with a deadline in the past only what is there already comes.
+// buffered returns what the transport has read after the 101. It does not wait
+// for more: with a deadline in the past, a read returns only what is already
+// there.
 func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 	if conn == nil {
 		return nil, errors.New("the transport does not show its connection")
@@ -183,11 +185,11 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 	return early, conn.SetDeadline(time.Time{})
 }
 
-// dropped never go from a backend's 101 to the client: hop by hop, told by us,
-// or telling too much.
+// dropped are fields of a backend's 101 that never go to the client: they are
+// hop-by-hop, or wsgate sends its own, or they reveal too much.
 var dropped = append(slices.Clip(hopByHop), "Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length")
 
-// forClient returns the header of the 101 as the client gets it.
+// forClient returns the header of the 101 for the client.
 func (a *attempt) forClient() http.Header {
 	res := a.answered
 	h := make(http.Header, len(res.Header)+1)
@@ -207,14 +209,14 @@ func (a *attempt) forClient() http.Header {
 	h["Via"] = append(slices.Clip(h["Via"]), via(res.ProtoMajor, res.ProtoMinor))
 	if a.response != nil && a.response.Response != nil {
 		if require := a.response.Response.Require; require == nil || require.Match(res.StatusCode, res.Header) {
-			h = h.Clone() // what is replaced is replaced in place
+			h = h.Clone() // ApplyTo replaces values in place
 			a.response.Response.ApplyTo(h, a.repl)
 		}
 	}
 	return h
 }
 
-// connectionTokens yields the fields that Connection declares hop by hop.
+// connectionTokens yields the fields that Connection lists as hop-by-hop.
 func connectionTokens(h http.Header) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, line := range h["Connection"] {
@@ -227,9 +229,9 @@ func connectionTokens(h http.Header) func(func(string) bool) {
 	}
 }
 
-// asUpgrade makes an extended CONNECT the HTTP/1.1 handshake that goes
-// upstream (RFC 8441 §5). Done before reverse_proxy sees it, so that whatever
-// it decides by the Upgrade header, it decides rightly.
+// asUpgrade turns an extended CONNECT into the HTTP/1.1 handshake that goes
+// upstream (RFC 8441 §5). This is done before reverse_proxy sees it, because
+// reverse_proxy decides by the Upgrade header.
 func asUpgrade(r *http.Request) *http.Request {
 	out := *r
 	out.Method = http.MethodGet
@@ -247,20 +249,20 @@ func asUpgrade(r *http.Request) *http.Request {
 
 // The optional interfaces of a transport that reverse_proxy asks for.
 
-// OverrideHealthCheckScheme is the inner transport's.
+// OverrideHealthCheckScheme calls the inner transport's.
 func (t *tap) OverrideHealthCheckScheme(base *url.URL, port string) {
 	if o, ok := t.inner.(reverseproxy.HealthCheckSchemeOverriderTransport); ok {
 		o.OverrideHealthCheckScheme(base, port)
 	}
 }
 
-// ProxyProtocolEnabled is the inner transport's.
+// ProxyProtocolEnabled calls the inner transport's.
 func (t *tap) ProxyProtocolEnabled() bool {
 	p, ok := t.inner.(reverseproxy.ProxyProtocolTransport)
 	return ok && p.ProxyProtocolEnabled()
 }
 
-// RequestHeaderOps is the inner transport's.
+// RequestHeaderOps calls the inner transport's.
 func (t *tap) RequestHeaderOps() *headers.HeaderOps {
 	if o, ok := t.inner.(reverseproxy.RequestHeaderOpsTransport); ok {
 		return o.RequestHeaderOps()
@@ -268,7 +270,7 @@ func (t *tap) RequestHeaderOps() *headers.HeaderOps {
 	return nil
 }
 
-// RequiresContentLength is the inner transport's.
+// RequiresContentLength calls the inner transport's.
 func (t *tap) RequiresContentLength() bool {
 	c, ok := t.inner.(reverseproxy.ContentLengthRequiredTransport)
 	return ok && c.RequiresContentLength()

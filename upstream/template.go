@@ -11,11 +11,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// part is a piece of an upstream's path: text as it stands in a URL, and the
-// placeholder behind it, if any.
+// part is a piece of an upstream's path: text as in a URL, and the placeholder
+// after it, if any.
 type part struct{ text, key string }
 
-// parsePath reads the path of an upstream, which may hold placeholders.
+// parsePath parses the path of an upstream, which may have placeholders.
 func parsePath(path string) ([]part, error) {
 	var parts []part
 	var whole string
@@ -54,8 +54,8 @@ func parsePath(path string) ([]part, error) {
 	return parts, nil
 }
 
-// fill puts the placeholders' values in their places. What would lead out of
-// the path is refused; values are not named, they may be secret.
+// fill replaces the placeholders with their values. It refuses values that lead
+// out of the path. The error does not show them, because they may be secret.
 func fill(parts []part, r *http.Request, repl *caddy.Replacer) (string, error) {
 	var b strings.Builder
 	for _, p := range parts {
@@ -76,11 +76,11 @@ func fill(parts []part, r *http.Request, repl *caddy.Replacer) (string, error) {
 	return escaped, nil
 }
 
-// errLeaves says that a value has a segment . or .. in it.
+// errLeaves means that a value has a segment . or .. in it.
 var errLeaves = errors.New("the request leads out of the upstream's path")
 
-// value returns a placeholder's value, escaped for a path. All but the URI and
-// its path are plain text.
+// value returns a placeholder's value, escaped for a path. All values except
+// the URI and its path are plain text.
 func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 	switch key {
 	case "http.request.uri", "http.request.uri.path":
@@ -104,8 +104,9 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 	return (&url.URL{Path: v}).EscapedPath(), nil
 }
 
-// checkSegments refuses a part of the path, such as its file name, where a slash
-// came escaped: the placeholders split the path where it was none.
+// checkSegments refuses a part of the path, such as its file name, if the path
+// was sent with an escaped slash: the placeholders would split the path at a
+// slash that is data.
 func checkSegments(key string, r *http.Request) error {
 	u := r.URL
 	if strings.HasPrefix(key, "http.request.orig_uri.path.") {
@@ -130,9 +131,9 @@ func pathOf(u *url.URL) (string, error) {
 	return escaped, err
 }
 
-// capture returns what a value was captured from, escaped as it was sent:
-// path_regexp captures from the decoded path, of the request as it is or as it
-// was before a rewrite. found is false for a value that is in neither.
+// capture returns the text that a value was captured from, escaped as it was
+// sent. path_regexp captures from the decoded path: that of the current
+// request, or that before a rewrite. found is false if the value is in neither.
 func capture(r *http.Request, v string) (raw string, found bool, err error) {
 	if raw, found, err = rawPart(r.URL, v); found || err != nil {
 		return raw, found, err
@@ -143,9 +144,9 @@ func capture(r *http.Request, v string) (raw string, found bool, err error) {
 	return "", false, nil
 }
 
-// rawPart returns the part of an escaped path that a part of the decoded one,
-// as Caddy's matchers see it, came from. A part that is there twice and was
-// sent in two ways that mean different paths is an error.
+// rawPart returns the part of an escaped path that belongs to a part of the
+// decoded one, as Caddy's matchers see it. It returns an error if the part
+// occurs twice and was sent in two ways that mean different paths.
 func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
 	decoded, at, escaped := matched(u)
 	last := strings.LastIndex(decoded, v) // most expressions capture the end
@@ -162,23 +163,23 @@ func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
 	return raw, true, nil
 }
 
-// mostPlaces bounds how many places of one value in a path are compared, which
-// whoever sends the path can make as many as it has letters.
+// mostPlaces limits how many places of one value in a path are compared. A
+// client could send a path with as many places as it has letters.
 const mostPlaces = 100
 
-// errTwice says that a value stands in the path twice, with slashes or marks
-// that are escaped in one place and not in the other.
+// errTwice means that a value occurs twice in the path, and slashes or marks in
+// it are escaped in only one of the places.
 var errTwice = errors.New("the path of the request has what it is to become twice, escaped in two ways")
 
 // matched returns a path as Caddy's matchers see it (decoded, slashes merged,
-// without dots), and where each of its bytes, and its end, stands in the escaped
-// one.
+// without dots), and the position in the escaped path of each of its bytes and
+// of its end.
 func matched(u *url.URL) (decoded string, at []int, escaped string) {
 	escaped = u.EscapedPath()
 	if dotted(u.Path) {
 		var err error
 		if _, escaped, err = clean(u, true); err != nil {
-			return "", []int{0}, "" // nothing comes of it
+			return "", []int{0}, "" // no value is found in it
 		}
 	}
 	b := make([]byte, 0, len(escaped))
@@ -196,8 +197,9 @@ func matched(u *url.URL) (decoded string, at []int, escaped string) {
 	return string(b), append(at, len(escaped)), escaped
 }
 
-// reserved brings the escapes of a path into one form: those of letters, digits
-// and -._~ mean the character (RFC 3986 §2.3), the rest are data.
+// reserved changes the escapes of a path to one form. Escaped letters, digits
+// and -._~ mean the character itself (RFC 3986 §2.3). All other escapes are
+// data.
 func reserved(escaped string) string {
 	var b strings.Builder
 	for i := 0; i < len(escaped); i++ {
@@ -216,7 +218,7 @@ func reserved(escaped string) string {
 	return b.String()
 }
 
-// unhex is the value of a hexadecimal digit in a path that is validly escaped.
+// unhex returns the value of a hexadecimal digit in a validly escaped path.
 func unhex(c byte) byte {
 	switch {
 	case c <= '9':
@@ -227,7 +229,8 @@ func unhex(c byte) byte {
 	return c - 'A' + 10
 }
 
-// single makes runs of slashes at the front and at joints one slash.
+// single replaces each run of slashes with one slash, and puts one at the
+// front.
 func single(path string) string {
 	path = "/" + strings.TrimLeft(path, "/")
 	for strings.Contains(path, "//") {

@@ -15,27 +15,27 @@ import (
 	"github.com/wsgate/wsgate/internal/words"
 )
 
-// Words reads the words of a Caddyfile that say where handshakes go: upstreams,
-// and the words of reverse_proxy.
+// Words parses the words of a Caddyfile that say where handshakes go:
+// upstreams, and the words of reverse_proxy.
 type Words struct {
-	// Start is the directive that they stand in.
+	// Start is the directive that has the words.
 	Start caddyfile.Token
-	// Seen has the words that may stand once.
+	// Seen has the words that may occur only once.
 	Seen words.Once
-	// Others are the words of the block that are read elsewhere.
+	// Others are the words of the block that other code parses.
 	Others []string
 
 	upstreams []written
 	rest      []caddyfile.Segment // reverse_proxy's words
 }
 
-// written is an upstream, and where it stands.
+// written is an upstream with its place in the Caddyfile.
 type written struct {
 	Address
 	token caddyfile.Token
 }
 
-// Upstream takes one address.
+// Upstream reads one address.
 func (p *Words) Upstream(token caddyfile.Token) error {
 	d := words.Dispenser(token)
 	if meant := p.meantOtherwise(token.Text); meant != "" {
@@ -68,7 +68,7 @@ func (p *Words) Upstream(token caddyfile.Token) error {
 	return nil
 }
 
-// scheme reports whether the address says if it is with TLS or without.
+// scheme reports whether the address says whether it uses TLS.
 func (a written) scheme() bool { return strings.Contains(a.token.Text, "://") }
 
 // To reads a line of upstreams.
@@ -85,7 +85,8 @@ func (p *Words) To(d *caddyfile.Dispenser) error {
 	return words.LineEnds(d, "to")
 }
 
-// Dials returns the addresses of the upstreams.
+// Dials returns the addresses of the upstreams, in the form that reverse_proxy
+// takes.
 func (p *Words) Dials() []string {
 	dials := make([]string, len(p.upstreams))
 	for i, a := range p.upstreams {
@@ -98,7 +99,7 @@ func (p *Words) errf(format string, args ...any) error {
 	return words.Dispenser(p.Start).WrapErr(fmt.Errorf(format, args...))
 }
 
-// Proxy gives reverse_proxy's own parser what is its own.
+// Proxy gives reverse_proxy's words to reverse_proxy's own parser.
 func (p *Words) Proxy(helper httpcaddyfile.Helper) (*reverseproxy.Handler, error) {
 	if _, dynamic := p.Seen["dynamic"]; len(p.upstreams) == 0 && !dynamic {
 		return nil, p.errf("no upstream: want one such as ws://127.0.0.1:8080, or dynamic")
@@ -121,8 +122,9 @@ func (p *Words) Proxy(helper httpcaddyfile.Helper) (*reverseproxy.Handler, error
 	return proxy, nil
 }
 
-// proxyTokens writes the directive as one of reverse_proxy, all upstreams on
-// its first line. The lines of the block keep their places, for its errors.
+// proxyTokens writes the directive as a reverse_proxy directive, with all
+// upstreams on the first line. The lines of the block keep their numbers, for
+// errors.
 func (p *Words) proxyTokens() []caddyfile.Token {
 	line := func(text string) caddyfile.Token {
 		return caddyfile.Token{File: p.Start.File, Line: p.Start.Line, Text: text}
@@ -130,7 +132,7 @@ func (p *Words) proxyTokens() []caddyfile.Token {
 	tokens := []caddyfile.Token{line("reverse_proxy")}
 	for _, a := range p.upstreams {
 		if a.Secure {
-			tokens = append(tokens, line("https://"+strings.Replace(a.Dial, "%", "%25", 1))) // of an IPv6 zone
+			tokens = append(tokens, line("https://"+strings.Replace(a.Dial, "%", "%25", 1))) // the zone of an IPv6 address
 		} else {
 			tokens = append(tokens, line(a.Dial))
 		}
@@ -147,8 +149,8 @@ func (p *Words) proxyTokens() []caddyfile.Token {
 	return append(tokens, caddyfile.Token{File: last.File, Line: end, Text: "}"})
 }
 
-// checkTransport refuses a transport that says something else than the scheme
-// of the upstreams, or cannot carry a handshake.
+// checkTransport refuses a transport that contradicts the scheme of the
+// upstreams, or that cannot carry a handshake.
 func (p *Words) checkTransport(raw json.RawMessage) error {
 	if raw == nil {
 		return nil
@@ -175,9 +177,9 @@ func (p *Words) checkTransport(raw json.RawMessage) error {
 	return nil
 }
 
-// Path decides how the request's path becomes the upstream's: the prefix that is
-// replaced, if any, and what stands in its place, or in that of the whole path.
-// Both are empty where the path is left alone.
+// Path decides how the request's path changes to the upstream's. prefix is the
+// part that path replaces; if it is empty, path replaces the whole path. If
+// both are empty, the path is not changed.
 func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (prefix, path string, err error) {
 	if len(p.upstreams) == 0 || !p.upstreams[0].HasPath {
 		return "", "", nil
@@ -189,7 +191,7 @@ func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (pre
 	prefix, ok := strippable(matchers)
 	switch {
 	case !ok && first.Path == "/":
-		return "", "", nil // the root alone means: whatever was asked for
+		return "", "", nil // the root alone means: the path as it was sent
 	case !ok:
 		p.warnOfOnePath(first)
 		return "", first.Path, nil
@@ -199,8 +201,9 @@ func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (pre
 	return prefix, first.Path, nil
 }
 
-// warnOfOnePath warns of a constant path that looks like the place of a prefix,
-// where there is none: every handshake would get it as its whole path.
+// warnOfOnePath warns of a constant path that looks like a replacement for a
+// prefix, if there is no prefix: every handshake would get it as its whole
+// path.
 func (p *Words) warnOfOnePath(a written) {
 	if strings.HasSuffix(a.Path, "/") && !strings.Contains(a.Path, "{") {
 		caddy.Log().Named("caddyfile").Warn("every handshake of this wsgate reaches the upstream at the same path: no path pattern ends in /*, so there is no prefix to replace",
@@ -209,8 +212,8 @@ func (p *Words) warnOfOnePath(a written) {
 	}
 }
 
-// strippable returns the prefix of a matcher with one path pattern, which ends
-// in /*. Matchers of other kinds may stand beside it.
+// strippable returns the prefix of a matcher that has one path pattern, which
+// ends in /*. The set may also have matchers of other kinds.
 func strippable(set caddy.ModuleMap) (prefix string, ok bool) {
 	patterns := PathPatterns(set)
 	if len(patterns) != 1 {

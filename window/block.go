@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Block is a block of lines while it is read: a line for each window, and the
-// zone and the exceptions of all of them.
+// Block is a block of lines while it is parsed. It has a line for each window.
+// Its zone and its exceptions apply to all of them.
 type Block struct {
 	windows []Spec
 	zone    string
 	except  []string
 }
 
-// blockWords are words that people write for those of a block.
+// blockWords maps words that people write to the words of a block.
 var blockWords = map[string]string{
 	"timezone": "zone", "time_zone": "zone", "tz": "zone",
 	"exclude": "except", "excluding": "except", "excepting": "except", "holidays": "except", "not": "except", "without": "except",
@@ -73,7 +73,7 @@ func (b *Block) Add(words []string) error {
 	return nil
 }
 
-// addDates reads what stands behind except.
+// addDates reads the dates after except.
 func (b *Block) addDates(words []string) error {
 	if len(words) == 0 {
 		return errNoDate

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// everyHour is the whole day, in hours windows.
+// everyHour returns the whole day as windows of one hour.
 func everyHour() []string {
 	hours := make([]string, 24)
 	for h := range hours {
@@ -49,7 +49,7 @@ func TestWindowsThatFollowTheSunEndOnTheDayExcepted(t *testing.T) {
 }
 
 // TestWhatIsCachedIsNoLongerThanWhatWasLookedAt asks a schedule about moments
-// far apart, forwards and backwards, and compares it with one that is new.
+// that are far apart, forwards and backwards, and compares it with a new one.
 func TestWhatIsCachedIsNoLongerThanWhatWasLookedAt(t *testing.T) {
 	begin := at(t, "UTC", "2026-01-01 00:00:00")
 	for name, spec := range map[string]Spec{

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// UnknownError says that a word is none of those that can stand in its place.
+// UnknownError is the error for a word that cannot stand in its place.
 type UnknownError struct {
 	What, Word string
-	// Want is what could stand there, in words.
+	// Want says what could stand there.
 	Want string
 	// Known are the words that could stand there.
 	Known []string
@@ -20,15 +20,15 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("unknown %s %q: want %s", e.What, e.Word, e.Want)
 }
 
-// spelling says how a word that can mean one thing only is written here.
+// spelling is the error for a word with a clear meaning and a wrong spelling.
 type spelling struct{ what, word, right string }
 
 func (e *spelling) Error() string { return fmt.Sprintf("%s %q: want %s", e.what, e.word, e.right) }
 
-// clocks are the ways in which people write a time of the day.
+// clocks matches the ways in which people write a time of the day.
 var clocks = regexp.MustCompile(`^(\d{1,2})(?:[:.h]?(\d{2}))?(am|pm|h)?$`)
 
-// mendClock brings a time of the day into the form HH:MM.
+// mendClock changes a time of the day to the form HH:MM.
 func mendClock(word string) (string, bool) {
 	found := clocks.FindStringSubmatch(strings.ToLower(word))
 	if found == nil {
@@ -49,7 +49,7 @@ func mendClock(word string) (string, bool) {
 	return mended, err == nil
 }
 
-// mendSpan brings hours into the form HH:MM-HH:MM.
+// mendSpan changes hours to the form HH:MM-HH:MM.
 func mendSpan(word string) (string, bool) {
 	if word == "24/7" {
 		return "00:00-24:00", true
@@ -60,20 +60,20 @@ func mendSpan(word string) (string, bool) {
 	return from + "-" + to, okFrom && okTo
 }
 
-// dashes are the marks that people write for from one to another.
+// dashes replaces the marks that people write between the ends of a range.
 var dashes = strings.NewReplacer("–", "-", "—", "-", "..", "-")
 
-// fullNames are the days as people also write them.
+// fullNames are the full names of the days.
 var fullNames = [7]string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
 
-// dayWords are the words for several days.
+// dayWords maps the words for several days to the form mon-fri.
 var dayWords = map[string]string{
 	"weekday": "mon-fri", "weekdays": "mon-fri", "workday": "mon-fri", "workdays": "mon-fri", "workingdays": "mon-fri",
 	"weekend": "sat,sun", "weekends": "sat,sun",
 	"daily": "daily", "everyday": "daily", "all": "daily", "any": "daily", "always": "daily", "*": "daily",
 }
 
-// mendDays brings days into the form mon-fri or sat,sun.
+// mendDays changes days to the form mon-fri or sat,sun.
 func mendDays(word string) (string, bool) {
 	word = strings.ToLower(word)
 	if days, known := dayWords[word]; known {
@@ -82,7 +82,7 @@ func mendDays(word string) (string, bool) {
 	var list []string
 	for part := range strings.SplitSeq(lists.Replace(word), ",") {
 		if part == "" {
-			continue // a comma too many
+			continue // an extra comma
 		}
 		from, to, ranged := strings.Cut(dashes.Replace(part), "-")
 		from, okFrom := mendDay(from)
@@ -101,10 +101,10 @@ func mendDays(word string) (string, bool) {
 	return strings.Join(list, ","), len(list) > 0
 }
 
-// lists are the marks that people write between things.
+// lists replaces the marks that people write between the parts of a list.
 var lists = strings.NewReplacer(";", ",", "&", ",", "+", ",", "|", ",", "/", ",")
 
-// mendDay finds the day that a word begins like.
+// mendDay finds the day that a word begins with, or is the beginning of.
 func mendDay(word string) (string, bool) {
 	for i, full := range fullNames {
 		if len(word) >= 2 && (strings.HasPrefix(full, word) || strings.HasPrefix(word, dayNames[i]) && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") == "") {
@@ -114,7 +114,7 @@ func mendDay(word string) (string, bool) {
 	return "", false
 }
 
-// mendDates brings a date or a range into the form YYYY-MM-DD..YYYY-MM-DD.
+// mendDates changes a date or a range to the form YYYY-MM-DD..YYYY-MM-DD.
 func mendDates(word string) (string, bool) {
 	if pair := datePair.FindStringSubmatch(word); pair != nil {
 		from, okFrom := mendDates(pair[1])
@@ -133,8 +133,9 @@ func mendDates(word string) (string, bool) {
 	return word, err == nil
 }
 
-// datePair is two dates with something between them.
+// datePair matches two dates with something between them.
 var datePair = regexp.MustCompile(`^(\S{10})([-–—/:,;]|\.{2,3}|, )(\S{10})$`)
 
-// germanDate is a date with the day first; with slashes it could be the month.
+// germanDate matches a date with the day first. With slashes, the month could
+// be first.
 var germanDate = regexp.MustCompile(`^(\d{2})\.(\d{2})\.(\d{4})$`)

@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// Spec is a window in words, as in a configuration.
+// Spec is a window in words, as a configuration has it.
 type Spec struct {
 	// Hours are spans HH:MM-HH:MM. At least one.
 	Hours []string
-	// Days are words such as mon-fri, "sat,sun", daily. Default: daily.
+	// Days are words such as mon-fri, "sat,sun" or daily. None: daily.
 	Days []string
-	// Zone is an IANA name, UTC or local. Default: local.
+	// Zone is an IANA name, UTC or local. Empty: local.
 	Zone string
-	// Except are dates, 2026-12-24, or ranges of them, 2026-12-24..2027-01-01.
+	// Except are dates (2026-12-24) or ranges of dates
+	// (2026-12-24..2027-01-01). None: no exceptions.
 	Except []string
 }
 
-// Parse turns words into a window. Its errors name the word, and say what
-// would be right.
+// Parse turns words into a window. An error names the word, and says what would
+// be right.
 func Parse(s Spec) (Window, error) {
 	var w Window
 	if len(s.Hours) == 0 {
@@ -56,7 +57,8 @@ func Parse(s Spec) (Window, error) {
 	return w, nil
 }
 
-// ParseSpan reads HH:MM-HH:MM.
+// ParseSpan reads HH:MM-HH:MM. It refuses a span that begins at 24:00, and one
+// that begins and ends at the same time.
 func ParseSpan(word string) (Span, error) {
 	var s Span
 	from, to, ranged := strings.Cut(word, "-")
@@ -109,7 +111,7 @@ func dayOf(word string) (int, bool) {
 	return 0, false
 }
 
-// addDays adds what a word such as mon-fri or "sat,sun" names.
+// addDays adds the days that a word such as mon-fri or "sat,sun" names.
 func addDays(days *[7]bool, word string) error {
 	if strings.EqualFold(word, "daily") {
 		*days = [7]bool{true, true, true, true, true, true, true}
@@ -138,7 +140,8 @@ func addDays(days *[7]bool, word string) error {
 	return nil
 }
 
-// ParseDates reads a date or a range of dates.
+// ParseDates reads a date or a range of dates. It refuses a range that ends
+// before it begins.
 func ParseDates(word string) (DateRange, error) {
 	from, to, ranged := strings.Cut(word, "..")
 	var r DateRange

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// lookAhead is how many days Next looks at: two years and a little.
+// lookAhead is how many days Next searches: a little more than two years.
 const lookAhead = 800
 
-// Schedule is any of several windows. Safe for concurrent use.
+// Schedule is a set of windows. It is safe for concurrent use.
 type Schedule struct {
 	windows []Window
 	cached  atomic.Pointer[stretch]
 }
 
-// stretch is a time in which the answer stays the same.
+// stretch is a time during which the answer stays the same.
 type stretch struct {
 	from, until int64 // Unix nanoseconds, half-open
 	holds       bool
 	next        time.Time
 }
 
-// New returns a schedule that holds within any of the windows.
+// New returns a schedule that holds while any of the windows does.
 func New(windows ...Window) *Schedule { return &Schedule{windows: windows} }
 
 // Contains reports whether t lies in a window.
@@ -30,15 +30,15 @@ func (s *Schedule) Contains(t time.Time) bool {
 	return holds
 }
 
-// Next returns the first moment after t at which Contains changes, zero if it
-// does not within two years.
+// Next returns the first moment after t at which Contains changes. Zero: it
+// does not change within two years.
 func (s *Schedule) Next(t time.Time) time.Time {
 	_, next := s.At(t)
 	return next
 }
 
-// At returns both answers. Asked again about the same stretch of time it
-// compares two numbers and allocates nothing.
+// At returns the answers of Contains and Next. A second call about the same
+// stretch of time compares two numbers and allocates nothing.
 func (s *Schedule) At(t time.Time) (holds bool, next time.Time) {
 	now := t.UnixNano()
 	if c := s.cached.Load(); c != nil && c.from <= now && now < c.until {
@@ -49,8 +49,9 @@ func (s *Schedule) At(t time.Time) (holds bool, next time.Time) {
 	return c.holds, c.next
 }
 
-// compute finds the stretch that t begins. It is no longer than what was looked
-// at: where nothing changes in sight, the answer is good until there.
+// compute finds the stretch that begins at t. The stretch is no longer than the
+// days that were searched: if nothing changes in them, the answer is valid
+// until their end.
 func (s *Schedule) compute(t time.Time) *stretch {
 	c := &stretch{from: t.UnixNano(), holds: s.contains(t)}
 	end, sure := s.sweep(t, c.holds)
@@ -61,8 +62,8 @@ func (s *Schedule) compute(t time.Time) *stretch {
 }
 
 // sweep goes through the days from t on until the answer changes, and returns
-// that moment. Where it does not, sure is false and the moment is the end of
-// the days that were looked at.
+// that moment. If the answer does not change, sure is false and the moment is
+// the end of the days that were searched.
 func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
 	today := make([]Date, len(s.windows))
 	for i := range s.windows {
@@ -71,7 +72,7 @@ func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
 	end = t
 	var ahead []interval // those that end after t
 	for day := -1; ; day++ {
-		var seen time.Time // nothing that begins on a later day begins before
+		var seen time.Time // no later day has an interval that begins before this
 		for i := range s.windows {
 			w := &s.windows[i]
 			ahead = w.on(today[i].next(day), ahead)
@@ -93,15 +94,15 @@ func (s *Schedule) sweep(t time.Time, holds bool) (end time.Time, sure bool) {
 	}
 }
 
-// extend moves the end of a stretch over every interval that goes on where it
-// ends, and returns those that may still do so.
+// extend moves the end of a stretch to the end of every interval that continues
+// it. It returns the intervals that may still do so.
 func extend(end time.Time, ahead []interval) (time.Time, []interval) {
 	for moved := true; moved; {
 		moved = false
 		later := ahead[:0]
 		for _, v := range ahead {
 			switch {
-			case !v.to.After(end): // behind us
+			case !v.to.After(end): // already over
 			case v.from.After(end):
 				later = append(later, v)
 			default:
@@ -113,7 +114,7 @@ func extend(end time.Time, ahead []interval) (time.Time, []interval) {
 	return end, ahead
 }
 
-// soonest returns the first begin after t, zero without one.
+// soonest returns the first begin after t. Zero: none.
 func soonest(t time.Time, ahead []interval) time.Time {
 	var first time.Time
 	for _, v := range ahead {
@@ -124,13 +125,13 @@ func soonest(t time.Time, ahead []interval) time.Time {
 	return first
 }
 
-// contains looks at the windows themselves.
+// contains checks the windows themselves, without the cache.
 func (s *Schedule) contains(t time.Time) bool {
 	var room [8]interval
 	for i := range s.windows {
 		w := &s.windows[i]
 		today := dateOf(t.In(w.Zone))
-		for day := -1; day <= 0; day++ { // what begins tomorrow is not now
+		for day := -1; day <= 0; day++ { // what begins tomorrow does not contain t
 			for _, v := range w.on(today.next(day), room[:0]) {
 				if !t.Before(v.from) && t.Before(v.to) {
 					return true

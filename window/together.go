@@ -2,7 +2,7 @@ package window
 
 import "time"
 
-// Term is a schedule, or what is left of the time without it.
+// Term is a schedule. If Not is set, it is all time outside the schedule.
 type Term struct {
 	Schedule *Schedule
 	Not      bool
@@ -14,12 +14,12 @@ func (m Term) at(t time.Time) (holds bool, next time.Time) {
 	return holds != m.Not, next
 }
 
-// Together reports whether there is a moment from t on, within two years, at
-// which all terms hold.
+// Together reports whether all terms hold at some moment within two years from
+// t on.
 func Together(t time.Time, terms ...Term) bool {
 	end := t.AddDate(0, 0, lookAhead)
 	for t.Before(end) {
-		wait := t // until the last of those that do not hold begins
+		wait := t // when the last of the terms that do not hold begins
 		for _, m := range terms {
 			holds, next := m.at(t)
 			switch {

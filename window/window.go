@@ -7,18 +7,18 @@ import (
 
 // Window is one line of a schedule.
 type Window struct {
-	// Spans are stretches of a day.
+	// Spans are parts of a day.
 	Spans []Span
-	// Days on which spans begin, by time.Weekday.
+	// Days are the days on which spans begin, by time.Weekday.
 	Days [7]bool
-	// Zone of all the above.
+	// Zone is the time zone of spans, days and dates.
 	Zone *time.Location
 	// Except are dates on which no span begins.
 	Except []DateRange
 }
 
-// Span is a stretch of a day, in minutes since midnight. To is at most 1440;
-// To <= From runs into the next day.
+// Span is a part of a day, in minutes since midnight. To is at most 1440. If To
+// <= From, the span ends on the next day.
 type Span struct{ From, To int }
 
 // Date is a day in a calendar.
@@ -28,7 +28,7 @@ type Date struct {
 	Day   int
 }
 
-// DateRange are the days from From to To, both included.
+// DateRange is the days from From to To, both included.
 type DateRange struct{ From, To Date }
 
 func (d Date) before(o Date) bool {
@@ -45,7 +45,7 @@ func (d Date) weekday() time.Weekday {
 	return time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()
 }
 
-// begins reports whether spans begin on a day.
+// begins reports whether spans begin on day d.
 func (w *Window) begins(d Date) bool {
 	if !w.Days[d.weekday()] {
 		return false
@@ -58,10 +58,10 @@ func (w *Window) begins(d Date) bool {
 	return true
 }
 
-// interval is a stretch of time, half-open.
+// interval is a stretch of time: from is included, to is not.
 type interval struct{ from, to time.Time }
 
-// on returns the stretches that begin on a day.
+// on adds the intervals that begin on day d.
 func (w *Window) on(d Date, all []interval) []interval {
 	if !w.begins(d) {
 		return all
@@ -72,7 +72,7 @@ func (w *Window) on(d Date, all []interval) []interval {
 			end = d.next(1)
 		}
 		from, to := instant(d, s.From, w.Zone), instant(end, s.To, w.Zone)
-		if from.Before(to) { // a span inside a gap is no time at all
+		if from.Before(to) { // a span inside a gap lasts no time
 			all = append(all, interval{from, to})
 		}
 	}
@@ -80,8 +80,8 @@ func (w *Window) on(d Date, all []interval) []interval {
 }
 
 // instant returns the moment at which the clocks of a zone show a minute of a
-// day: the first one if they do so twice, the first moment after the gap if
-// they never do.
+// day. If they show it twice, it is the first of the two moments. If they never
+// show it, it is the first moment after the gap.
 func instant(d Date, minute int, zone *time.Location) time.Time {
 	wall := time.Date(d.Year, d.Month, d.Day, 0, minute, 0, 0, time.UTC)
 	_, before := wall.Add(-26 * time.Hour).In(zone).Zone()

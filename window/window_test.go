@@ -66,8 +66,8 @@ func TestWindowsContainWhatTheySay(t *testing.T) {
 	}
 }
 
-// TestClocksSetForwardAndBack holds the definition in doc.go, in three zones
-// and one whose clocks change by half an hour.
+// TestClocksSetForwardAndBack checks the definition in doc.go in three zones,
+// and in one whose clocks change by half an hour.
 func TestClocksSetForwardAndBack(t *testing.T) {
 	tests := []struct{ name, zone, hours, day, from, to string }{
 		{"Berlin, begin in the gap", "Europe/Berlin", "02:30-04:00", "2026-03-29", "2026-03-29 01:00:00", "2026-03-29 02:00:00"},
@@ -108,8 +108,8 @@ func TestWindowInsideAGapIsNoTimeAtAll(t *testing.T) {
 	}
 }
 
-// TestNextAgreesWithLooking compares Next with looking at every minute, over
-// the weeks in which clocks change.
+// TestNextAgreesWithLooking compares Next with a check of every minute, in the
+// weeks in which clocks change.
 func TestNextAgreesWithLooking(t *testing.T) {
 	specs := []Spec{
 		{Hours: []string{"09:00-18:00"}, Days: []string{"mon-fri"}},
@@ -122,7 +122,7 @@ func TestNextAgreesWithLooking(t *testing.T) {
 		for _, begin := range []string{"2026-03-27 00:00:00", "2026-04-03 00:00:00", "2026-10-01 00:00:00", "2026-10-23 00:00:00", "2026-10-30 00:00:00"} {
 			for _, spec := range specs {
 				spec.Zone = zone
-				s, fresh := parse(t, spec), parse(t, spec) // fresh is asked past its cache
+				s, fresh := parse(t, spec), parse(t, spec) // fresh is asked without its cache
 				now := at(t, "UTC", begin)
 				holds, next := s.At(now)
 				for range 5 * 24 * 60 {

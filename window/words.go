@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// kind is what a word of a line is, in the order in which they stand.
+// kind is the kind of a word in a line. The constants are in the order of the
+// words.
 type kind int
 
 const (
@@ -17,7 +18,7 @@ const (
 	except
 )
 
-// kindOf tells by the look of a word, which is not empty, what it is meant to be.
+// kindOf guesses the kind of a word from its form. The word is not empty.
 func kindOf(word string) kind {
 	if _, ok := mendDates(word); ok && strings.ContainsAny(word, "-./") && !strings.ContainsRune(word, ':') {
 		return except
@@ -39,8 +40,8 @@ func kindOf(word string) kind {
 }
 
 // ParseLine reads the words of one window: hours, then days, then a zone, then
-// except and dates. Words in another order, and those of several windows, are
-// refused with what would be right.
+// except and dates. It refuses words in another order, and the words of several
+// windows. The error says what would be right.
 func ParseLine(words []string) (Spec, error) {
 	if err := apart(words); err != nil {
 		return Spec{}, err
@@ -59,11 +60,11 @@ func ParseLine(words []string) (Spec, error) {
 	return s, err
 }
 
-// errEmpty says that a word is only a pair of quotes.
+// errEmpty is the error for a word that is only a pair of quotes.
 var errEmpty = errors.New("an empty word: want hours, days, a zone, and except")
 
-// apart refuses words that are empty, that hold several, or that are one thing
-// with spaces in it, such as 09:00 - 18:00.
+// apart refuses words that are empty, that hold several words, or that together
+// are one thing written with spaces, such as 09:00 - 18:00.
 func apart(words []string) error {
 	if slices.Contains(words, "") {
 		return errEmpty
@@ -83,14 +84,14 @@ func apart(words []string) error {
 }
 
 // joints are the words that people write between the ends of a range, or
-// between two things.
+// between two items.
 var joints = map[string]string{
 	"-": "-", "–": "-", "—": "-", "..": "-", "to": "-", "till": "-", "until": "-", "through": "-",
 	",": ",", "and": ",", "&": ",",
 }
 
-// glue looks whether the first of the words is one thing together with those
-// that follow.
+// glue refuses words that form one thing together: the first word and those
+// after it.
 func glue(words []string) error {
 	text, n := words[0], 1
 	for n < len(words) {
@@ -112,7 +113,7 @@ func glue(words []string) error {
 	return glued(text, words[:n])
 }
 
-// meet reports whether one of two words has a mark where they meet.
+// meet reports whether a mark ends the first of two words or begins the second.
 func meet(a, b string) bool {
 	for _, mark := range []string{"-", ",", ".."} {
 		if strings.HasSuffix(a, mark) || strings.HasPrefix(b, mark) {
@@ -122,7 +123,7 @@ func meet(a, b string) bool {
 	return false
 }
 
-// glued says how the words that make up text are written.
+// glued says how to write the thing that several words make up.
 func glued(text string, words []string) error {
 	if len(words) == 1 {
 		return nil
@@ -138,8 +139,8 @@ func glued(text string, words []string) error {
 	return nil
 }
 
-// gluePair looks at two words without anything between them: two times, or
-// the name of days or of a zone with a space in it.
+// gluePair checks two words without a mark between them: two times, or the name
+// of days or of a zone with a space in it.
 func gluePair(a, b string) error {
 	both := a + " " + b
 	if strings.Contains(a, ":") && strings.Contains(b, ":") {
@@ -158,19 +159,19 @@ func gluePair(a, b string) error {
 	return nil
 }
 
-// line is a line of words, sorted.
+// line holds the words of a line, sorted by kind.
 type line struct {
 	windows []Spec // their hours and days
 	zones   []string
 	dates   []string
 
 	last    kind
-	misfit  bool  // a word came after one that it should precede
-	wrong   error // the first word in another spelling
-	excepts bool  // the word except has come
+	misfit  bool  // a word came after one that it should come before
+	wrong   error // the error about the first word with a wrong spelling
+	excepts bool  // the word except was read
 }
 
-// add sorts a word in.
+// add puts one word into the line.
 func (l *line) add(word string) error {
 	if word == "except" {
 		if l.excepts {
@@ -187,7 +188,7 @@ func (l *line) add(word string) error {
 		return fmt.Errorf("%q: dates stand behind except: want except %s", word, word)
 	}
 	if l.excepts && k != except && !l.follows(k, word) {
-		k = except // something that is meant to be a date
+		k = except // probably meant as a date
 	}
 	l.misfit = l.misfit || k < l.last
 	err := l.sort(k, word)
@@ -207,7 +208,7 @@ func (l *line) add(word string) error {
 	return nil
 }
 
-// follows reports whether a word behind except is surely no date.
+// follows reports whether a word after except is surely not a date.
 func (*line) follows(k kind, word string) bool {
 	switch k {
 	case hours:
@@ -219,7 +220,7 @@ func (*line) follows(k kind, word string) bool {
 	return true
 }
 
-// sort puts a word where it belongs, if it can be that.
+// sort puts a word into the field for its kind, if it is valid there.
 func (l *line) sort(k kind, word string) (err error) {
 	switch k {
 	case hours:
@@ -244,8 +245,8 @@ func (l *line) sort(k kind, word string) (err error) {
 	return err
 }
 
-// window returns the window that hours or days belong to: a new one where what
-// came before has both already, or came before days.
+// window returns the window that the next hours or days belong to. It is a new
+// one if the last window already has both, or if a new group of hours begins.
 func (l *line) window(k kind) *Spec {
 	n := len(l.windows)
 	if n == 0 || l.last != k && (k == hours && len(l.windows[n-1].Hours) > 0 || len(l.windows[n-1].Hours) > 0 && len(l.windows[n-1].Days) > 0) {
@@ -257,7 +258,7 @@ func (l *line) window(k kind) *Spec {
 
 var errNoDate = errors.New("except without a date: want YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD")
 
-// spec returns the one window that the line is, or says how it is written.
+// spec returns the window of the line, or an error that says how to write it.
 func (l *line) spec() (Spec, error) {
 	if l.excepts && len(l.dates) == 0 {
 		return Spec{}, errNoDate
@@ -282,7 +283,7 @@ func (l *line) spec() (Spec, error) {
 	return s, l.wrong
 }
 
-// String is the line that a window is.
+// String returns the window as a line of the configuration.
 func (s Spec) String() string {
 	words := slices.Concat(s.Hours, s.Days)
 	if s.Zone != "" {
@@ -294,7 +295,7 @@ func (s Spec) String() string {
 	return strings.Join(words, " ")
 }
 
-// block says how several windows are written.
+// block says how to write several windows.
 func (l *line) block() string {
 	var lines []string
 	for _, w := range l.windows {

@@ -160,7 +160,7 @@ func TestWordsInQuotesAreRefused(t *testing.T) {
 	}
 }
 
-// block reads lines as a block.
+// block parses lines as a block.
 func block(lines ...string) ([]Spec, error) {
 	var b Block
 	for _, l := range lines {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
-	_ "time/tzdata" // any zone, also on a machine without the database
+	_ "time/tzdata" // any zone, also on a machine without a zone database
 )
 
 // zoneText has the names that are compiled in, one a line: time/tzdata knows
@@ -19,7 +19,7 @@ var zoneText string
 // ZoneNames lists the IANA names of the zones.
 func ZoneNames() []string { return strings.Fields(zoneText) }
 
-// ParseZone reads a zone; empty is local.
+// ParseZone reads the name of a time zone. Empty: local.
 func ParseZone(word string) (*time.Location, error) {
 	switch {
 	case word == "" || strings.EqualFold(word, "local"):
@@ -29,9 +29,9 @@ func ParseZone(word string) (*time.Location, error) {
 	}
 	name, known := FindZone(word)
 	switch {
-	case offset(word) && name != word: // Etc/GMT+2 is two hours behind, and would be found by its last part
+	case offset(word) && name != word: // Etc/GMT+2 is two hours behind UTC, and its last part would match
 		return nil, fmt.Errorf("zone %q: an offset knows no summer time: want an IANA name such as Europe/Berlin, UTC or local", word)
-	case known && name != word: // before a file system that cares for no case
+	case known && name != word: // before LoadLocation asks a file system that ignores case
 		return nil, &spelling{"zone", word, name}
 	}
 	if zone, err := time.LoadLocation(word); err == nil && (known || !ofMachine.MatchString(word)) {
@@ -40,8 +40,9 @@ func ParseZone(word string) (*time.Location, error) {
 	return nil, &UnknownError{"zone", word, "an IANA name such as Europe/Berlin, UTC or local", append(ZoneNames(), "local")}
 }
 
-// FindZone returns the zone that a word names, perhaps in another spelling
-// (europe/berlin, America/New-York) or by its city alone (Tokyo).
+// FindZone returns the zone that a word names, also in another spelling
+// (europe/berlin, America/New-York) or by its city alone (Tokyo). known is
+// false if there is none.
 func FindZone(word string) (name string, known bool) {
 	zones := zonesByKey()
 	if zones[word] == word && word != "" {
@@ -51,9 +52,9 @@ func FindZone(word string) (name string, known bool) {
 	return name, known
 }
 
-// zonesByKey has each zone under its name, its key and the key of its city; of
-// several, a name goes before a key, a key before a city, and the first before
-// the others.
+// zonesByKey has each zone under its name, its key and the key of its city. If
+// several zones have the same key, a name goes before a key, a key before a
+// city, and an earlier zone before a later one.
 var zonesByKey = sync.OnceValue(func() map[string]string {
 	zones := make(map[string]string)
 	for _, of := range []func(string) string{
@@ -70,18 +71,19 @@ var zonesByKey = sync.OnceValue(func() map[string]string {
 	return zones
 })
 
-// zoneKey is a zone's name without what people write in different ways.
+// zoneKey returns a zone's name without the marks and capitals that people
+// write in different ways.
 func zoneKey(word string) string {
 	return strings.ToLower(zoneMarks.Replace(word))
 }
 
-// ofMachine are files in a machine's database that are no zones: what local is
-// called there, and copies with leap seconds.
+// ofMachine matches files in a machine's database that are not zones: the
+// machine's own zone under other names, and copies with leap seconds.
 var ofMachine = regexp.MustCompile(`^(localtime|posixrules|Factory|posix/.*|right/.*)$`)
 
 var zoneMarks = strings.NewReplacer("/", "", `\`, "", "_", "", "-", "", ".", "", " ", "")
 
-// offset reports whether a word is a distance from UTC, such as UTC+9.
+// offset reports whether a word is an offset from UTC, such as UTC+9.
 func offset(word string) bool {
 	word = strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(word), "utc"), "gmt")
 	return len(word) > 1 && (word[0] == '+' || word[0] == '-') && strings.Trim(word[1:], "0123456789:") == ""

@@ -1,5 +1,5 @@
 // Command demo is Caddy with its standard modules and wsgate, as in cmd/caddy,
-// and with the chat server of examples/chat, so that one command shows the whole.
+// and with the chat server of examples/chat. So one command shows everything.
 package main
 
 import (

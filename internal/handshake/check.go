@@ -9,24 +9,25 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Malformed is a request that wants to be an opening handshake and is none.
+// Malformed is the error for a request that asks for a WebSocket but breaks a
+// rule.
 type Malformed struct {
 	// Status is 400, or 426 for a version that is not 13.
 	Status int
 	// Reason says what is wrong.
 	Reason string
-	// Header belongs into the answer.
+	// Header is to be added to the answer.
 	Header http.Header
 }
 
-// Error says that the handshake is malformed, and why.
+// Error returns the reason.
 func (e *Malformed) Error() string { return "malformed handshake: " + e.Reason }
 
 func bad(reason string) error { return &Malformed{Status: http.StatusBadRequest, Reason: reason} }
 
-// Check returns a [*Malformed] error when a request that [Is] a handshake
-// breaks a rule of RFC 6455 §4.2.1, RFC 8441 §5 or RFC 9220 §3. What passes
-// can be given to a backend without opening a pipe for anything else.
+// Check returns a [*Malformed] error if a request that [Is] a handshake breaks
+// a rule of RFC 6455 §4.2.1, RFC 8441 §5 or RFC 9220 §3. A request without an
+// error can go to a backend: it opens no pipe for anything else.
 func Check(r *http.Request) error {
 	if r.ProtoMajor < 2 {
 		if err := checkUpgrade(r); err != nil {
@@ -59,7 +60,7 @@ func Check(r *http.Request) error {
 // offer. Browsers offer one extension; subprotocols are a few.
 const maxOffers = 100
 
-// upgradeRequired names the one version there is (RFC 6455 §4.2.2), and on
+// upgradeRequired names the only supported version (RFC 6455 §4.2.2), and on
 // HTTP/1.1 the protocol (RFC 9110 §15.5.22).
 func upgradeRequired(r *http.Request, reason string) error {
 	h := http.Header{"Sec-WebSocket-Version": {"13"}}
@@ -69,7 +70,7 @@ func upgradeRequired(r *http.Request, reason string) error {
 	return &Malformed{Status: http.StatusUpgradeRequired, Reason: reason, Header: h}
 }
 
-// checkUpgrade checks what only HTTP/1.1 has.
+// checkUpgrade checks the parts that only HTTP/1.1 has.
 func checkUpgrade(r *http.Request) error {
 	if !r.ProtoAtLeast(1, 1) {
 		return bad("HTTP/1.1 or newer is required")
@@ -93,17 +94,18 @@ func checkUpgrade(r *http.Request) error {
 	if len(keys) != 1 {
 		return bad("want exactly one Sec-WebSocket-Key")
 	}
-	// Four bits of the last character stand for nothing, and may be anything: the
-	// key of RFC 6455 §4.1 has some set.
+	// Four bits of the last character have no meaning, and may have any value:
+	// the key in RFC 6455 §4.1 has some of them set.
 	if raw, err := base64.StdEncoding.DecodeString(keys[0]); err != nil || len(raw) != 16 || len(keys[0]) != 24 {
 		return bad("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	return nil
 }
 
-// checkConnection refuses a Connection that names a field of the request that is
-// not of this hop alone (RFC 9110 §7.6.1): it would be taken off on the way, past
-// a handler in front that has set it, or to a backend that checks it.
+// checkConnection refuses a Connection header that names a field of the request
+// which is not hop-by-hop (RFC 9110 §7.6.1). The field would be removed on the
+// way. So the client could remove one that a handler in front has set, or one
+// that the backend checks.
 func checkConnection(r *http.Request) error {
 	for option := range tokens(r.Header["Connection"]) {
 		if !httpguts.ValidHeaderFieldName(option) {
@@ -117,7 +119,7 @@ func checkConnection(r *http.Request) error {
 	return nil
 }
 
-// ofHop reports whether a field is of one hop alone.
+// ofHop reports whether a field is hop-by-hop.
 func ofHop(name string) bool {
 	switch name {
 	case "Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Http2-Settings", "Close",
@@ -127,8 +129,8 @@ func ofHop(name string) bool {
 	return false
 }
 
-// goesOn reports whether a field goes on to the backend, also where it is added
-// on the way: it belongs to the handshake, or says who asks.
+// goesOn reports whether a field must reach the backend, even if it is only
+// added on the way: it belongs to the handshake, or says who the client is.
 func goesOn(name string) bool {
 	switch name {
 	case "Host", "Origin", "Cookie", "Authorization", "Forwarded", "Via", "X-Real-Ip", "Content-Length":
@@ -137,8 +139,8 @@ func goesOn(name string) bool {
 	return strings.HasPrefix(name, "Sec-") || strings.HasPrefix(name, "X-Forwarded-")
 }
 
-// websocketAlone reports whether an Upgrade header names websocket and nothing
-// else, once.
+// websocketAlone reports whether an Upgrade header names websocket exactly
+// once, and nothing else.
 func websocketAlone(lines []string) bool {
 	names := 0
 	for range tokens(lines) {
@@ -147,7 +149,7 @@ func websocketAlone(lines []string) bool {
 	return names == 1 && namesWebsocket(lines)
 }
 
-// checkProtocols refuses a list of subprotocols that is none (RFC 6455 §4.1).
+// checkProtocols refuses an invalid list of subprotocols (RFC 6455 §4.1).
 func checkProtocols(lines []string) error {
 	seen := make(map[string]bool)
 	for name := range tokens(lines) {
@@ -171,8 +173,8 @@ func AcceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Claims checks a backend's 101 against what it was asked (RFC 6455 §4.1): the
-// error says which claim is false.
+// Claims checks a backend's 101 against the request (RFC 6455 §4.1). The error,
+// a [*Lie], says which claim is false.
 func Claims(asked, answered http.Header, key string) error {
 	if !websocketAlone(answered["Upgrade"]) {
 		return &Lie{"Upgrade does not name websocket alone"}
@@ -196,13 +198,13 @@ func Claims(asked, answered http.Header, key string) error {
 	return claimExtensions(asked, answered["Sec-Websocket-Extensions"])
 }
 
-// claimExtensions checks the extensions that a backend has chosen. Either list
-// may be long: each is read once.
+// claimExtensions checks the extensions that a backend has chosen. Both lists
+// may be long, so each is read only once.
 func claimExtensions(asked http.Header, chosen []string) error {
 	if len(chosen) == 0 {
 		return nil
 	}
-	offers := make(map[string]int) // a client may offer one with several parameters
+	offers := make(map[string]int) // a client may offer an extension several times, with other parameters
 	for _, key := range spellings("Sec-WebSocket-Extensions") {
 		for offer := range tokens(asked[key]) {
 			offers[extension(offer)]++
@@ -218,14 +220,14 @@ func claimExtensions(asked http.Header, chosen []string) error {
 	return nil
 }
 
-// Lie is a 101 that does not answer the handshake it came for.
+// Lie is the error for a 101 that does not match its handshake.
 type Lie struct {
-	// Claim says which of its claims is false, in our words: a backend's own
-	// may be anything.
+	// Claim says which claim is false, in our own words, because a backend's
+	// text may be anything.
 	Claim string
 }
 
-// Error says that the 101 is invalid, and why.
+// Error returns the false claim.
 func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
 
 // offered reports whether a list header of the request has an element.
@@ -240,13 +242,13 @@ func offered(asked http.Header, header, element string) bool {
 	return false
 }
 
-// spellings are the keys that a field may be under: Caddy spells these as RFC
-// 6455 does, net/http in its own way.
+// spellings returns the keys that a field may have: Caddy uses the spelling of
+// RFC 6455, net/http its own.
 func spellings(header string) [2]string {
 	return [2]string{header, http.CanonicalHeaderKey(header)}
 }
 
-// extension is an extension's name, apart from its parameters (RFC 6455 §9.1).
+// extension returns an extension's name without its parameters (RFC 6455 §9.1).
 func extension(element string) string {
 	name, _, _ := strings.Cut(element, ";")
 	return strings.Trim(name, " \t")

@@ -1,5 +1,6 @@
 // Package handshake is the opening handshake on net/http, in its three HTTP
-// versions: it recognises one ([Is]), says what is wrong with it ([Check]), ends it
-// where somebody has to ([Stop], [Exit]), and says yes to it and takes the
-// connection ([Handshake.Accept]). A handler goes in by [Enter].
+// versions. It recognises a handshake ([Is]), says what is wrong with it
+// ([Check]), ends it when the gate closes or the process exits ([Stop],
+// [Exit]), and accepts it and takes the connection ([Handshake.Accept]). A
+// handler starts with [Enter].
 package handshake

@@ -31,8 +31,8 @@ var (
 	hopByHop   = regexp.MustCompile(`^(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)$`) // RFC 9113 §8.2.2
 )
 
-// list returns the elements of a list header, its lines taken as one (RFC 9110
-// §5.3).
+// list returns the elements of a list header. Several lines count as one list
+// (RFC 9110 §5.3).
 func list(lines []string) []string {
 	var all []string
 	for _, element := range strings.Split(strings.Join(lines, ","), ",") {
@@ -43,8 +43,8 @@ func list(lines []string) []string {
 	return all
 }
 
-// wants reports whether a request asks for a WebSocket, in whatever letters, or
-// for a pipe.
+// wants reports whether a request asks for a WebSocket, in any spelling, or for
+// a pipe.
 func wants(r *http.Request) bool {
 	if r.ProtoMajor > 1 {
 		return r.Method == "CONNECT"
@@ -52,8 +52,8 @@ func wants(r *http.Request) bool {
 	return slices.ContainsFunc(r.Header["Upgrade"], anyLetters.MatchString)
 }
 
-// broken returns the rules that a handshake breaks, under the status that tells
-// of them.
+// broken returns the rules that a handshake breaks, grouped by the status of
+// the refusal.
 func broken(r *http.Request) map[int][]string {
 	rules := make(map[int][]string)
 	must := func(ok bool, status int, rule string) {
@@ -98,8 +98,8 @@ func broken(r *http.Request) map[int][]string {
 	return rules
 }
 
-// overConnection returns what net/http makes of a request over HTTP/1, nil if
-// it hands it to nobody.
+// overConnection returns the request that net/http reads over HTTP/1. Nil: it
+// passes none to a handler.
 func overConnection(text string) *http.Request {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))
 	if err != nil || r.ProtoMajor != 1 || r.Host == "" {
@@ -117,8 +117,8 @@ func allValid(values []string) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) })
 }
 
-// overStream returns what net/http makes of a request over HTTP/2, or quic-go of
-// one over HTTP/3; nil if they hand it to nobody. Each line is a field.
+// overStream returns the request that net/http reads over HTTP/2, or quic-go
+// over HTTP/3. Nil: it passes none to a handler. Each line is a field.
 func overStream(major int, text string) *http.Request {
 	r := &http.Request{Proto: "HTTP/2.0", ProtoMajor: major, Header: make(http.Header), ContentLength: -1}
 	if major == 3 {
@@ -135,7 +135,7 @@ func overStream(major int, text string) *http.Request {
 			r.Method = value
 		case ":protocol":
 			protocol = value
-		case ":scheme", ":authority", ":path": // say nothing about a handshake
+		case ":scheme", ":authority", ":path": // they do not matter for a handshake
 		default:
 			if !httpguts.ValidHeaderFieldName(name) || name != strings.ToLower(name) || hopByHop.MatchString(name) {
 				return nil
@@ -157,8 +157,9 @@ func overStream(major int, text string) *http.Request {
 
 const goodStream = ":method: CONNECT\n:protocol: websocket\n:scheme: https\n:path: /ws/\n:authority: x\nsec-websocket-version: 13"
 
-// FuzzCheck sends any request, over any version of HTTP. What passes breaks no
-// rule, and what is refused breaks one of those that its status stands for.
+// FuzzCheck sends any request, over any version of HTTP. A request that passes
+// must break no rule, and one that is refused must break a rule that has its
+// status.
 func FuzzCheck(f *testing.F) {
 	f.Add(uint8(1), good)
 	f.Add(uint8(2), goodStream)
@@ -197,8 +198,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// answerTo is the header of a refusal: 426 names the version (RFC 6455 §4.2.2),
-// and where there is an Upgrade, the protocol (RFC 9110 §15.5.22).
+// answerTo returns the header of a refusal: 426 names the version (RFC 6455
+// §4.2.2), and the protocol on HTTP versions with Upgrade (RFC 9110 §15.5.22).
 func answerTo(status, major int) http.Header {
 	switch {
 	case status != 426:
@@ -209,8 +210,8 @@ func answerTo(status, major int) http.Header {
 	return http.Header{"Sec-WebSocket-Version": {"13"}}
 }
 
-// lies returns the claims of a 101 that are false (RFC 6455 §4.1), each by a word
-// of what Claims says about it.
+// lies returns the false claims of a 101 (RFC 6455 §4.1), each as a word from
+// the error that Claims returns for it.
 func lies(asked, answered http.Header, key string) (words []string) {
 	truth := func(ok bool, word string) {
 		if !ok {
@@ -237,11 +238,11 @@ func lies(asked, answered http.Header, key string) (words []string) {
 	return words
 }
 
-// nameOf returns an extension's name, apart from its parameters.
+// nameOf returns an extension's name without its parameters.
 func nameOf(s string) string { return strings.Trim(strings.Split(s, ";")[0], " \t") }
 
-// FuzzClaims has a backend answer anything to anything. {accept} stands for what
-// the key asks for: no fuzzer guesses a hash.
+// FuzzClaims makes a backend answer anything to any request. {accept} is
+// replaced by the right value for the key, because no fuzzer guesses a hash.
 func FuzzClaims(f *testing.F) {
 	f.Add("Sec-WebSocket-Protocol: v1, v2\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
 		"Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: {accept}\nSec-WebSocket-Protocol: v2", key, true)
@@ -274,7 +275,7 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// fields reads a header as net/http does, nil if it is none.
+// fields reads a header as net/http does. Nil: it is not valid.
 func fields(text string) http.Header {
 	h, err := textproto.NewReader(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n"))).ReadMIMEHeader()
 	if err != nil {

@@ -49,7 +49,7 @@ func TestHandshakesAreRecognised(t *testing.T) {
 		"GET / HTTP/1.1\nHost: x\nUpgrade: WebSocket":                    true,
 		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c, websocket":               true,
 		"GET / HTTP/1.1\nHost: x\nUpgrade: h2c":                          false,
-		"GET / HTTP/1.1\nHost: x\nUpgrade: foo\nUpgrade: a WEBSOCKET/13": true, // a backend may take it for one
+		"GET / HTTP/1.1\nHost: x\nUpgrade: foo\nUpgrade: a WEBSOCKET/13": true, // a backend may accept it
 		"GET / HTTP/1.1\nHost: x\nUpgrade: \"websocket\"":                true,
 		"GET / HTTP/1.1\nHost: x\nUpgrade: websoc\u212aet":               true, // the Kelvin sign, whose small letter is k: reverse_proxy makes it so
 		"GET / HTTP/1.1\nHost: x\nUpgrade: web\u017focket":               true, // a long s, whose capital is S
@@ -106,8 +106,8 @@ func TestWhatIsNoHandshakeIsRefused(t *testing.T) {
 	}
 }
 
-// A CONNECT that is none of ours would be piped to a backend by whatever comes
-// next, and a handshake could be sent through.
+// The next handler would pipe any other CONNECT to a backend, and a handshake
+// could be sent through the pipe.
 func TestConnectForAnythingElseIsRefused(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"HTTP/2, plain":                  {ProtoMajor: 2, Proto: "HTTP/2.0", Method: "CONNECT", Header: http.Header{}},
@@ -247,7 +247,7 @@ func TestTakeIsNotTakenInByAHalfClose(t *testing.T) {
 	}
 }
 
-// slow is the innermost writer of a server that has sent its 101, and learns of
+// slow is the innermost writer of a server that has sent its 101 and receives
 // the client's FIN before the connection is hijacked.
 type slow struct {
 	http.ResponseWriter
@@ -262,13 +262,13 @@ func (s slow) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(s.ResponseWriter).Hijack()
 }
 
-// outer is a writer of some other handler.
+// outer is the writer of some other handler.
 type outer struct{ http.ResponseWriter }
 
 func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// The test would take minutes if either list were looked through for each
-// element of the other.
+// The test would take minutes if the code searched one list for each element of
+// the other.
 func TestPromise7ClaimsCostTimeLinearInWhatWasSent(t *testing.T) {
 	offers := many(100_000)
 	asked := http.Header{"Sec-Websocket-Extensions": {offers}, "Sec-Websocket-Protocol": {offers}}
@@ -308,7 +308,7 @@ func TestBodyOfAStreamIsTakenWithoutLimitsOfHandlersInFront(t *testing.T) {
 	}
 }
 
-// many is a list of so many names.
+// many returns a list of n names.
 func many(n int) string {
 	names := make([]string, n)
 	for i := range names {

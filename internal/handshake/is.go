@@ -8,12 +8,12 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Is reports whether r asks for a WebSocket, or for a pipe through which one could
-// be had: on HTTP/1.1 its Upgrade header names websocket (RFC 6455 §4.1), on
-// HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220) it is a CONNECT, extended with that
-// protocol or not, whatever a handler in front has made of its method: Caddy's
-// error routes see CONNECT again. It says nothing about whether the rest is in
-// order: that is [Check], which refuses every CONNECT for anything else.
+// Is reports whether r asks for a WebSocket, or for a pipe that could carry
+// one. On HTTP/1.1 its Upgrade header names websocket (RFC 6455 §4.1). On
+// HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220) it is a CONNECT, with or without that
+// protocol, even if a handler in front has changed its method: Caddy's error
+// routes see CONNECT again. Is does not check the rest. That is done by
+// [Check], which refuses every CONNECT for anything else.
 func Is(r *http.Request) bool {
 	if r.ProtoMajor < 2 {
 		return slices.ContainsFunc(r.Header["Upgrade"], meansWebsocket)
@@ -21,7 +21,7 @@ func Is(r *http.Request) bool {
 	return r.Method == http.MethodConnect || meansWebsocket(protocol(r))
 }
 
-// protocol is what an extended CONNECT asks for.
+// protocol returns the protocol that an extended CONNECT asks for.
 func protocol(r *http.Request) string {
 	if r.ProtoMajor == 3 {
 		return r.Proto // HTTP/3.0 for any other request
@@ -29,22 +29,22 @@ func protocol(r *http.Request) string {
 	return r.Header.Get(":protocol")
 }
 
-// meansWebsocket reports whether anything on the way could take a text for the
-// name websocket. Caddy's reverse_proxy makes the letters small as Unicode does,
-// the Kelvin sign among them, and passes on what it gets; backends compare as
-// they like.
+// meansWebsocket reports whether any server on the way could take a text for
+// the name websocket. Caddy's reverse_proxy changes letters to lower case as
+// Unicode does, the Kelvin sign among them, and forwards what it gets. Backends
+// compare in other ways.
 func meansWebsocket(text string) bool {
 	return text == "websocket" || strings.Contains(strings.ToLower(strings.ToUpper(text)), "websocket")
 }
 
 // namesWebsocket reports whether an Upgrade header has the token websocket.
-// Letters are the same in either case as in ASCII (RFC 6455 §2.1).
+// Only the case of ASCII letters is ignored (RFC 6455 §2.1).
 func namesWebsocket(lines []string) bool {
 	return httpguts.HeaderValuesContainsToken(lines, "websocket")
 }
 
-// detached reports whether the connection of r can leave its handler: on
-// HTTP/1.1 it can, a stream of HTTP/2 or HTTP/3 lives as long as its handler.
+// detached reports whether the connection of r can outlive its handler. On
+// HTTP/1.1 it can; a stream of HTTP/2 or HTTP/3 ends with its handler.
 func detached(r *http.Request) bool { return r.ProtoMajor < 2 }
 
 // tokens yields the elements of a comma-separated header, without white space

@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// refusalPatience is how long a client may take none of a refusal.
+	// refusalPatience is how long a client may read nothing of a refusal.
 	refusalPatience = 5 * time.Second
-	// refusalLimit is how long it may take for all of it, where Caddy's own idle
-	// timeouts are off and only a moment can be set.
+	// refusalLimit is how long a client may take for a whole refusal if Caddy's
+	// idle timeouts are off, so that only a fixed deadline can be set.
 	refusalLimit = 30 * time.Second
 )
 
-// Patient bounds how long a client may take none of what is written to it from
-// now on, by this handler or by error routes behind it: 5 s, or where Caddy's
-// write_idle is off 30 s for all. A shorter limit of Caddy's stays.
+// Patient limits how long a client may read nothing of what is written to it
+// from now on, by this handler or by error routes after it: 5 s. If Caddy's
+// write_idle is off, the limit is 30 s for everything. A shorter limit of
+// Caddy's stays.
 func Patient(w http.ResponseWriter, r *http.Request) {
 	if _, writer := caddyhttp.IdleTimeoutsFromContext(r.Context()); writer != nil {
 		if t := writer.Deadline.Timeout; t <= 0 || t > refusalPatience {
@@ -25,5 +26,5 @@ func Patient(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(refusalLimit)) // a writer that cannot is none of a network
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(refusalLimit)) // a writer without deadlines is not a network connection
 }

@@ -16,31 +16,31 @@ import (
 )
 
 // forever replaces Caddy's idle deadline on streams, which would end a tunnel
-// that carries nothing for a minute; what idle means is the tunnel's affair.
+// that is idle for a minute. The tunnel has its own idle timeout.
 const forever = 100 * 365 * 24 * time.Hour
 
-// stream is an HTTP/2 or HTTP/3 stream as a connection: what the client sends
-// is the request's body, what it gets is the response's.
+// stream is an HTTP/2 or HTTP/3 stream as a connection. It reads the request's
+// body, and writes the response's body.
 type stream struct {
 	body    io.ReadCloser
 	w       http.ResponseWriter
 	control *http.ResponseController
-	writes  *http.ResponseController // of write deadlines
+	writes  *http.ResponseController // for write deadlines
 	local   net.Addr
 	remote  net.Addr
 	restore []func()
-	beneath net.Conn // of HTTP/2; nil: unknown, and deadlines hold without it
+	beneath net.Conn // of HTTP/2; nil: unknown, and only the stream's deadlines apply
 
 	writing sync.Mutex // held while the response is written
 	once    sync.Once
 	closed  chan struct{}
 
 	mu    sync.Mutex  // guards the fields below
-	guard *time.Timer // of the write deadline
-	over  bool        // the handler may return: its writer must not be touched any more
+	guard *time.Timer // for the write deadline
+	over  bool        // the handler may return: its writer must not be used any more
 }
 
-// guardGrace is how long a write may outlast its deadline before the connection
+// guardGrace is how long a write may exceed its deadline before the connection
 // beneath it is closed.
 const guardGrace = 500 * time.Millisecond
 
@@ -74,11 +74,11 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	return s, nil
 }
 
-// streamBody returns what a client sends in a stream, without the limits that
-// handlers in front have put around it (request_body): a tunnel is no request
-// body, and would be cut in the middle of a frame. Caddy shows its own reader
-// where idle timeouts are on; where they are off, a limit cannot be taken off,
-// and the handshake has to be refused.
+// streamBody returns the client's data in a stream, without the limits that
+// handlers in front have put around it (request_body). A tunnel is not a
+// request body, and such a limit would cut it in the middle of a frame. Caddy
+// gives access to its own reader if idle timeouts are on. If they are off, a
+// limit cannot be removed, and the handshake must be refused.
 func streamBody(r *http.Request) (io.ReadCloser, error) {
 	body := r.Body
 	if t := reflect.TypeOf(body); t != nil && t.PkgPath() == "io" {
@@ -107,8 +107,8 @@ func streamBody(r *http.Request) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// ofServer reports whether a body is the server's own: net/http's, quic-go's, or
-// Caddy's that counts for its access log.
+// ofServer reports whether a body is the server's own: that of net/http or
+// quic-go, or Caddy's reader that counts bytes for the access log.
 func ofServer(body io.ReadCloser) bool {
 	t := reflect.TypeOf(body)
 	if t == nil {
@@ -126,8 +126,9 @@ func ofServer(body io.ReadCloser) bool {
 	return false
 }
 
-// lift takes the server's timeouts off the stream: they are about a request and
-// its answer. Override keeps HardDeadline, which is read_body or write.
+// lift removes the server's timeouts from the stream, because they are meant
+// for a request and its answer. Override alone would keep HardDeadline, which
+// is read_body or write.
 func (s *stream) lift(r *http.Request) {
 	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
 	if reader != nil {
@@ -138,36 +139,36 @@ func (s *stream) lift(r *http.Request) {
 		writer.Deadline.HardDeadline = time.Time{}
 		s.restore = append(s.restore, writer.Override(forever, 0, 0), s.ownWrites(writer))
 	}
-	_ = s.control.SetReadDeadline(time.Time{}) // HTTP/2 has armed read_body by itself; answer does the same to write
+	_ = s.control.SetReadDeadline(time.Time{}) // HTTP/2 itself has set read_body; answer does the same for write
 }
 
 // ownWrites keeps Caddy's idle timeouts from setting write deadlines, until the
-// returned function is called: they do so at each write, without a lock, and a
-// tunnel sets its own from another goroutine.
+// returned function is called. They set one at each write, without a lock,
+// while a tunnel sets its own from another goroutine.
 func (s *stream) ownWrites(writer *caddyhttp.IdleTimeoutWriter) (giveBack func()) {
 	s.writes = writer.Ctrl
 	writer.Ctrl = http.NewResponseController(undated{writer.ResponseWriter})
 	return func() { writer.Ctrl = s.writes }
 }
 
-// undated is a writer whose write deadlines are set by others.
+// undated is a writer that ignores write deadlines.
 type undated struct{ http.ResponseWriter }
 
 func (undated) SetWriteDeadline(time.Time) error { return nil }
 
-// connKey finds the connection that a request came over in its context.
+// connKey is the key of a request's connection in its context.
 type connKey struct{}
 
-// ConnContext keeps a connection for the requests that come over it. A server
-// calls it for each (http.Server.ConnContext).
+// ConnContext stores a connection for the requests that come over it. A server
+// must call it for each connection (http.Server.ConnContext).
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if ctx.Value(connKey{}) != nil {
-		return ctx // several handlers of one server ask for it
+		return ctx // several handlers of one server register it
 	}
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// answer says 200.
+// answer sends 200.
 func (s *stream) answer() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -186,7 +187,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends p at once: a frame that waits in a buffer is no frame.
+// Write sends p at once and buffers nothing.
 func (s *stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -200,14 +201,14 @@ func (s *stream) Write(p []byte) (int, error) {
 	return n, s.control.Flush()
 }
 
-// Close ends reads, and writes once the one under way is done, which has until
-// its deadline. The stream itself ends when its handler returns: with
+// Close ends reads at once. It ends writes after the one under way, which has
+// until its deadline. The stream itself ends when its handler returns: with
 // END_STREAM, unless a write deadline has reset it.
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
 		_ = s.SetReadDeadline(time.Unix(1, 0))
-		s.writing.Lock() // whoever writes is done
+		s.writing.Lock() // wait for the write under way
 		defer s.writing.Unlock()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -236,9 +237,9 @@ func (s *stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has a read end at a moment; zero: none. After Close it does
-// nothing: a tunnel that is being cut may still want to hurry, and the handler
-// has returned meanwhile.
+// SetReadDeadline makes reads end at t. Zero: no deadline. After Close it does
+// nothing: a tunnel that is being cut may still set a deadline when the handler
+// has already returned.
 func (s *stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,10 +249,10 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	return s.control.SetReadDeadline(t)
 }
 
-// SetWriteDeadline has a write end at a moment; zero: none. On HTTP/2 a deadline
-// that passes resets the stream, which does not help where the client reads
-// nothing of its whole connection: then the connection is closed. After Close it
-// does nothing.
+// SetWriteDeadline makes writes end at t. Zero: no deadline. On HTTP/2 a
+// deadline that passes resets the stream. That does not help if the client
+// reads nothing from its whole connection, so then the connection is closed.
+// After Close it does nothing.
 func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +263,7 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 	return s.writes.SetWriteDeadline(t)
 }
 
-// watch looks after a write deadline. s.mu is held.
+// watch arms the guard of a write deadline. The caller holds s.mu.
 func (s *stream) watch(t time.Time) {
 	if s.guard != nil {
 		s.guard.Stop()
@@ -273,16 +274,16 @@ func (s *stream) watch(t time.Time) {
 	}
 }
 
-// breakOff closes the connection beneath a write that outlasts its deadline.
+// breakOff closes the connection beneath a write that exceeds its deadline.
 func (s *stream) breakOff() {
 	if s.writing.TryLock() {
 		s.writing.Unlock()
 		return
 	}
-	_ = s.beneath.Close() // it was of no use to anybody
+	_ = s.beneath.Close() // the client reads nothing from it
 }
 
-// address is a textual address of a stream.
+// address is the address of a stream, as text.
 type address string
 
 func (address) Network() string  { return "stream" }

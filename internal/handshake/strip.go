@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Strip makes a handshake that was refused a plain GET, in place: whatever
-// route comes after the refusal (error routes, handle_response, intercept) sees
-// a request that asks for no WebSocket and has no body. Copies of the request
-// share its header fields and lose them, too. On HTTP/2 and HTTP/3 a copy keeps
-// its method and protocol, so a refusal there must reach no route at all.
+// Strip turns a refused handshake into a plain GET, in place. So every route
+// after the refusal (error routes, handle_response, intercept) sees a request
+// that asks for no WebSocket and has no body. Copies of the request share its
+// header fields, and lose them too. On HTTP/2 and HTTP/3 a copy keeps its
+// method and protocol, so a refusal there must reach no route at all.
 func Strip(r *http.Request) {
 	for name := range r.Header {
 		if ofHandshake(name) {
@@ -24,9 +24,9 @@ func Strip(r *http.Request) {
 	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
 }
 
-// ofHandshake reports whether a header field belongs to a handshake, to a body,
-// or to this hop alone. Caddy spells some as RFC 6455 does, net/http in its own
-// way.
+// ofHandshake reports whether a header field belongs to a handshake or to a
+// body, or is hop-by-hop. Caddy uses the spelling of RFC 6455 for some fields,
+// net/http its own.
 func ofHandshake(name string) bool {
 	switch name {
 	case "Upgrade", "Connection", "Http2-Settings", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", ":protocol":
@@ -36,13 +36,13 @@ func ofHandshake(name string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// interceptPackage is where Caddy's intercept handler lives.
+// interceptPackage is the package of Caddy's intercept handler.
 const interceptPackage = "github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 
-// PastIntercept returns a writer whose answer no intercept handler sees: one
-// that does runs routes of its own with the request that it has kept. Without
-// an intercept around w it is w. What other handlers have put around the writer
-// inside of an intercept is left out with it.
+// PastIntercept returns a writer whose answer no intercept handler sees. An
+// intercept handler that sees an answer runs its own routes with the request
+// that it has kept. If no intercept is around w, it returns w. Otherwise it
+// also skips the writers that other handlers have put inside the intercept.
 func PastIntercept(w http.ResponseWriter) http.ResponseWriter {
 	past := w
 	for at := w; ; {
@@ -53,7 +53,7 @@ func PastIntercept(w http.ResponseWriter) http.ResponseWriter {
 		below := u.Unwrap()
 		if ofIntercept(at) {
 			if recorder, ok := below.(interface{ Unwrap() http.ResponseWriter }); ok {
-				below = recorder.Unwrap() // which holds the answer back
+				below = recorder.Unwrap() // it holds the answer back
 			}
 			past = below
 		}

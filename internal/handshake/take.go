@@ -14,16 +14,16 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// keepAlive finds peers that are gone without a word (RFC 9293 §3.8.4).
+// keepAlive detects peers that are gone without a close (RFC 9293 §3.8.4).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 
-// take says yes to a handshake and takes its connection. header is what the
-// backend's answer brings; what earlier handlers have set stays. On HTTP/1.1
-// the answer is 101 and the innermost connection is hijacked; early is what
-// the client sent behind its handshake. On HTTP/2 and HTTP/3 the answer is 200
-// and the connection is the stream, which ends when its handler returns.
-// A client that does not read its answer has 3 s. After an error nothing can be
-// answered any more.
+// take sends the answer that accepts a handshake, and takes its connection.
+// header has the fields of the backend's answer; fields that earlier handlers
+// have set stay. On HTTP/1.1 the answer is 101 and the innermost connection is
+// hijacked; early is what the client sent right after its handshake. On HTTP/2
+// and HTTP/3 the answer is 200 and the connection is the stream, which ends
+// when its handler returns. A client has 3 s to read the answer. After an error
+// no answer can be sent any more.
 func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
 	for name, values := range header {
@@ -40,9 +40,9 @@ func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 	h["Upgrade"] = []string{"websocket"}
 	h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-WebSocket-Key"))}
 	control := http.NewResponseController(innermost(w))
-	_ = control.SetWriteDeadline(time.Now().Add(answerPatience)) // Hijack takes it back
-	w.WriteHeader(http.StatusSwitchingProtocols)                 // outermost: access logs see it
-	answered := control.Flush()                                  // Hijack would not say; nor does the context: a client may half-close at once
+	_ = control.SetWriteDeadline(time.Now().Add(answerPatience)) // Hijack removes it
+	w.WriteHeader(http.StatusSwitchingProtocols)                 // the outermost writer: access logs see it
+	answered := control.Flush()                                  // Hijack would not report it, nor does the context: a client may half-close at once
 	var brw *bufio.ReadWriter
 	conn, brw, err = control.Hijack()
 	if err != nil {
@@ -62,12 +62,12 @@ func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 	return conn, early, nil
 }
 
-// answerPatience is how long a client may take to take the answer.
+// answerPatience is how long a client may take to read the answer.
 const answerPatience = 3 * time.Second
 
-// innermost returns the writer that net/http made: what lies around it (access
-// logs, metrics) would put a wrapper around the connection that hides what it
-// can do.
+// innermost returns the writer that net/http made. The writers around it
+// (access logs, metrics) would put a wrapper around the connection, and the
+// wrapper hides what the connection can do.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -78,20 +78,20 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// listenerKeepsAlive reports whether Caddy turns keep-alive on for every
-// connection it accepts, which it does unless keepalive_interval is negative
+// listenerKeepsAlive reports whether Caddy sets keep-alive on every connection
+// that it accepts. It does unless keepalive_interval is negative
 // (caddyhttp/app.go).
 func listenerKeepsAlive(r *http.Request) bool {
 	s, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	return ok && s.KeepAliveInterval >= 0
 }
 
-// setKeepAlive turns TCP keep-alive on, below whatever lies above it.
+// setKeepAlive sets TCP keep-alive on the connection below all wrappers.
 func setKeepAlive(conn net.Conn) {
 	for {
 		switch c := conn.(type) {
 		case *net.TCPConn:
-			_ = c.SetKeepAliveConfig(keepAlive) // a connection that cannot is none the worse
+			_ = c.SetKeepAliveConfig(keepAlive) // a connection without keep-alive still works
 			return
 		case *tls.Conn:
 			conn = c.NetConn()
@@ -108,10 +108,10 @@ func setKeepAlive(conn net.Conn) {
 	}
 }
 
-// bare takes off the wrapper that Caddy puts around a connection to look at
-// its first bytes when only one HTTP version is served (http2listener.go): it
-// has nothing left to do, and hides that the connection can be half-closed.
-// Any other wrapper may hold bytes back, and stays.
+// bare removes the wrapper that Caddy puts around a connection to read its
+// first bytes when only one HTTP version is served (http2listener.go). The
+// wrapper has nothing left to do, and hides that the connection can be
+// half-closed. Any other wrapper may hold bytes back, and stays.
 func bare(conn net.Conn) net.Conn {
 	v := reflect.ValueOf(conn)
 	if v.Kind() != reflect.Pointer || v.Type().String() != "*caddyhttp.http2Conn" {
@@ -119,7 +119,7 @@ func bare(conn net.Conn) net.Conn {
 	}
 	field := v.Elem().FieldByName("Conn")
 	if !field.IsValid() || !field.CanInterface() {
-		return conn // a Caddy that keeps it elsewhere: the wrapper does no harm
+		return conn // another Caddy keeps it elsewhere: the wrapper does no harm
 	}
 	if inner, ok := field.Interface().(net.Conn); ok {
 		return inner

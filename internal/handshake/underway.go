@@ -13,33 +13,33 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// ErrExiting says that the process exits.
+// ErrExiting is the reason for a [Stopped] when the process exits.
 var ErrExiting = errors.New("the server is shutting down")
 
-// Stopped is the cause of a handshake's end that neither its client nor its
-// backend has made: the process exits, or its gate has closed.
+// Stopped is the error of a handshake that neither its client nor its backend
+// ended: the process exits, or its gate has closed.
 type Stopped struct{ Why error }
 
-// Error says why.
+// Error returns the reason.
 func (s *Stopped) Error() string { return "stopped: " + s.Why.Error() }
 
-// Unwrap returns why.
+// Unwrap returns the reason.
 func (s *Stopped) Unwrap() error { return s.Why }
 
-// cutAfter is how long requests of ours, new connections and HTTP/3 servers
-// have when the process exits; then their connections are closed. A tunnel is
-// cut before that.
+// cutAfter is how long our requests, new connections and HTTP/3 servers have
+// when the process exits. Then their connections are closed. A tunnel is cut
+// before that.
 const cutAfter = 2700 * time.Millisecond
 
-// underWay is what an exit of the process has to end.
+// underWay is what must end when the process exits.
 var underWay = struct {
 	sync.Mutex
 	exiting bool
 	// handshakes that have no answer yet, and streams of HTTP/2 and HTTP/3 that
 	// carry a tunnel.
 	handshakes map[*Handshake]struct{}
-	// conns have not sent their first request yet, or not taken the whole answer
-	// to a handshake.
+	// conns that have not yet sent their first request, or not read the whole
+	// answer to a handshake.
 	conns map[net.Conn]struct{}
 	// servers of HTTP/3 that a request came through.
 	servers map[weak.Pointer[http3.Server]]struct{}
@@ -49,8 +49,8 @@ var underWay = struct {
 	servers:    make(map[weak.Pointer[http3.Server]]struct{}),
 }
 
-// begin notes that a handshake is under way. Whoever looks at its gate afterwards
-// misses no end.
+// begin registers the handshake as under way. After it, a change of the gate
+// cannot be missed: the caller sees it, or [Stop] ends the handshake.
 func (h *Handshake) begin(r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	h.Request, h.cancel = r.WithContext(ctx), cancel
@@ -65,7 +65,7 @@ func (h *Handshake) begin(r *http.Request) {
 	}
 }
 
-// End notes that the handler is done.
+// End removes the handshake: its handler is done.
 func (h *Handshake) End() {
 	underWay.Lock()
 	delete(underWay.handshakes, h)
@@ -73,10 +73,10 @@ func (h *Handshake) End() {
 	h.cancel(context.Canceled)
 }
 
-// seeServer notes the HTTP/3 server of a request: its connections stay until
-// their clients close them, and Caddy waits for that when the process exits
-// (RFC 9114 §5.2 asks clients to; not all do). On other versions it does
-// nothing.
+// seeServer registers the HTTP/3 server of a request. Its connections stay
+// until their clients close them, and Caddy waits for that when the process
+// exits (RFC 9114 §5.2 asks clients to close; not all do). On other HTTP
+// versions it does nothing.
 func seeServer(r *http.Request) {
 	if r.ProtoMajor != 3 {
 		return
@@ -99,25 +99,25 @@ func seeServer(r *http.Request) {
 	}, key)
 }
 
-// ConnState follows the connections of a server, which calls it for each change
-// (http.Server.ConnState).
+// ConnState tracks the connections of a server. The server must call it for
+// each change (http.Server.ConnState).
 func ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		underWay.Lock()
 		underWay.conns[c] = struct{}{}
 		underWay.Unlock()
-	default: // active: a handshake notes its connection again
+	default: // active: begin registers the connection again
 		underWay.Lock()
 		delete(underWay.conns, c)
 		underWay.Unlock()
 	}
 }
 
-// Exit ends what is under way because the process exits: backends are waited
-// for no longer, at once, and the client gets its answer; what is left after
-// 2.7 s, because somebody does not read or has not sent its whole request, is
-// closed. It returns at once. Calling it again does nothing.
+// Exit ends everything under way because the process exits. It stops waiting
+// for backends at once, and the client gets its answer. After 2.7 s it closes
+// what is left, where somebody does not read or has not sent its whole request.
+// It returns at once. Calling it again does nothing.
 func Exit() {
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -131,8 +131,8 @@ func Exit() {
 	time.AfterFunc(cutAfter, cutAll)
 }
 
-// Stop ends the handshakes that are under way at a gate: their backends are
-// waited for no longer. It returns at once.
+// Stop ends the handshakes that are under way at a gate: it stops waiting for
+// their backends. It returns at once.
 func Stop(gate string, why error) {
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -143,7 +143,8 @@ func Stop(gate string, why error) {
 	}
 }
 
-// cutAll closes what is left. Closing may take a while, so nothing is held.
+// cutAll closes what is left. A close may take a while, so each runs without
+// the lock.
 func cutAll() {
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -157,8 +158,8 @@ func cutAll() {
 	}
 }
 
-// raw is the connection beneath TLS, whose own end would be written to a peer
-// that may not read.
+// raw returns the connection beneath TLS. Closing TLS itself would write to a
+// peer that may not read.
 func raw(c net.Conn) net.Conn {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()

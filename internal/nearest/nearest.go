@@ -1,4 +1,4 @@
-// Package nearest answers: which word was meant?
+// Package nearest answers: which word did the user mean?
 package nearest
 
 import (
@@ -9,12 +9,12 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// most is how many words are offered at a time.
+// most is how many words a hint offers.
 const most = 3
 
-// To returns the words that are nearest to one that is none of them, at most
-// three, the best first; none if nothing is near enough to have been meant.
-// Case, and - for _, make no difference.
+// To returns the words that are most similar to an unknown word: at most three,
+// all equally near. It returns none if no word is near enough. Case does not
+// matter, and - counts as _.
 func To(word string, words []string) []string {
 	key := normal(word)
 	limit := reach(utf8.RuneCountInString(key))
@@ -34,7 +34,7 @@ func To(word string, words []string) []string {
 }
 
 // Hint asks whether the nearest words were meant: "did you mean gate?". It is
-// empty where nothing is near.
+// empty if no word is near enough.
 func Hint(word string, words []string) string {
 	near := To(word, words)
 	if len(near) == 0 {
@@ -43,13 +43,13 @@ func Hint(word string, words []string) string {
 	return "did you mean " + strings.Join(near, " or ") + "?"
 }
 
-// reach is how many letters may differ in a word of n: one in three, so that
-// another word would not do as well.
+// reach is how many letters may differ in a word of n letters: one in three, at
+// most three. With more, other words would fit as well.
 func reach(n int) int { return min(n/3, 3) }
 
-// distance is how many letters differ. Two neighbours that changed places are
-// one; so is all that is missing of a word, if more than a letter or two are
-// there.
+// distance is how many letters differ. Two neighbouring letters that are
+// swapped count as one. So does the whole missing end of a word, if a has more
+// than three letters.
 func distance(a, b string, limit int) int {
 	if len(a) > 3 && len(b) > len(a) && strings.HasPrefix(b, a) || swapped(a, b) {
 		return 1
@@ -60,7 +60,7 @@ func distance(a, b string, limit int) int {
 	return levenshtein.ComputeDistance(a, b)
 }
 
-// swapped reports whether two words are the same but for two neighbours.
+// swapped reports whether two words differ only in the order of two neighbours.
 func swapped(a, b string) bool {
 	if len(a) != len(b) {
 		return false

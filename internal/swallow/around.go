@@ -9,9 +9,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// around returns the directives that lead handshakes to one of the addresses
-// without asking the gate. One behind a wsgate that takes every handshake gets
-// none.
+// around returns the directives that lead handshakes to one of our upstream
+// addresses without asking the gate. A directive after a wsgate that takes
+// every handshake does not count, because none reaches it.
 func (s surroundings) around(where []level, ours []string) []word {
 	inner := where[len(where)-1]
 	var by []word
@@ -24,7 +24,7 @@ func (s surroundings) around(where []level, ours []string) []word {
 				if !behind && !s.leavesOut(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
 					by = append(by, l[0])
 				}
-			case "handle_errors": // what a guard in front refuses is still a handshake there
+			case "handle_errors": // a request that a handler in front refuses is still a handshake there
 				look(l.body(), len(where))
 			case "handle", "handle_path", "route":
 				switch {
@@ -40,8 +40,8 @@ func (s surroundings) around(where []level, ours []string) []word {
 	return by
 }
 
-// leavesOut reports whether a line's matcher leaves handshakes out, or is not
-// known. One that asks for them does not.
+// leavesOut reports whether a line's matcher excludes handshakes, or is
+// unknown. A matcher that selects handshakes does not exclude them.
 func (s surroundings) leavesOut(l line) bool {
 	m := l.matcher()
 	if m == lost {
@@ -82,11 +82,11 @@ func (l line) destinations() []string {
 	return all
 }
 
-// mostPorts is how many ports of a range are looked at.
+// mostPorts is how many ports of a range are checked.
 const mostPorts = 100
 
-// destinationsOf are an upstream's addresses: it may have a network in front, and
-// a range of ports.
+// destinationsOf returns the addresses of an upstream, which may have a network
+// in front and a range of ports.
 func destinationsOf(address string) []string {
 	a, err := caddy.ParseNetworkAddress(address)
 	if err != nil || a.IsUnixNetwork() || a.PortRangeSize() < 2 && !strings.Contains(address, "tcp/") {
@@ -99,8 +99,8 @@ func destinationsOf(address string) []string {
 	return all
 }
 
-// destination is an upstream's address without what makes no difference to
-// where it leads: scheme, path, and how this machine is called.
+// destination returns an upstream's address without the parts that do not
+// change where it leads: scheme, path, and the name of this machine.
 func destination(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// comesFirst is the part of Caddy's order that can keep a handshake from
-// wsgate. handle_path has the place of handle.
+// comesFirst is the part of Caddy's directive order that can keep a handshake
+// from wsgate. handle_path has the place of handle.
 var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "abort", "error", "respond", "metrics", "wsgate"}
 
-// word is a token of a site as it was written.
+// word is a token of a site, as it is in the Caddyfile.
 type word struct {
 	text   string
 	file   string
@@ -26,8 +26,8 @@ type surroundings struct {
 	order []string
 }
 
-// level is one block around wsgate: its lines, which of them wsgate is in, and
-// whether they are in the order of the text.
+// level is one block around wsgate: its lines, the index of the line that has
+// wsgate, and whether the lines run in the order of the text.
 type level struct {
 	lines   []line
 	at      int
@@ -84,12 +84,12 @@ func (s surroundings) position(l line) int {
 	return slices.Index(s.order, strings.Replace(l[0].text, "handle_path", "handle", 1))
 }
 
-// matchesPath reports whether a line around wsgate has a matcher that looks at
-// the path.
+// matchesPath reports whether a line around wsgate has a matcher that uses the
+// path.
 func (s surroundings) matchesPath(l line) bool {
 	m := l.matcher()
 	if m == lost || !strings.HasPrefix(m, "@") {
-		return m != "" && m != "*" // most do
+		return m != "" && m != "*" // most matchers use the path
 	}
 	for _, other := range s.lines {
 		if other[0].text == m {
@@ -99,8 +99,8 @@ func (s surroundings) matchesPath(l line) bool {
 	return false
 }
 
-// swallows reports whether a line without a matcher leaves nothing of a
-// handshake to what comes after it.
+// swallows reports whether a line without a matcher keeps every handshake from
+// the lines after it.
 func (l line) swallows(readsPath bool) bool {
 	switch l[0].text {
 	case "rewrite", "try_files":
@@ -124,25 +124,25 @@ func (l line) answers() bool {
 	return false
 }
 
-// unconditional reports whether a line is in force for every request.
+// unconditional reports whether a line applies to every request.
 func (l line) unconditional() bool {
 	m := l.matcher()
 	return m == "" || m == "*" || m == "/*"
 }
 
-// lost stands for the matcher of a directive that Caddy has read before ours: it
-// is gone from the tokens, what followed has moved up, and the last one stands
-// twice. Which it was is not known.
+// lost stands for the matcher of a directive that Caddy has read before ours.
+// Caddy has removed it from the tokens: those after it have moved up, and the
+// last one occurs twice. The matcher itself is unknown.
 const lost = "@"
 
-// matcher returns the line's matcher as it is written, empty without one.
+// matcher returns the line's matcher as the Caddyfile has it. Empty: none.
 func (l line) matcher() string {
 	dir := l[0].text
 	if n := len(l); dir != "try_files" && n > 2 && l[n-1] == l[n-2] {
 		return lost
 	}
 	if dir == "try_files" || len(l) < 2 || dir == "rewrite" && len(l) == 2 {
-		return "" // these take their only argument as where to
+		return "" // their only argument is the target
 	}
 	if m := l[1]; m.line == l[0].line && (m.text == "*" || strings.HasPrefix(m.text, "/") || strings.HasPrefix(m.text, "@")) {
 		return m.text

@@ -7,8 +7,8 @@ import (
 )
 
 // siteOf returns the lines of the site that a directive is in. Caddy's helper
-// knows them but does not hand them out, so they are read by reflection; a
-// Caddy that names them otherwise has no lines, and no warnings.
+// has them but gives no access, so they are read by reflection. If another
+// version of Caddy uses other names, there are no lines and no warnings.
 func siteOf(h httpcaddyfile.Helper) []line {
 	segments := field(field(reflect.ValueOf(h), "parentBlock"), "Segments")
 	if segments.Kind() != reflect.Slice {
@@ -29,8 +29,8 @@ func siteOf(h httpcaddyfile.Helper) []line {
 	return lines
 }
 
-// Addresses returns the addresses of the site that a directive is in, by the
-// same way; none where they are not to be had.
+// Addresses returns the addresses of the site that a directive is in, also by
+// reflection. It returns none if they cannot be read.
 func Addresses(h httpcaddyfile.Helper) []string {
 	keys := field(field(reflect.ValueOf(h), "parentBlock"), "Keys")
 	if keys.Kind() != reflect.Slice {

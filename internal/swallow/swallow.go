@@ -1,9 +1,11 @@
-// Package swallow answers: do handshakes reach the gate? It reads the site around
-// a wsgate directive and warns, while a Caddyfile is adapted, of what takes its
-// handshakes before it and of what leads them past it.
+// Package swallow answers: do handshakes reach the gate? While a Caddyfile is
+// adapted, it reads the site around a wsgate directive. It warns of directives
+// that take handshakes before wsgate does, and of directives that lead
+// handshakes past the gate.
 //
-// Caddy's helper knows the site but does not hand it out, so it is read by
-// reflection (ADR 8). A Caddy that keeps it elsewhere gives no warnings.
+// Caddy's helper knows the site but gives no access, so it is read by
+// reflection (ADR 8). With a Caddy that keeps it elsewhere there are no
+// warnings.
 package swallow
 
 import (
@@ -16,21 +18,21 @@ import (
 	"go.uber.org/zap"
 )
 
-// Directive is a wsgate directive in its site.
+// Directive is a wsgate directive and its site.
 type Directive struct {
 	Helper httpcaddyfile.Helper
-	// Start is the token that it begins with.
+	// Start is the first token of the directive.
 	Start caddyfile.Token
-	// Matchers are its own.
+	// Matchers are the directive's own matchers.
 	Matchers caddy.ModuleMap
 	// Dials are the addresses of its upstreams.
 	Dials []string
 }
 
-// Warn warns when a directive that is in force for every request
-// comes before wsgate and keeps handshakes from it, and when one beside it leads
-// handshakes past the gate. The warnings go where reverse_proxy's own go, to the
-// log: Caddy hands plugins no other way.
+// Warn warns of a directive that applies to every request, comes before wsgate
+// and keeps handshakes from it, and of a directive beside wsgate that leads
+// handshakes past the gate. The warnings go to the log, like reverse_proxy's
+// own, because Caddy gives plugins no other way.
 func (d Directive) Warn() {
 	s := surroundings{lines: siteOf(d.Helper), order: orderOf(d.Helper)}
 	where, found := s.find(s.lines, word{text: d.Start.Text, file: d.Start.File, line: d.Start.Line})
@@ -62,8 +64,8 @@ func orderOf(h httpcaddyfile.Helper) []string {
 	return comesFirst
 }
 
-// readsPath reports whether a matcher looks at the path, so that a rewrite
-// before it changes what it sees.
+// readsPath reports whether a matcher uses the path. Then a rewrite before it
+// changes what it sees.
 func readsPath(set caddy.ModuleMap) bool {
 	text, err := json.Marshal(set)
 	return err == nil && strings.Contains(string(text), "path")

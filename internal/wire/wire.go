@@ -1,5 +1,5 @@
-// Package wire has what wsgate's calls on the admin endpoint answer, as JSON: the
-// endpoint writes it, and the command reads it.
+// Package wire has the answers of wsgate's calls on the admin endpoint, as
+// JSON: the endpoint writes them, and the command reads them.
 package wire
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// Gate is a gate as the API shows it. Times are UTC, and absent when they
-// are not known.
+// Gate is a gate as the API shows it. Times are in UTC, and absent if they are
+// unknown.
 type Gate struct {
 	Name     string     `json:"name"`
 	Mode     gate.Mode  `json:"mode"`
@@ -30,23 +30,24 @@ type Gate struct {
 	Override *Override  `json:"override,omitempty"`
 	Rules    []Rule     `json:"rules"`
 	Totals   Totals     `json:"totals"`
-	// Upstreams are those of the configuration, and those that have tunnels.
+	// Upstreams are the configured ones, and all others that have tunnels.
 	Upstreams []Upstream `json:"upstreams"`
-	// Refused has the refused handshakes by outcome.
+	// Refused counts the refused handshakes by outcome.
 	Refused  map[string]int64 `json:"refused"`
 	Problems []string         `json:"problems,omitempty"`
 }
 
-// Switched is what a switch has done: the gate as it is now, and the
-// override that was in force before, null without.
+// Switched is the answer to a switch: the gate as it is now, and the override
+// that was in force before (null: none).
 type Switched struct {
 	Gate
 	Replaced *Override `json:"replaced"`
 }
 
-// Drain is a drain that is running, or that belongs to the state the gate is
-// in: how many tunnels were told, how many of them are gone and how many are
-// left, until when, and what they were told.
+// Drain is a drain that is running, or that belongs to the gate's current
+// state. Told is how many tunnels were sent a close frame, Gone how many of
+// them have ended, Left how many are still open. Deadline is the end of the
+// drain; Code and Reason are those of the close frame.
 type Drain struct {
 	Told     int       `json:"told"`
 	Gone     int       `json:"gone"`
@@ -56,7 +57,7 @@ type Drain struct {
 	Reason   string    `json:"reason"`
 }
 
-// Upstream is an upstream of the gate. Healthy and Fails are absent where the
+// Upstream is an upstream of the gate. Healthy and Fails are absent if the
 // configuration does not name it.
 type Upstream struct {
 	Address string `json:"address"`
@@ -65,7 +66,7 @@ type Upstream struct {
 	Fails   *int   `json:"fails,omitempty"`
 }
 
-// Override is an operator's word.
+// Override is an operator's switch at run time.
 type Override struct {
 	Mode    gate.Mode `json:"mode"`
 	Reason  string    `json:"reason"`
@@ -76,7 +77,7 @@ type Override struct {
 	Closing *Closing  `json:"closing,omitempty"`
 }
 
-// Closing is what becomes of open tunnels.
+// Closing says what happens to open tunnels.
 type Closing struct {
 	Policy   string `json:"policy"`
 	Deadline string `json:"deadline,omitempty"`
@@ -84,7 +85,7 @@ type Closing struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// Totals count in the process's life.
+// Totals are counts since the process started.
 type Totals struct {
 	Accepted     int64 `json:"accepted"`
 	Refused      int64 `json:"refused"`
@@ -94,8 +95,8 @@ type Totals struct {
 	MessagesDown int64 `json:"messages_down"`
 }
 
-// Rule is one open_when line. Details stand beside the other fields: the
-// zone of a time_window, the name of a flag.
+// Rule is one open_when line. Details are more JSON fields of the same object,
+// such as the zone of a time_window or the name of a flag.
 type Rule struct {
 	Rule       string         `json:"rule"`
 	Not        bool           `json:"not,omitempty"`
@@ -111,7 +112,7 @@ type plainRule Rule
 // reserved are the fields that a detail cannot replace.
 var reserved = []string{"rule", "not", "holds", "next_change", "error"}
 
-// MarshalJSON puts the details behind the fixed fields.
+// MarshalJSON appends the details to the fixed fields.
 func (r Rule) MarshalJSON() ([]byte, error) {
 	b, err := json.Marshal(plainRule(r))
 	if err != nil || len(r.Details) == 0 {
@@ -132,7 +133,7 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 	return append(b, more[1:]...), nil
 }
 
-// UnmarshalJSON is the way back, for the command line.
+// UnmarshalJSON is the reverse of MarshalJSON, for the command line.
 func (r *Rule) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, (*plainRule)(r)); err != nil {
 		return err
@@ -146,7 +147,7 @@ func (r *Rule) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// GateOf is a status as the API shows it.
+// GateOf returns a status in the form of the API.
 func GateOf(s registry.Status) Gate {
 	j := Gate{
 		Name: s.Name, Mode: s.Mode, State: s.State, Cause: s.Cause, Reason: s.Reason,
@@ -175,7 +176,7 @@ func GateOf(s registry.Status) Gate {
 	return j
 }
 
-// OverrideOf is an override as the API shows it; nil without one.
+// OverrideOf returns an override in the form of the API. Nil: none.
 func OverrideOf(o *gate.Override) *Override {
 	if o == nil {
 		return nil
@@ -186,7 +187,7 @@ func OverrideOf(o *gate.Override) *Override {
 	}
 }
 
-// ClosingOf is a closing as the API shows it; nil without one.
+// ClosingOf returns a closing in the form of the API. Nil: none.
 func ClosingOf(c *gate.Closing) *Closing {
 	if c == nil {
 		return nil
@@ -197,7 +198,7 @@ func ClosingOf(c *gate.Closing) *Closing {
 	return &Closing{Policy: "drain", Deadline: Short(c.Deadline), Code: c.Code, Reason: c.Reason}
 }
 
-// Short writes a duration as people do: 1m30s, but 1m and 24h.
+// Short returns a duration as people write it: 1m30s, but 1m and 24h.
 func Short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -209,14 +210,15 @@ func Short(d time.Duration) string {
 	return s
 }
 
-// Flag is a live flag. What a GET answers can be PUT as it is.
+// Flag is a live flag. The answer to a GET can be sent as it is with a PUT.
 type Flag struct {
 	Value string `json:"value"`
-	// Stored is said by every write, and by a read while it is false.
+	// Stored is in the answer to every write, and to a read only while it is
+	// false.
 	Stored *bool `json:"stored,omitempty"`
 }
 
-// FlagOf is a live flag as a read shows it.
+// FlagOf returns a live flag as a read shows it.
 func FlagOf(f registry.FlagInfo) Flag {
 	j := Flag{Value: f.Value}
 	if !f.Stored {
@@ -225,13 +227,14 @@ func FlagOf(f registry.FlagInfo) Flag {
 	return j
 }
 
-// Never is the ttl that takes an end back.
+// Never is the ttl that removes an override's end.
 const Never = "never"
 
-// mostEcho is how many bytes of a caller's own word an error repeats.
+// mostEcho is how many bytes of a caller's text an error repeats.
 const mostEcho = 64
 
-// Clip quotes a caller's word for an error, the beginning of it when it is long.
+// Clip quotes a caller's text for an error. It quotes only the beginning of a
+// long text.
 func Clip(s string) string {
 	if len(s) > mostEcho {
 		return strconv.Quote(s[:mostEcho]) + "…"

@@ -1,6 +1,6 @@
-// Package words reads what the words of a Caddyfile have in common: durations,
-// names, the end of a line, words that may stand once. Rooms that own words use
-// it.
+// Package words parses what the words of a Caddyfile have in common: durations,
+// names, the end of a line, and words that may occur only once. The packages
+// that own words use it.
 package words
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// LineEnds refuses what stands behind the last argument of a word.
+// LineEnds refuses anything after the last argument of a word.
 func LineEnds(d *caddyfile.Dispenser, name string) error {
 	if d.NextArg() {
 		return d.Errf("%s: one word too many: %q", name, d.Val())
@@ -27,11 +27,11 @@ func LineEnds(d *caddyfile.Dispenser, name string) error {
 	return nil
 }
 
-// Once holds the words that may stand once, under what they mean.
+// Once holds the words that may occur only once, with their meaning as the key.
 type Once map[string]caddyfile.Token
 
-// Take notes the word that d stands on, and refuses it if its meaning has been
-// given before, by the same word or another.
+// Take records the word that d is at. It refuses the word if its meaning was
+// given before, by the same word or by another.
 func (o Once) Take(d *caddyfile.Dispenser, meaning string) error {
 	now := d.Token()
 	before, twice := o[meaning]
@@ -45,20 +45,20 @@ func (o Once) Take(d *caddyfile.Dispenser, meaning string) error {
 	return d.Errf("%s, and %s at %s, say the same thing: want one of them", now.Text, before.Text, Place(before))
 }
 
-// Dispenser returns a dispenser that stands on the first of the tokens.
+// Dispenser returns a dispenser that is at the first of the tokens.
 func Dispenser(tokens ...caddyfile.Token) *caddyfile.Dispenser {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
 	return d
 }
 
-// Place is file and line of a token, and the imports that led there, as Caddy
-// writes them behind an error.
+// Place returns file and line of a token, and the imports that led there, as
+// Caddy writes them at the end of an error.
 func Place(t caddyfile.Token) string {
 	return strings.TrimPrefix(Dispenser(t).Err("").Error(), ", at ")
 }
 
-// AnyOf lists words as "a, b or c".
+// AnyOf returns words as "a, b or c".
 func AnyOf(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
@@ -67,7 +67,8 @@ func AnyOf(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// Duration reads the one duration that a word is about.
+// Duration reads a word's only argument, a duration of more than zero. name is
+// the word; otherwise is the text for errors that says what holds without it.
 func Duration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration, error) {
 	if !d.NextArg() {
 		return 0, d.Errf("%s: want a duration such as 30s", name)
@@ -91,7 +92,7 @@ func Duration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration, er
 // endless are words that people write for no limit.
 var endless = map[string]bool{"never": true, "off": true, "no": true, "none": true, "infinite": true, "unlimited": true, "forever": true, "disabled": true, "false": true}
 
-// units are those of durations, as people also write them.
+// units maps the units that people write to those of durations.
 var units = map[string]string{
 	"": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
 	"min": "m", "mins": "m", "minute": "m", "minutes": "m",
@@ -101,7 +102,8 @@ var units = map[string]string{
 
 var durationLike = regexp.MustCompile(`^(\d+(?:\.\d+)?)([a-z]*)$`)
 
-// DurationMeant returns the duration that a word is meant to be, or nothing.
+// DurationMeant returns the right form of a duration that is spelled
+// differently. It is empty if there is none.
 func DurationMeant(word string) string {
 	found := durationLike.FindStringSubmatch(strings.ToLower(word))
 	if found == nil {
@@ -132,7 +134,8 @@ func Name(d *caddyfile.Dispenser, word string) (string, error) {
 	return name, nil
 }
 
-// nameMeant offers a name without what names cannot have.
+// nameMeant suggests a similar name without the characters that a name must not
+// have.
 func nameMeant(name string) string {
 	right := strings.Trim(notInNames.ReplaceAllString(name, "-"), "-.")
 	if !gate.ValidName(right) || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
