@@ -220,6 +220,8 @@ func (p *Words) reason(args []caddyfile.Token) (int, error) {
 		return 0, nil // a word in the wrong place, not a reason
 	case reason == "":
 		return 0, errors.New("an empty reason: leave it out, and the closing's own reason is told")
+	case gate.CheckText(reason) != nil:
+		return 0, fmt.Errorf("the reason: %w", gate.CheckText(reason))
 	case tunnel.TrimReason(reason) != reason:
 		return 0, fmt.Errorf("the reason has %d bytes: a close frame takes 123 at most (RFC 6455 §5.5)", len(reason))
 	}

@@ -4,20 +4,6 @@ import (
 	"time"
 )
 
-// Retire takes a record out because its end has come, here and in its place,
-// unless something else is said by now. It reports whether it did.
-func (l *Ledger) Retire(r Record) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entries[r.Key]
-	if e == nil || e.rec.Value == nil || e.rec.Tag() != r.Tag() {
-		return false
-	}
-	l.retire(e)
-	l.startWriter()
-	return true
-}
-
 // retire leaves nothing in force under a key. l.mu is held.
 func (l *Ledger) retire(e *entry) {
 	gone := e.rec

@@ -18,6 +18,10 @@ const (
 	// maxRecords is how many records of a kind are read. What is beyond is
 	// left aside, and said.
 	maxRecords = 10_000
+	// rewrites is how old a record may be that is written again where its place has
+	// lost it. Of an older one nobody knows whether a later one was there, and was
+	// removed after its day.
+	rewrites = 24 * time.Hour
 	// lookAgain bounds how long a change of the wall clock can go unnoticed.
 	lookAgain = time.Minute
 	// flushLook is how often Flush looks whether everything is written.
@@ -36,8 +40,9 @@ type Kind struct {
 	// Name reports whether a record of the kind can have this name. Files
 	// beside the records are left alone.
 	Name func(name string) bool
-	// Valid holds a record, read or put, to what may be said, and returns when
-	// it may go: it means nothing from then on. Zero: it stays.
+	// Valid refuses a record, read or put, that may not be said, and returns when it
+	// may be removed. Zero: it stays. One that means nothing any more is kept for a
+	// day, so that others who read the place hear of it.
 	Valid func(name string, r Record) (ends time.Time, err error)
 }
 
@@ -77,6 +82,7 @@ type entry struct {
 	ends    time.Time
 	seen    uint64 // the highest seq that was read, whatever it meant
 	trouble string // why what was read is not taken
+	lost    bool   // its place does not have it any more
 	dirty   *debt  // nil: the place has it
 	history []Record
 }
@@ -247,7 +253,7 @@ func (l *Ledger) Renew(key string) {
 
 // take puts a record in force. l.mu is held.
 func (l *Ledger) take(e *entry, r Record, ends time.Time) {
-	e.rec, e.ends, e.trouble, e.stale = r, ends, "", false
+	e.rec, e.ends, e.trouble, e.stale, e.lost = r, ends, "", false, false
 	e.seen = max(e.seen, r.Seq)
 	if len(e.history) == maxHistory {
 		e.history = append(e.history[:0:0], e.history[1:]...)

@@ -413,7 +413,7 @@ func TestBrokenRecordIsATroubleUntilANewWordReplacesIt(t *testing.T) {
 func TestLongestRecordIsRead(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/a", `{"say":"x"}`+strings.Repeat(" ", maxRecord-11))
-		d.put("words/b", `{"say":"x","seq":9007199254740991,"by":"`+strings.Repeat("n", maxBy)+`"}`)
+		d.put("words/b", `{"say":"x","seq":4503599627370495,"by":"`+strings.Repeat("n", maxBy)+`"}`)
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		if b.reads("a") != "x" || b.reads("b") != "x" {
@@ -1040,34 +1040,15 @@ func TestEndOfOneDoesNotTakeAwayWhatAnotherNodeHasSaidSince(t *testing.T) {
 	})
 }
 
-func TestRetireTakesOutOneRecordAndNoNewerOne(t *testing.T) {
-	bubble(t, func(t *testing.T, b *board, d *disk) {
-		b.Bind(OnStorage(d))
-		old := b.say(t, "a", "old")
-		b.say(t, "a", "new")
-		if b.Retire(old) || b.reads("a") != "new" || b.Retire(Record{Key: "words/none"}) {
-			t.Error("a newer one is taken out")
-		}
-		now, _ := b.Get("words/a")
-		if !b.Retire(now) || b.reads("a") != "" || b.Stored("words/a") || b.Retire(now) {
-			t.Error("it is still there")
-		}
-		if !b.Wait(t.Context(), "words/a") || !b.Stored("words/a") {
-			t.Error("its place does not hear of it")
-		}
-		if _, there := d.get("words/a"); there || len(b.entries) > 0 {
-			t.Error("its file is still there")
-		}
-	})
-}
-
 func TestReloadWhileAnEndIsNotStoredYetDoesNotBringTheRecordBack(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
-		r := b.say(t, "a", "x")
+		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
 		b.Wait(t.Context(), "words/a")
 		d.hang(func(op, key string) bool { return op == "delete" })
-		b.Retire(r)
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		b.Bind(OnStorage(d))
 		time.Sleep(time.Second)
@@ -1086,10 +1067,12 @@ func TestReloadWhileAnEndIsNotStoredYetDoesNotBringTheRecordBack(t *testing.T) {
 func TestEndThatTheOldPlaceHasNotHeardOfGoesAlongOnAMove(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(named{d, "old"}))
-		r := b.say(t, "a", "x")
+		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
 		b.Wait(t.Context(), "words/a")
 		d.set(errors.New("read-only"))
-		b.Retire(r)
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		other := newDisk()
 		other.put("words/a", `{"say":"old","seq":9,"by":"n2"}`)
@@ -1133,7 +1116,8 @@ func TestWithoutAPlaceEverythingWaits(t *testing.T) {
 
 func TestWhatSomebodyHasTakenAwayIsWrittenAgainAtTheNextLoad(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
-		d.put("words/read", `{"say":"read"}`)
+		d.put("words/read", fmt.Sprintf(`{"say":"read","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-23*time.Hour).Format(time.RFC3339)))
+		d.put("words/old", fmt.Sprintf(`{"say":"old","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-25*time.Hour).Format(time.RFC3339)))
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		b.say(t, "said", "mine")
@@ -1143,12 +1127,96 @@ func TestWhatSomebodyHasTakenAwayIsWrittenAgainAtTheNextLoad(t *testing.T) {
 		d.mu.Unlock()
 		b.Bind(OnStorage(d)) // a reload
 		synctest.Wait()
-		if b.reads("read") != "read" || b.reads("said") != "mine" || !b.Stored("words/read") || !b.Stored("words/said") {
-			t.Errorf("in force: %q, %q; stored %v, %v", b.reads("read"), b.reads("said"), b.Stored("words/read"), b.Stored("words/said"))
+		for key, stored := range map[string]bool{"read": true, "said": true, "old": false} {
+			if _, there := d.get("words/" + key); b.reads(key) == "" || b.Stored("words/"+key) != stored || there != stored {
+				t.Errorf("%s: in force %q, stored %v, there %v", key, b.reads(key), b.Stored("words/"+key), there)
+			}
 		}
-		if stored(t, d, "read")["say"] != "read" || stored(t, d, "said")["say"] != "mine" {
-			t.Error("it is said to be stored, and is not there")
+		b.Renew("words/old") // said again
+		synctest.Wait()
+		if _, there := d.get("words/old"); !there || !b.Stored("words/old") {
+			t.Error("it is said again, and not stored")
 		}
+	})
+}
+
+// second is another process on the same disk.
+func second(t *testing.T, d *disk) *board {
+	t.Helper()
+	b := newBoard()
+	b.SetBy("n2")
+	b.Bind(OnStorage(d))
+	synctest.Wait()
+	return b
+}
+
+func TestWordOfAProcessThatDoesNotKnowTheLatestGetsAHigherNumber(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		other := second(t, d) // which reads nothing more
+		b.say(t, "a", "first")
+		b.say(t, "a", "second")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		other.say(t, "a", "theirs")
+		synctest.Wait()
+		if f := stored(t, d, "a"); f["say"] != "theirs" || f["seq"] != 3.0 || f["by"] != "n2" || !other.Stored("words/a") {
+			t.Errorf("there is %v, stored %v", f, other.Stored("words/a"))
+		}
+		if r, _ := other.Get("words/a"); r.Seq != 3 {
+			t.Errorf("in force with the number %d", r.Seq)
+		}
+		b.Bind(OnStorage(d)) // a reload
+		synctest.Wait()
+		if b.reads("a") != "theirs" || b.Tag("words/a") != other.Tag("words/a") {
+			t.Errorf("after a reload %q %s, want %s", b.reads("a"), b.Tag("words/a"), other.Tag("words/a"))
+		}
+	})
+}
+
+func TestWordThatCouldNotBeStoredGivesWayToALaterOne(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.set(errors.New("full"))
+		b.say(t, "a", "mine")
+		time.Sleep(time.Minute)
+		d.put("words/a", fmt.Sprintf(`{"say":"theirs","seq":7,"by":"n2","v":1,"said_at":%q}`, time.Now().Format(time.RFC3339)))
+		d.set(nil)
+		time.Sleep(writeRetryMost)
+		synctest.Wait()
+		if b.reads("a") != "theirs" || stored(t, d, "a")["say"] != "theirs" || !b.Stored("words/a") {
+			t.Errorf("in force %q, there %v", b.reads("a"), stored(t, d, "a"))
+		}
+	})
+}
+
+func TestReloadRepairsWhatSomebodyHasReplacedWithSomethingEarlier(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		for _, text := range []string{"1", "2", "3"} {
+			b.say(t, "a", text)
+			b.say(t, "tie", text)
+			b.say(t, "nameless", text)
+		}
+		synctest.Wait()
+		d.put("words/a", `{"say":"theirs","seq":2,"by":"n2","v":1}`)
+		d.put("words/tie", `{"say":"theirs","seq":3,"by":"a","v":1}`)
+		d.put("words/nameless", `{"say":"theirs"}`) // an older wsgate
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		for key, want := range map[string]string{"a": "3", "tie": "3", "nameless": "theirs"} {
+			if b.reads(key) != want || stored(t, d, key)["say"] != want || !b.Stored("words/"+key) {
+				t.Errorf("%s: in force %q, there %v, stored %v", key, b.reads(key), stored(t, d, key), b.Stored("words/"+key))
+			}
+		}
+		if seq := stored(t, d, "tie")["seq"]; seq != 4.0 {
+			t.Errorf("the tie was decided with the number %v", seq)
+		}
+		if r := b.say(t, "nameless", "mine"); r.Seq != 4 {
+			t.Errorf("the next number is %d", r.Seq)
+		}
+		synctest.Wait()
 	})
 }
 

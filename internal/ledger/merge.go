@@ -64,9 +64,9 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 	e.seen = max(e.seen, r.Seq)
 	e.trouble = ""
 	there := e.rec.Value != nil
-	same := there && r.Tag() == e.rec.Tag() && r.SaidAt.Equal(e.rec.SaidAt)
+	e.lost = false
 	switch {
-	case same && !e.stale:
+	case there && r.Same(e.rec) && !e.stale:
 		return false
 	case !there && e.dirty != nil: // its end has come here, and its place has yet to hear of it
 		if e.dirty.force || !r.Later(e.dirty.gone) {
@@ -80,7 +80,9 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 		e.owe(debt{})
 		return true
 	case s.unread, e.stale, r.Later(e.rec):
-	default:
+	case r.numberless() && e.dirty == nil: // an older wsgate, which knows no numbers, has put it in place of ours
+	default: // somebody who did not know ours has put it there
+		e.owe(debt{})
 		return false
 	}
 	e.dismiss()
@@ -97,7 +99,8 @@ func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed boo
 
 // missing notes what a place that was read through does not have. At its first
 // reading there is no such record then, unless it was said in this process. Later
-// it is written again: a place that has lost everything says nothing.
+// it is written again if it is younger than a day: a place that has lost everything
+// says nothing, but one that has lost an old record may have had a later one.
 func (l *Ledger) missing(s *site, found map[string]bool) {
 	l.mu.Lock()
 	if s != l.site {
@@ -117,7 +120,10 @@ func (l *Ledger) missing(s *site, found map[string]bool) {
 		}
 	}
 	for key, e := range l.entries { // what somebody has taken away is in force, and not stored
-		if !found[key] && !s.unread && e.rec.Value != nil && e.dirty == nil {
+		if found[key] || s.unread || e.rec.Value == nil || e.dirty != nil {
+			continue
+		}
+		if e.lost = time.Since(e.rec.SaidAt) > rewrites; !e.lost {
 			e.owe(debt{check: true})
 		}
 	}

@@ -20,8 +20,9 @@ const (
 	maxRecord = 16 << 10
 	// maxBy is the longest name of a writer, in bytes.
 	maxBy = 64
-	// maxSeq is the highest number that every JSON reader keeps exactly.
-	maxSeq = 1 << 53
+	// maxSeq is the highest number that is read. Numbers go on from there, and every
+	// JSON reader keeps them exactly up to 2^53.
+	maxSeq = 1 << 52
 )
 
 // ErrVersion is returned for a record of a later format, whose meaning is not
@@ -54,6 +55,10 @@ func (r Record) Tag() string { return `"` + strconv.FormatUint(r.Seq, 10) + "-" 
 func (r Record) Same(other Record) bool {
 	return r.Seq == other.Seq && r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
 }
+
+// numberless reports whether an older wsgate has written the record, which knew no
+// numbers.
+func (r Record) numberless() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq <= 1 }
 
 // Later reports whether r comes after than.
 func (r Record) Later(than Record) bool {
@@ -118,7 +123,7 @@ func decode(key string, raw []byte) (Record, error) {
 	take(fieldBy, &r.By)
 	take(fieldSaidAt, &r.SaidAt)
 	if r.Seq >= maxSeq {
-		r.Seq, wrong = 0, fmt.Errorf("field %q: %d, want less than 2^53", fieldSeq, r.Seq)
+		r.Seq, wrong = 0, fmt.Errorf("field %q: %d, want less than 2^52", fieldSeq, r.Seq)
 	}
 	switch {
 	case wrong != nil:

@@ -27,7 +27,7 @@ func (l *Ledger) Stored(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
-	if e != nil && (e.dirty != nil || e.trouble != "") {
+	if e != nil && (e.dirty != nil || e.trouble != "" || e.lost) {
 		return false
 	}
 	return l.site == nil || !l.site.unread || e != nil && e.said

@@ -21,6 +21,10 @@ const (
 // errGone says that what was written is not there, or something else is.
 var errGone = errors.New("what was written is not there")
 
+// errOvertaken says that the place has something as late as what was to be
+// written.
+var errOvertaken = errors.New("the place has a record that is as late")
+
 // startWriter makes sure that what the place does not have is written. l.mu is
 // held.
 func (l *Ledger) startWriter() {
@@ -54,6 +58,9 @@ func (l *Ledger) write(s *site) {
 		switch {
 		case d != nil:
 			err := l.carryOut(s, p, key, r, *d)
+			if errors.Is(err, errOvertaken) {
+				continue // something else is in force, or it has another number
+			}
 			if err == nil {
 				l.paid(s, key, d.turn)
 				delete(reported, key)
@@ -109,7 +116,7 @@ func (l *Ledger) paid(s *site, key string, turn uint64) {
 		return
 	}
 	close(e.dirty.done)
-	e.dirty = nil
+	e.dirty, e.lost = nil, false
 	if e.rec.Value == nil && e.trouble == "" {
 		delete(l.entries, key)
 	}
@@ -132,14 +139,61 @@ func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d debt) error 
 	if err != nil {
 		return err
 	}
-	if d.check && l.look(s, p, key, raw) == nil {
-		return nil
+	if done, err := l.compare(s, p, key, r, raw, d); done || err != nil {
+		return err
 	}
 	_, err = call(p, func(ctx context.Context, p Place) (struct{}, error) { return struct{}{}, p.Store(ctx, key, raw) })
 	if err != nil {
 		return fmt.Errorf("storing the record: %w", err)
 	}
 	return l.look(s, p, key, raw)
+}
+
+// compare looks what the place has, before it is replaced. done reports that it is
+// the record already. A record of another process that is as late by its number is
+// outdone by a higher one, unless it was said later, too: then it counts.
+func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d debt) (done bool, err error) {
+	giveBack, err := s.readTurn()
+	if err != nil {
+		return false, nil //nolint:nilerr // it is read back, which says so
+	}
+	there, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
+	giveBack()
+	switch {
+	case err != nil:
+		return false, nil //nolint:nilerr // it may be gone, or broken: it is written
+	case bytes.Equal(there, raw):
+		return true, nil
+	}
+	other, err := decode(key, there)
+	if other.Seq < r.Seq || err == nil && other.numberless() {
+		return false, nil
+	}
+	l.overtake(s, key, d.turn, other, there, err == nil && other.Later(r) && other.SaidAt.After(r.SaidAt))
+	return false, errOvertaken
+}
+
+// overtake puts another process's record in force, if it counts, or gives ours a
+// higher number.
+func (l *Ledger) overtake(s *site, key string, turn uint64, other Record, raw []byte, counts bool) {
+	l.mu.Lock()
+	e := l.entries[key]
+	if e == nil || s != l.site || e.dirty == nil || e.dirty.turn != turn {
+		l.mu.Unlock()
+		return
+	}
+	if !counts {
+		e.seen = max(e.seen, other.Seq)
+		e.rec.Seq = e.seen + 1
+		e.owe(debt{})
+		l.mu.Unlock()
+		l.tell(key)
+		return
+	}
+	e.dismiss()
+	e.said = false
+	l.mu.Unlock()
+	l.found(s, l.kind(key), key, raw, nil)
 }
 
 // writeBegins notes since when a write is under way. Zero: none is.

@@ -188,12 +188,14 @@ func (e *Entry) remove(now time.Time) {
 	}
 }
 
-// changed takes the record of a switch out whose end has come, and carries out
-// what follows. e.changing is held.
+// changed records that a switch has come to its end, and carries out what follows.
+// e.changing is held.
 func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
 	if before.Override != nil && after.Override == nil {
-		e.reg.ledger.Retire(e.record())
-		e.setRecord(ledger.Record{Key: e.key()})
+		ended, err := e.reg.ledger.Put(e.key(), encode(nil, operator{}, now), e.record().Tag(), now)
+		if err == nil { // else something newer was read, and will be adopted
+			e.setRecord(ended)
+		}
 	}
 	e.moved(before, after, now)
 }

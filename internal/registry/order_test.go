@@ -57,7 +57,7 @@ func TestPromise1ChangeThatARequestSeesFirstIsCarriedOut(t *testing.T) {
 	if !tun.told.Load() || after.State != gate.Draining || after.ETag == s.ETag {
 		t.Errorf("told %v, %+v, was %+v", tun.told.Load(), after, s)
 	}
-	await(t, "the record to go", func() bool { return !m.has(overrideKey("g")) })
+	await(t, "its end to be stored", func() bool { return m.says(t, overrideKey("g"), "mode") == "auto" })
 }
 
 func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
@@ -83,7 +84,7 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 	default:
 		return nil, ends, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
 	}
-	o = &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
+	o = &gate.Override{Mode: r.Mode, Reason: strings.ReplaceAll(r.Reason, "{{", "{ {"), Actor: r.Actor, From: r.From, At: r.At}
 	if r.Expires != nil {
 		o.Expires = *r.Expires
 	}
@@ -100,7 +101,10 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 	if err := validOverride(o); err != nil {
 		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
-	return o, o.Expires, nil
+	if !o.Expires.IsZero() {
+		ends = o.Expires.Add(keepsSilence)
+	}
+	return o, ends, nil
 }
 
 func (e *Entry) key() string { return gatesPrefix + e.name }
@@ -157,8 +161,8 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	was, is, _ := e.gate.Apply(l, now)
 	e.setRecord(r)
 	e.moved(was, is, now)
-	if o != nil {
-		publish(e.name, SwitchFound{o})
+	if is.Override != nil {
+		publish(e.name, SwitchFound{is.Override})
 	}
 	return true
 }

@@ -187,3 +187,90 @@ func TestFlagThatCannotBeReadCanBeUnset(t *testing.T) {
 		t.Errorf("problems %q", s.Problems)
 	}
 }
+
+// reload loads the same configuration once more in a process.
+func reload(of *registry, last *Config) *Config {
+	reg = of
+	next := *last
+	next.final = false
+	Begin(&next)
+	End(last)
+	synctest.Wait()
+	return &next
+}
+
+func TestSwitchThatWasSupersededDoesNotComeBackWhenTheLaterOneHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lonely(t)
+		gates := map[string]gate.Policy{"g": {Mode: gate.Off}}
+		start := func(by string) (*registry, *Config) {
+			r, c := process(t), config(named{m, "shared"}, gates)
+			c.By = func() string { return by }
+			Begin(c)
+			return r, c
+		}
+		a, confA := start("a")
+		flip(t, "g", SwitchRequest{Mode: gate.On})
+		b, confB := start("b") // which has read on
+		reg = a
+		first := flip(t, "g", SwitchRequest{Mode: gate.Off, TTL: time.Second})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		ended := state(t, "g")
+		if ended.Override != nil || ended.State != gate.Closed || ended.ETag == first.ETag {
+			t.Fatalf("after its end %+v", ended)
+		}
+		for range 2 {
+			confB = reload(b, confB)
+			if s := state(t, "g"); s.State != gate.Closed || s.Override != nil {
+				t.Errorf("at the other process: %s, %+v", s.State, s.Override)
+			}
+			confA = reload(a, confA)
+			if s := state(t, "g"); s.State != gate.Closed || s.Override != nil {
+				t.Errorf("at the process that has switched it: %s, %+v", s.State, s.Override)
+			}
+		}
+		a, confA = start("a") // once more, after a crash
+		again := flip(t, "g", SwitchRequest{Mode: gate.On})
+		if again.ETag == first.ETag || again.ETag == ended.ETag {
+			t.Errorf("a tag comes back: %s after %s and %s", again.ETag, first.ETag, ended.ETag)
+		}
+		confB = reload(b, confB)
+		if s := state(t, "g"); s.State != gate.Open {
+			t.Errorf("the later word does not count at the other process: %+v", s)
+		}
+		time.Sleep(49 * time.Hour) // every day is over
+		confB = reload(b, confB)
+		_ = reload(a, confA)
+		if s := state(t, "g"); s.State != gate.Open || !s.Stored {
+			t.Errorf("a switch without an end has gone: %+v", s)
+		}
+		_ = reload(b, confB)
+	})
+}
+
+func TestStoredReasonIsNoTemplate(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"{{env \"HOME\"}} x","at":"2026-11-24T09:00:00Z"}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	e, err := reg.lookup("g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := e.Verdict(time.Now())
+	if text := v.PublicText(time.Now()); v.Open || strings.Contains(text, "{{") || !strings.Contains(text, "HOME") {
+		t.Errorf("open %v, clients read %q", v.Open, text)
+	}
+}
+
+func TestRecordWithAPlaceholderInItsCloseReasonIsStillTaken(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","closing":{"drain":true,"deadline":"1m","reason":"bye {env.X}"}}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	if s := state(t, "g"); s.State == gate.Open {
+		t.Errorf("%+v", s)
+	}
+	if _, err := Switch(t.Context(), "g", SwitchRequest{Mode: gate.Off, Closing: &gate.Closing{Drain: true, Reason: "bye {env.X}"}}); err == nil {
+		t.Error("an operator may say it")
+	}
+}

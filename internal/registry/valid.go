@@ -49,7 +49,7 @@ func validOverride(o *gate.Override) error {
 		return err
 	}
 	if o.Closing != nil {
-		return ValidClosing(*o.Closing)
+		return validDrain(*o.Closing)
 	}
 	return nil
 }
@@ -58,6 +58,15 @@ func validOverride(o *gate.Override) error {
 // or longer than 24 h, a code that never goes on the wire, a reason of more than
 // 123 bytes, not UTF-8, or with control characters.
 func ValidClosing(c gate.Closing) error {
+	if err := gate.CheckText(c.Reason); err != nil {
+		return &InvalidError{"closing.reason", err.Error()}
+	}
+	return validDrain(c)
+}
+
+// validDrain does so without a look at placeholders: a record of before may have
+// one, and is right otherwise.
+func validDrain(c gate.Closing) error {
 	if c.Deadline < 0 || c.Deadline > MaxDeadline {
 		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
 	}
