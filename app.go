@@ -112,9 +112,8 @@ func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 	return nil
 }
 
-// first reports whether the server is seen for the first time, and remembers
-// it.
-func (a *App) first(s *caddyhttp.Server) bool {
+// markSeen notes a server, and reports whether it is the first time.
+func (a *App) markSeen(s *caddyhttp.Server) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	seen := a.servers[s]

@@ -116,7 +116,7 @@ func (p *directive) word(seg caddyfile.Segment) error {
 
 // gateName reads the gate's name.
 func (p *directive) gateName(d *caddyfile.Dispenser) error {
-	if err := p.Seen.Take(d, "gate"); err != nil {
+	if err := p.Seen.Record(d, "gate"); err != nil {
 		return err
 	}
 	var err error
@@ -129,7 +129,7 @@ func (p *directive) gateName(d *caddyfile.Dispenser) error {
 // handlerName reads the name by which open tunnels find the directive after a
 // reload.
 func (p *directive) handlerName(d *caddyfile.Dispenser) error {
-	if err := p.Seen.Take(d, "name"); err != nil {
+	if err := p.Seen.Record(d, "name"); err != nil {
 		return err
 	}
 	if !d.NextArg() || d.Val() == "" {
@@ -146,7 +146,7 @@ func (p *directive) handlerName(d *caddyfile.Dispenser) error {
 // text for errors that says what holds without the word.
 func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning, otherwise string) error {
 	name := d.Val()
-	if err := p.Seen.Take(d, meaning); err != nil {
+	if err := p.Seen.Record(d, meaning); err != nil {
 		return err
 	}
 	value, err := words.Duration(d, name, otherwise)
@@ -159,7 +159,7 @@ func (p *directive) duration(d *caddyfile.Dispenser, to *caddy.Duration, meaning
 // configuration no longer has their gate. Then closing applies to them.
 func (p *directive) closeDelay(d *caddyfile.Dispenser) error {
 	p.Note(d.Token())
-	if err := p.Seen.Take(d, "closing"); err != nil {
+	if err := p.Seen.Record(d, "closing"); err != nil {
 		return err
 	}
 	value, err := words.Duration(d, "stream_close_delay", "without the word tunnels are kept")

@@ -17,14 +17,14 @@ import (
 // answers by itself: Caddy gives error routes its own copy of the request, and
 // that copy is still a handshake. It does the same for a method other than GET
 // and for a request with a body.
-func (a *attempt) answer(status int, err error) error {
+func (a *request) answer(status int, err error) error {
 	handshake.Patient(a.w, a.r)
 	if status == http.StatusServiceUnavailable {
 		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
 	}
 	if s := a.h.server; a.handshake.Detached && wasGet(a.r) && !a.body && s != nil && s.Errors != nil && len(s.Errors.Routes) > 0 {
 		refusal := caddyhttp.Error(status, err)
-		if answers(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
+		if hasErrorRoute(s.Errors.Routes, asError(s.Errors, a.r, refusal)) {
 			return refusal
 		}
 	}
@@ -56,18 +56,18 @@ func asError(c *caddyhttp.HTTPErrorConfig, r *http.Request, err error) *http.Req
 	return r
 }
 
-// answers reports whether one of the error routes has a handler for r. The
+// hasErrorRoute reports whether one of the error routes has a handler for r. The
 // routes of all sites on a listener are in one list, and handle_errors may name
 // other statuses. Where no route has a handler, Caddy sends the bare status.
 // The function does not look at what a handler does: any handler but a subroute
 // counts.
-func answers(routes caddyhttp.RouteList, r *http.Request) bool {
+func hasErrorRoute(routes caddyhttp.RouteList, r *http.Request) bool {
 	for _, route := range routes {
 		if match, err := route.MatcherSets.AnyMatchWithError(r); err == nil && !match {
 			continue
 		}
 		for _, h := range route.Handlers {
-			if sub, ok := h.(*caddyhttp.Subroute); !ok || answers(sub.Routes, r) {
+			if sub, ok := h.(*caddyhttp.Subroute); !ok || hasErrorRoute(sub.Routes, r) {
 				return true
 			}
 		}

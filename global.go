@@ -40,7 +40,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	option := readOption(existing)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "gate" {
-			return nil, d.Err(unknownGlobally(d.Val()))
+			return nil, d.Err(unknownOption(d.Val()))
 		}
 		if err := option.gate(d.NextSegment()); err != nil {
 			return nil, err
@@ -116,8 +116,8 @@ func readOption(value any) *globalOption {
 	return o
 }
 
-// globally returns what the global option sets for a gate.
-func (p *directive) globally(name string) *gateSoFar {
+// globalPolicy returns what the global option sets for a gate.
+func (p *directive) globalPolicy(name string) *gateSoFar {
 	o := readOption(p.helper.Option("wsgate"))
 	policy := o.app.Gates[name]
 	if policy == nil || policy.Empty() { // it only declares the gate

@@ -88,8 +88,8 @@ func unknownInGate(name, gate string) string {
 	return text + "want " + words.AnyOf(policy.Names)
 }
 
-// unknownGlobally returns the text that refuses a word of the global option.
-func unknownGlobally(name string) string {
+// unknownOption returns the text that refuses a word of the global option.
+func unknownOption(name string) string {
 	text := fmt.Sprintf("unknown word %q in the global option wsgate: ", name)
 	if slices.Contains(policy.Names, name) {
 		return text + "it belongs to a gate: want gate <name> { " + name + " … }"

@@ -98,12 +98,12 @@ type Handler struct {
 	Proxy *reverseproxy.Handler `json:"proxy,omitempty"`
 
 	// Set once by Provision.
-	entry     *registry.Entry
-	engine    *upstream.Engine
-	server    *caddyhttp.Server
-	limitsKey string
+	entry      *registry.Entry
+	engine     *upstream.Engine
+	server     *caddyhttp.Server
+	handlerKey string
 
-	givenBack sync.Once // what Provision took is given back once
+	cleanedUp sync.Once // what Provision took is given back once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -142,7 +142,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.entry = registry.Acquire(h.Gate, policy, ctx.Storage())
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if h.server != nil && app.first(h.server) {
+	if h.server != nil && app.markSeen(h.server) {
 		follow(h.server)
 	}
 	return nil
@@ -218,7 +218,7 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	}
 	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
 	var err error
-	if h.limitsKey, err = app.limit(h.Gate, h.Name, limits); err != nil {
+	if h.handlerKey, err = app.limit(h.Gate, h.Name, limits); err != nil {
 		return gate.Policy{}, err
 	}
 	app.watch(h.Gate, h.upstreams)
@@ -242,7 +242,7 @@ func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
 // policy in force whether their tunnels may begin.
 func (h *Handler) Cleanup() error {
 	var err error
-	h.givenBack.Do(func() {
+	h.cleanedUp.Do(func() {
 		if h.engine != nil {
 			err = h.engine.Cleanup()
 		}

@@ -29,11 +29,11 @@ type named struct {
 	idle, lifetime caddy.Duration
 }
 
-// distinguish gives the directive a name, by which its tunnels find it in the
+// nameHandler gives the directive a name, by which its tunnels find it in the
 // next configuration. Without the word name, it is the site's address and the
 // matcher. Two directives with the same name must have the same limits, else
 // they are refused: nobody could tell which of them a tunnel came through.
-func (p *directive) distinguish(g *gateSoFar) error {
+func (p *directive) nameHandler(g *gateSoFar) error {
 	h := p.handler
 	_, given := p.Seen["name"]
 	if !given {
@@ -68,14 +68,14 @@ func (p *directive) join() error {
 	name := p.handler.Gate
 	g := gates[name]
 	if g == nil {
-		g = p.globally(name)
+		g = p.globalPolicy(name)
 		gates[name] = g
 	}
 	if _, named := p.Seen["gate"]; !named {
 		start := p.Start
 		g.derived = &start
 	}
-	if err := p.distinguish(g); err != nil {
+	if err := p.nameHandler(g); err != nil {
 		return err
 	}
 	if err := p.checkID(); err != nil {

@@ -33,7 +33,7 @@ const (
 // refused handshake is no longer a handshake: the handlers after it see a plain
 // GET. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	a := &attempt{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
+	a := &request{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
 	a.verdict = h.entry.Verdict(a.began)
 	a.placeholders()
 	hs := handshake.Enter(w, r, h.Gate)
@@ -61,8 +61,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return a.open(accepted)
 }
 
-// attempt is one handshake while it is served.
-type attempt struct {
+// request is one handshake while it is served.
+type request struct {
 	h         *Handler
 	handshake *handshake.Handshake
 	w         http.ResponseWriter
@@ -78,14 +78,14 @@ type attempt struct {
 }
 
 // open turns the backend's 101 into a tunnel.
-func (a *attempt) open(up *upstream.Accepted) error {
+func (a *request) open(up *upstream.Accepted) error {
 	label := up.Upstream
 	if up.Dynamic {
 		label = "dynamic"
 	}
 	ip, _ := netip.ParseAddr(a.clientIP)
 	t, err := a.h.entry.Admit(registry.Admission{
-		ClientIP: ip, User: a.user(), Path: a.path(), Upstream: label, Handler: a.h.limitsKey, Release: up.Release,
+		ClientIP: ip, User: a.user(), Path: a.path(), Upstream: label, Handler: a.h.handlerKey, Release: up.Release,
 	})
 	if err != nil { // the gate closed meanwhile
 		_ = up.Conn.Close()
@@ -117,7 +117,7 @@ func (a *attempt) open(up *upstream.Accepted) error {
 }
 
 // malformed answers a malformed handshake.
-func (a *attempt) malformed(err error) error {
+func (a *request) malformed(err error) error {
 	status := http.StatusBadRequest
 	var m *handshake.Malformed
 	if errors.As(err, &m) {
@@ -132,14 +132,14 @@ func (a *attempt) malformed(err error) error {
 
 // closed answers a handshake that met a closed gate. The client reads public
 // text; the rest of the verdict goes to the log.
-func (a *attempt) closed() error {
+func (a *request) closed() error {
 	a.w.Header().Set("Cache-Control", "no-store")
 	a.refuse(outcomeClosed, http.StatusServiceUnavailable, nil)
 	return a.answer(http.StatusServiceUnavailable, errors.New(a.verdict.PublicText(time.Now())))
 }
 
 // failed answers a handshake that no upstream accepted.
-func (a *attempt) failed(e *upstream.Error) error {
+func (a *request) failed(e *upstream.Error) error {
 	a.upstream = e.Upstream
 	if e.Outcome == upstream.Stopped {
 		a.verdict = registry.ExitVerdict()
@@ -165,7 +165,7 @@ func (a *attempt) failed(e *upstream.Error) error {
 
 // refuse ends the handshake: from now on nobody sees the request as a
 // handshake. It counts and logs the refusal.
-func (a *attempt) refuse(outcome string, status int, err error) {
+func (a *request) refuse(outcome string, status int, err error) {
 	a.outcome = outcome
 	handshake.Strip(a.r)
 	a.note()
@@ -185,7 +185,7 @@ func (a *attempt) refuse(outcome string, status int, err error) {
 
 // user returns the user that a handler in front of the gate authenticated.
 // Empty: none.
-func (a *attempt) user() string {
+func (a *request) user() string {
 	repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return ""
@@ -195,7 +195,7 @@ func (a *attempt) user() string {
 }
 
 // path returns the path as the client sent it, without the query.
-func (a *attempt) path() string {
+func (a *request) path() string {
 	if o, ok := a.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return o.URL.EscapedPath()
 	}
@@ -211,7 +211,7 @@ const (
 
 // retryAfter returns how many seconds the client should wait: until the gate
 // can open, else a random number.
-func (a *attempt) retryAfter() int {
+func (a *request) retryAfter() int {
 	if a.wait == 0 && !a.verdict.Open {
 		a.wait = a.verdict.RetryAfter(time.Now())
 	}
@@ -222,7 +222,7 @@ func (a *attempt) retryAfter() int {
 }
 
 // note adds the gate, and the tunnel if there is one, to the access log.
-func (a *attempt) note() {
+func (a *request) note() {
 	if s := a.h.server; s != nil && s.Logs == nil {
 		return // there is no access log
 	}
@@ -235,13 +235,13 @@ func (a *attempt) note() {
 }
 
 // placeholders makes {http.wsgate.*} available to the rest of the request.
-func (a *attempt) placeholders() {
+func (a *request) placeholders() {
 	if repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(a.placeholder)
 	}
 }
 
-func (a *attempt) placeholder(key string) (any, bool) {
+func (a *request) placeholder(key string) (any, bool) {
 	switch key {
 	case "http.wsgate.gate":
 		return a.h.Gate, true

@@ -106,7 +106,7 @@ func switchCommand(mode string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               mode + " <gate>",
 		Args:              want("gate"),
-		RunE:              func(cmd *cobra.Command, args []string) error { return throwSwitch(cmd, mode, args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return switchGate(cmd, mode, args[0]) },
 		ValidArgsFunction: completeGate,
 	}
 	cmd.Flags().String("reason", "", "Why: clients of a closed gate read it, and those who look at the gate or its log")
@@ -139,7 +139,7 @@ func switchCommand(mode string) *cobra.Command {
 // keepsTheRest is the part of the help about the values of the switch before.
 const keepsTheRest = "In the mode that the gate is switched to already, this changes what it says and\nkeeps the rest: the reason, the end, what becomes of tunnels. --reason \"\" and\n--ttl never take those back."
 
-func throwSwitch(cmd *cobra.Command, mode, name string) error {
+func switchGate(cmd *cobra.Command, mode, name string) error {
 	path, err := gatePath(name)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func throwSwitch(cmd *cobra.Command, mode, name string) error {
 	if !done {
 		c.awaitDrain(path, &g.Gate)
 		printSwitched(cmd.OutOrStdout(), g.Gate, time.Now())
-		if command := takeBack(g, time.Now()); command != "" {
+		if command := undoCommand(g, time.Now()); command != "" {
 			fmt.Fprintf(cmd.OutOrStdout(), "to take it back: caddy wsgate %s%s\n", command, endpointWords(cmd))
 		}
 	}

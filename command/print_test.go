@@ -120,7 +120,7 @@ func TestASwitchSaysHowToTakeItBack(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := takeBack(wire.Switched{Gate: wire.Gate{Name: "chat", Override: tt.now}, Replaced: tt.replaced}, now); got != tt.want {
+			if got := undoCommand(wire.Switched{Gate: wire.Gate{Name: "chat", Override: tt.now}, Replaced: tt.replaced}, now); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

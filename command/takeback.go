@@ -11,10 +11,10 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// takeBack returns the command that undoes a switch. It sets the override from
+// undoCommand returns the command that undoes a switch. It sets the override from
 // before again, if that had another mode and has not ended. Otherwise the gate
 // follows its rules again. "": there is nothing to undo.
-func takeBack(g wire.Switched, now time.Time) string {
+func undoCommand(g wire.Switched, now time.Time) string {
 	o := g.Replaced
 	left := time.Duration(0)
 	if o != nil && !o.Expires.IsZero() {

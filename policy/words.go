@@ -73,7 +73,7 @@ func (p *Words) Word(d *caddyfile.Dispenser) (known bool, err error) {
 		return false, nil
 	}
 	p.Note(d.Token())
-	if err := p.Seen.Take(d, name); err != nil {
+	if err := p.Seen.Record(d, name); err != nil {
 		return true, err
 	}
 	if err := read(d); err != nil {

@@ -42,7 +42,7 @@ type Engine struct {
 	path        pathRule
 	short       *short // nil: reverse_proxy runs all handshakes
 	provisioned bool   // the handler's Provision was called
-	secretive   bool   // network errors may contain parts of a request
+	hideErrors  bool   // network errors may contain parts of a request
 }
 
 // Accepted is the connection to a backend that answered with a valid 101.
@@ -74,7 +74,7 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h := e.Proxy
-	e.secretive = takesFromRequests(h, h.TransportRaw)
+	e.hideErrors = takesFromRequests(h, h.TransportRaw)
 	t, err := loadTransport(ctx, h)
 	if err != nil {
 		return err
@@ -87,13 +87,13 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 	if err := h.Provision(ctx); err != nil {
 		return fmt.Errorf("provisioning reverse_proxy: %w", err)
 	}
-	if err := quietLogs(h, e.secretive); err != nil {
+	if err := quietLogs(h, e.hideErrors); err != nil {
 		return err
 	}
-	h.LoadBalancing.SelectionPolicy = again{countTunnels(h.LoadBalancing.SelectionPolicy), time.Duration(h.LoadBalancing.TryInterval)}
-	h.LoadBalancing.TryInterval = 0 // again does the waiting, and never longer than the handshake's time
+	h.LoadBalancing.SelectionPolicy = retrySelector{countTunnels(h.LoadBalancing.SelectionPolicy), time.Duration(h.LoadBalancing.TryInterval)}
+	h.LoadBalancing.TryInterval = 0 // retrySelector does the waiting, and never longer than the handshake's time
 	if h.DynamicUpstreams != nil {
-		h.DynamicUpstreams = impatient{h.DynamicUpstreams}
+		h.DynamicUpstreams = timedSource{h.DynamicUpstreams}
 	}
 	e.short = newShort(h, t.direct)
 	if most := caddy.Duration(e.Timeout); most > 0 && h.LoadBalancing.TryDuration > most {
@@ -243,7 +243,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	default:
 		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Err: fmt.Errorf("the backend answered %d", a.refused)}
 	}
-	failed.Upstream, failed.secretive = a.tried, e.secretive
+	failed.Upstream, failed.hideErrors = a.tried, e.hideErrors
 	return nil, failed
 }
 
@@ -295,7 +295,7 @@ type attempt struct {
 	chosen  *reverseproxy.DialInfo
 	began   time.Time
 	latency time.Duration
-	outcome *outcome // nil: reverse_proxy has no outcome to handle
+	first   *firstResult // nil: reverse_proxy has no outcome to handle
 }
 
 // recover is deferred. When reverse_proxy breaks off an answer, it panics.

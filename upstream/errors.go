@@ -60,13 +60,13 @@ type Error struct {
 	// error routes.
 	Err error
 
-	secretive bool // the text may contain a part of the request
+	hideErrors bool // the text may contain a part of the request
 }
 
 // Error returns the cause, for the log. It leaves out Caddy's own trace, and
 // values that a placeholder took from the request.
 func (e *Error) Error() string {
-	if e.secretive && !e.Answered && e.Outcome != Refused && !said(e.Err) {
+	if e.hideErrors && !e.Answered && e.Outcome != Refused && !said(e.Err) {
 		return unnamed(e.Err)
 	}
 	var he caddyhttp.HandlerError

@@ -24,7 +24,7 @@ func (l *lookup) ResetCache(*http.Request) error { l.reset = true; return nil }
 
 func TestPromise4LookupThatHangsIsNotWaitedForWhenTheTimeIsOver(t *testing.T) {
 	l := &lookup{until: make(chan struct{})}
-	s := impatient{l}
+	s := timedSource{l}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := (&http.Request{}).WithContext(ctx)

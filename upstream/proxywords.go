@@ -61,7 +61,7 @@ func (p *Words) Word(d *caddyfile.Dispenser, seg caddyfile.Segment) (known bool,
 	switch times {
 	case several:
 	case onceOnly:
-		if err := p.Seen.Take(d, name); err != nil {
+		if err := p.Seen.Record(d, name); err != nil {
 			return true, err
 		}
 	default:

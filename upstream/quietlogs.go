@@ -22,14 +22,14 @@ var errLoggerUnknown = errors.New("this version of Caddy is not supported: its r
 // gives no other access to this logger, and a Caddy that keeps it in another
 // place is refused. If the handler takes values from requests, its error texts
 // are left out too, because they may contain these values.
-func quietLogs(h *reverseproxy.Handler, secretive bool) error {
+func quietLogs(h *reverseproxy.Handler, hideErrors bool) error {
 	field := reflect.ValueOf(h).Elem().FieldByName("logger")
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*zap.Logger]() || !field.CanAddr() {
 		return errLoggerUnknown
 	}
 	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr())) //nolint:gosec // the type was just looked at
 	if *logger != nil {
-		*logger = (*logger).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return discreet{c, secretive} }))
+		*logger = (*logger).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return discreet{c, hideErrors} }))
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func quietLogs(h *reverseproxy.Handler, secretive bool) error {
 // discreet is a log core that leaves out requests, and all DEBUG lines.
 type discreet struct {
 	zapcore.Core
-	secretive bool
+	hideErrors bool
 }
 
 // Enabled reports whether a level is logged.
@@ -47,7 +47,7 @@ func (c discreet) Enabled(l zapcore.Level) bool {
 
 // With adds the fields that may be logged.
 func (c discreet) With(fields []zapcore.Field) zapcore.Core {
-	return discreet{c.Core.With(c.told(fields)), c.secretive}
+	return discreet{c.Core.With(c.told(fields)), c.hideErrors}
 }
 
 // Check adds the core to an entry that it logs.
@@ -73,7 +73,7 @@ func (c discreet) told(fields []zapcore.Field) []zapcore.Field {
 	for _, f := range fields {
 		switch {
 		case f.Key == "request", f.Key == "headers":
-		case c.secretive && f.Type == zapcore.ErrorType:
+		case c.hideErrors && f.Type == zapcore.ErrorType:
 		default:
 			keep = append(keep, f)
 		}

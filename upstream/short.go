@@ -48,9 +48,9 @@ func newShort(h *reverseproxy.Handler, d *direct) *short {
 	return s
 }
 
-// outcome is the outcome of an attempt on the short way that reverse_proxy has
+// firstResult is the outcome of an attempt on the short way that reverse_proxy has
 // to handle.
-type outcome struct {
+type firstResult struct {
 	upstream *reverseproxy.Upstream
 	res      *http.Response
 	err      error
@@ -93,7 +93,7 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 		res = nil
 	}
 	release()
-	a.outcome = &outcome{upstream: u, res: res, err: err}
+	a.first = &firstResult{upstream: u, res: res, err: err}
 }
 
 // via returns what this server adds to Via (RFC 9110 §7.6.3).
@@ -256,10 +256,10 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// again is a policy that knows the outcome of the attempt before. It also waits
+// retrySelector is a policy that knows the outcome of the attempt before. It also waits
 // between two attempts. reverse_proxy would wait its whole interval, even when
 // the time is over, the client is gone, or the process is about to exit.
-type again struct {
+type retrySelector struct {
 	reverseproxy.Selector
 	interval time.Duration
 }
@@ -267,7 +267,7 @@ type again struct {
 // Select returns the upstream of the short way if reverse_proxy has to handle
 // its outcome, else the policy's choice. If the attempt already has a 101,
 // retry_match has rejected it, and Select drops it.
-func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+func (p retrySelector) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	a, ok := r.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
 		return p.Selector.Select(pool, r, w)
@@ -281,25 +281,25 @@ func (p again) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.Re
 		}
 	}
 	switch {
-	case a.outcome != nil:
-		return a.outcome.upstream
+	case a.first != nil:
+		return a.first.upstream
 	case r.Context().Err() != nil:
-		return over
+		return noUpstream
 	}
 	a.drop()
 	return p.Selector.Select(pool, r, w)
 }
 
-// over is selected when there is no time for another attempt: the tap then
+// noUpstream is selected when there is no time for another attempt: the tap then
 // returns an error that makes reverse_proxy stop.
-var over = &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
+var noUpstream = &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
 
-// impatient is a source of upstreams that waits no longer than the handshake's
+// timedSource is a source of upstreams that waits no longer than the handshake's
 // time, because a lookup may ignore its context.
-type impatient struct{ reverseproxy.UpstreamSource }
+type timedSource struct{ reverseproxy.UpstreamSource }
 
 // GetUpstreams returns none if the time is over.
-func (s impatient) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
+func (s timedSource) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	type result struct {
 		upstreams []*reverseproxy.Upstream
 		err       error
@@ -318,7 +318,7 @@ func (s impatient) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, erro
 }
 
 // ResetCache calls the source's own ResetCache, if it has one.
-func (s impatient) ResetCache(r *http.Request) error {
+func (s timedSource) ResetCache(r *http.Request) error {
 	if c, ok := s.UpstreamSource.(reverseproxy.CachingUpstreamSource); ok {
 		return c.ResetCache(r)
 	}

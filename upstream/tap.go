@@ -61,8 +61,8 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // attempt makes one attempt, or returns the outcome of the short way.
 func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
-	if o := a.outcome; o != nil {
-		a.outcome = nil
+	if o := a.first; o != nil {
+		a.first = nil
 		return o.res, o.err
 	}
 	if a.late() {

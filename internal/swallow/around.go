@@ -9,10 +9,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// around returns the directives that lead handshakes to one of our upstream
+// bypasses returns the directives that lead handshakes to one of our upstream
 // addresses without asking the gate. A directive after a wsgate that takes
 // every handshake does not count, because none reaches it.
-func (s surroundings) around(where []level, ours []string) []word {
+func (s surroundings) bypasses(where []level, ours []string) []word {
 	inner := where[len(where)-1]
 	var by []word
 	var look func(lines []line, level int)
@@ -44,7 +44,7 @@ func (s surroundings) around(where []level, ours []string) []word {
 // unknown. A matcher that selects handshakes does not exclude them.
 func (s surroundings) leavesOut(l line) bool {
 	m := l.matcher()
-	if m == lost {
+	if m == unknownMatcher {
 		return true
 	}
 	for _, other := range s.lines {
@@ -70,7 +70,7 @@ func (l line) destinations() []string {
 		}
 	}
 	first := l[1:]
-	if m := l.matcher(); m != "" && m != lost {
+	if m := l.matcher(); m != "" && m != unknownMatcher {
 		first = l[2:]
 	}
 	take(first)

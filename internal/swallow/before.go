@@ -51,14 +51,14 @@ func (s surroundings) find(lines []line, what word) ([]level, bool) {
 	return nil, false
 }
 
-// swallowers returns the directives that keep a handshake from wsgate.
-func (s surroundings) swallowers(where []level, readsPath bool) []word {
+// blockers returns the directives that keep a handshake from wsgate.
+func (s surroundings) blockers(where []level, readsPath bool) []word {
 	var by []word
 	for _, l := range slices.Backward(where) {
 		ours := l.lines[l.at]
 		readsPath = readsPath || s.matchesPath(ours)
 		for i, other := range l.lines {
-			if i != l.at && other.unconditional() && s.before(l, i) && other.swallows(readsPath) {
+			if i != l.at && other.unconditional() && s.before(l, i) && other.blocks(readsPath) {
 				by = append(by, other[0])
 			}
 		}
@@ -88,7 +88,7 @@ func (s surroundings) position(l line) int {
 // path.
 func (s surroundings) matchesPath(l line) bool {
 	m := l.matcher()
-	if m == lost || !strings.HasPrefix(m, "@") {
+	if m == unknownMatcher || !strings.HasPrefix(m, "@") {
 		return m != "" && m != "*" // most matchers use the path
 	}
 	for _, other := range s.lines {
@@ -99,15 +99,15 @@ func (s surroundings) matchesPath(l line) bool {
 	return false
 }
 
-// swallows reports whether a line without a matcher keeps every handshake from
+// blocks reports whether a line without a matcher keeps every handshake from
 // the lines after it.
-func (l line) swallows(readsPath bool) bool {
+func (l line) blocks(readsPath bool) bool {
 	switch l[0].text {
 	case "rewrite", "try_files":
 		return readsPath
 	case "handle", "handle_path", "route":
 		return slices.ContainsFunc(l.body(), func(inner line) bool {
-			return inner.unconditional() && (inner.answers() || inner.swallows(false))
+			return inner.unconditional() && (inner.answers() || inner.blocks(false))
 		})
 	}
 	return slices.Contains([]string{"redir", "abort", "error", "respond", "metrics"}, l[0].text)
@@ -130,16 +130,16 @@ func (l line) unconditional() bool {
 	return m == "" || m == "*" || m == "/*"
 }
 
-// lost stands for the matcher of a directive that Caddy has read before ours.
+// unknownMatcher stands for the matcher of a directive that Caddy has read before ours.
 // Caddy has removed it from the tokens: those after it have moved up, and the
 // last one occurs twice. The matcher itself is unknown.
-const lost = "@"
+const unknownMatcher = "@"
 
 // matcher returns the line's matcher as the Caddyfile has it. Empty: none.
 func (l line) matcher() string {
 	dir := l[0].text
 	if n := len(l); dir != "try_files" && n > 2 && l[n-1] == l[n-2] {
-		return lost
+		return unknownMatcher
 	}
 	if dir == "try_files" || len(l) < 2 || dir == "rewrite" && len(l) == 2 {
 		return "" // their only argument is the target

@@ -40,7 +40,7 @@ func (d Directive) Warn() {
 		return
 	}
 	logger := caddy.Log().Named("caddyfile").With(zap.String("file", d.Start.File), zap.Int("line", d.Start.Line))
-	for _, by := range s.swallowers(where, readsPath(d.Matchers)) {
+	for _, by := range s.blockers(where, readsPath(d.Matchers)) {
 		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
 			zap.String("directive", by.text), zap.Int("directive_line", by.line),
 			zap.String("remedy", "give it a matcher (@page not ws_handshake), or put both into a route block with wsgate first"))
@@ -49,7 +49,7 @@ func (d Directive) Warn() {
 	for _, dial := range d.Dials {
 		ours = append(ours, destination(dial))
 	}
-	for _, by := range s.around(where, ours) {
+	for _, by := range s.bypasses(where, ours) {
 		logger.Warn("a route beside wsgate leads handshakes to the same upstream, past the gate",
 			zap.String("directive", by.text), zap.Int("directive_line", by.line),
 			zap.String("remedy", "give it a matcher that leaves them out: @page not ws_handshake"))

@@ -32,7 +32,7 @@ type Once map[string]caddyfile.Token
 
 // Take records the word that d is at. It refuses the word if its meaning was
 // given before, by the same word or by another.
-func (o Once) Take(d *caddyfile.Dispenser, meaning string) error {
+func (o Once) Record(d *caddyfile.Dispenser, meaning string) error {
 	now := d.Token()
 	before, twice := o[meaning]
 	switch {
