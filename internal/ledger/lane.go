@@ -12,6 +12,9 @@ const (
 	callTimeout = 10 * time.Second
 	// turnWait is how long a write waits for its turn to read.
 	turnWait = time.Second
+	// compareWait is how long it waits to see what the place has, before it is
+	// replaced.
+	compareWait = 2 * time.Second
 )
 
 // errBusy says that a read hangs, so that none is begun.
@@ -55,14 +58,33 @@ func inTurn[T any](s *site, p Place, do func(context.Context, Place) (T, error))
 	return call(p, do)
 }
 
-// readTurn waits a second for its turn to read.
-func (s *site) readTurn() (giveBack func(), err error) {
+// load reads a record for the writer, which must not hang with a read: it waits a
+// second for its turn, and for the answer until most. A read that takes longer
+// keeps its turn until it is done.
+func (s *site) load(p Place, key string, most time.Duration) ([]byte, error) {
 	wait := time.NewTimer(turnWait)
 	defer wait.Stop()
 	select {
 	case <-s.lane.read:
-		return func() { s.lane.read <- struct{}{} }, nil
 	case <-wait.C:
+		return nil, errBusy
+	}
+	type answer struct {
+		raw []byte
+		err error
+	}
+	done := make(chan answer, 1) // which nobody takes from a read that was given up
+	go func() {
+		raw, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
+		s.lane.read <- struct{}{}
+		done <- answer{raw, err}
+	}()
+	limit := time.NewTimer(most)
+	defer limit.Stop()
+	select {
+	case a := <-done:
+		return a.raw, a.err
+	case <-limit.C:
 		return nil, errBusy
 	}
 }

@@ -279,10 +279,14 @@ func TestWordIsInForceAtOnceAndStoredSoon(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
+		d.hang(func(op, _ string) bool { return op == "store" })
 		r := b.say(t, "a", "hello")
 		if b.reads("a") != "hello" || b.Stored("words/a") || !slices.Equal(b.Pending(), []string{"words/a"}) {
 			t.Errorf("in force %q, stored %v, pending %v", b.reads("a"), b.Stored("words/a"), b.Pending())
 		}
+		synctest.Wait()
+		d.hang(nil)
+		d.release <- struct{}{}
 		if !b.Wait(t.Context(), "words/a") || !b.Stored("words/a") || len(b.Pending()) != 0 {
 			t.Error("not stored")
 		}

@@ -153,15 +153,10 @@ func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d debt) error 
 // the record already. A record of another process that is as late by its number is
 // outdone by a higher one, unless it was said later, too: then it counts.
 func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d debt) (done bool, err error) {
-	giveBack, err := s.readTurn()
-	if err != nil {
-		return false, nil //nolint:nilerr // it is read back, which says so
-	}
-	there, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
-	giveBack()
+	there, err := s.load(p, key, compareWait)
 	switch {
 	case err != nil:
-		return false, nil //nolint:nilerr // it may be gone, or broken: it is written
+		return false, nil //nolint:nilerr // it may be gone, or reads hang: it is written, and read back
 	case bytes.Equal(there, raw):
 		return true, nil
 	}
@@ -205,13 +200,10 @@ func (l *Ledger) writeBegins(s *site, at time.Time) {
 
 // look reads a record back: nil when the place has what is in force.
 func (l *Ledger) look(s *site, p Place, key string, want []byte) error {
-	giveBack, err := s.readTurn()
-	if err != nil {
-		return err
-	}
-	defer giveBack()
-	raw, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
+	raw, err := s.load(p, key, callTimeout)
 	switch {
+	case errors.Is(err, errBusy):
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return errGone
 	case err != nil:
@@ -224,12 +216,7 @@ func (l *Ledger) look(s *site, p Place, key string, want []byte) error {
 
 // remove deletes a record, if nobody has said anything later there.
 func (l *Ledger) remove(s *site, p Place, key string, d debt) error {
-	giveBack, err := s.readTurn()
-	if err != nil {
-		return err
-	}
-	defer giveBack()
-	raw, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
+	raw, err := s.load(p, key, callTimeout)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
