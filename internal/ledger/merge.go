@@ -46,8 +46,10 @@ func (l *Ledger) found(s *site, k *Kind, key string, raw []byte, err error) {
 func (l *Ledger) broken(e *entry, r Record, err error) (say bool) {
 	e.seen = max(e.seen, r.Seq)
 	if e.said {
-		if e.rec.Value != nil && e.rec.Seq <= e.seen {
-			e.rec.Seq = e.seen + 1
+		if e.rec.Value != nil {
+			if e.rec.Seq <= r.Seq {
+				e.rec.Seq = r.Seq + 1
+			}
 			e.owe(debt{})
 			l.startWriter()
 		}
