@@ -224,7 +224,8 @@ func (l *Ledger) remove(s *site, p Place, key string, d debt) error {
 		return fmt.Errorf("looking whether the record is still the one that has ended: %w", err)
 	}
 	if !d.force {
-		if now, err := decode(key, raw); err != nil || now.Later(d.gone) {
+		now, err := decode(key, raw)
+		if ours := err == nil && !now.Later(d.gone); !ours {
 			return nil // somebody else's, which the next reading takes
 		}
 	}

@@ -30,7 +30,7 @@ func LineEnds(d *caddyfile.Dispenser, name string) error {
 // Once holds the words that may occur only once, with their meaning as the key.
 type Once map[string]caddyfile.Token
 
-// Take records the word that d is at. It refuses the word if its meaning was
+// Record notes the word that d is at. It refuses the word if its meaning was
 // given before, by the same word or by another.
 func (o Once) Record(d *caddyfile.Dispenser, meaning string) error {
 	now := d.Token()
