@@ -70,3 +70,12 @@ func TestPoliciesThatSayTheSameInOtherWordsAreTheSame(t *testing.T) {
 		}
 	}
 }
+
+func TestWhenClosedIs503(t *testing.T) {
+	for status, good := range map[int]bool{0: true, 503: true, 404: false, 502: false} {
+		p := &Policy{WhenClosed: status}
+		if _, err := p.Provision(caddy.Context{}); (err == nil) != good {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
