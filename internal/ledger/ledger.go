@@ -176,26 +176,6 @@ func (l *Ledger) History(key string) []Record {
 	return nil
 }
 
-// Said reports whether the record was put in this process, not read.
-func (l *Ledger) Said(key string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entries[key]
-	return e != nil && e.said
-}
-
-// Unknown returns the names of a record's fields that this version does not
-// know, sorted.
-func (l *Ledger) Unknown(key string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, k := l.entries[key], l.kind(key)
-	if e == nil || k == nil || e.rec.Value == nil {
-		return nil
-	}
-	return unknown(e.rec.Value, k.Fields)
-}
-
 // Put says something under a key: it is in force at once, and written as soon
 // as can be. expect is the tag of what it replaces ([NoTag]: nothing); with
 // another one in force it fails with [ErrConflict]. Empty: whatever is there.
