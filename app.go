@@ -2,10 +2,10 @@ package wsgate
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -131,9 +131,6 @@ func (a *App) policyOf(name string) gate.Policy {
 	return a.conf.Gates[name]
 }
 
-// unnamed counts the handlers without a name, in all configurations.
-var unnamed atomic.Int64
-
 // limit stores a handler's limits, and returns their key. The key is the
 // handler's name, by which the next configuration finds the handler's tunnels.
 // A handler may occur several times (a site on two ports), with the same
@@ -148,7 +145,7 @@ func (a *App) limit(gateName, name string, limits registry.LimitValues) (key str
 		a.conf.Limits[gateName] = of
 	}
 	if name == "" {
-		name = fmt.Sprintf("unnamed handler %d", unnamed.Add(1))
+		name = "unnamed handler " + rand.Text()
 	}
 	if before, twice := of[name]; twice && before != limits {
 		return "", fmt.Errorf("gate %q: two handlers with the name %q have different limits: give each a name of its own", gateName, name)

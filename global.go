@@ -2,10 +2,6 @@ package wsgate
 
 import (
 	"encoding/json"
-	"maps"
-	"runtime"
-	"sync"
-	"weak"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -18,7 +14,7 @@ import (
 // globalOption is the global option wsgate while it is parsed.
 type globalOption struct {
 	app    App
-	places map[string]caddyfile.Token // where each gate is defined
+	places map[string]string // where each gate is defined, as errors show it
 }
 
 // parseGlobalOption reads
@@ -46,7 +42,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 			return nil, err
 		}
 	}
-	if len(option.places) == 0 {
+	if len(option.app.Gates) == 0 {
 		return nil, d.Err("the global option wsgate is empty: want gate <name> { … }")
 	}
 	return option.value(), nil
@@ -63,8 +59,8 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 	if d.NextArg() {
 		return d.Errf("gate %s: one word too many: %q: want a block of policy words", name, d.Val())
 	}
-	if before, twice := o.places[name]; twice {
-		return d.Errf("gate %q is defined twice, first at %s", name, words.Place(before))
+	if _, twice := o.app.Gates[name]; twice {
+		return d.Errf("gate %q is defined twice, first at %s", name, o.places[name])
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		word := words.Dispenser(d.NextSegment()...)
@@ -82,36 +78,33 @@ func (o *globalOption) gate(seg caddyfile.Segment) error {
 	p.WarnOfContradictions(name)
 	p.Policy.ID = name
 	o.app.Gates[name] = &p.Policy
-	o.places[name] = p.Start
+	o.places[name] = words.Place(p.Start)
 	return nil
 }
 
-// places remembers where the gates of a global option are defined. Caddy keeps
-// only the option's JSON. So the key is the address of that JSON, and the entry
-// is deleted when the JSON is freed.
-var places sync.Map // weak.Pointer[byte] to map[string]caddyfile.Token
-
-// value returns the option in the form that Caddy takes.
+// value returns the option in the form that Caddy takes. Caddy keeps only the
+// option's JSON. So the places stand right after the JSON, in the same array,
+// where only readOption looks for them.
 func (o *globalOption) value() httpcaddyfile.App {
-	value := caddyconfig.JSON(&o.app, nil)
-	key := weak.Make(&value[0])
-	places.Store(key, o.places)
-	runtime.AddCleanup(&value[0], func(key weak.Pointer[byte]) { places.Delete(key) }, key)
-	return httpcaddyfile.App{Name: "wsgate", Value: value}
+	value, places := caddyconfig.JSON(&o.app, nil), caddyconfig.JSON(o.places, nil)
+	both := make(json.RawMessage, 0, len(value)+len(places))
+	both = append(append(both, value...), places...)
+	return httpcaddyfile.App{Name: "wsgate", Value: both[:len(value)]}
 }
 
 // readOption returns the option that value made, or an empty one.
 func readOption(value any) *globalOption {
 	o := &globalOption{
 		app:    App{Gates: make(map[string]*policy.Policy)},
-		places: make(map[string]caddyfile.Token),
+		places: make(map[string]string),
 	}
 	app, ok := value.(httpcaddyfile.App)
 	if !ok || json.Unmarshal(app.Value, &o.app) != nil {
 		return o
 	}
-	if at, ok := places.Load(weak.Make(&app.Value[0])); ok {
-		maps.Copy(o.places, at.(map[string]caddyfile.Token))
+	behind := app.Value[len(app.Value):cap(app.Value)]
+	if err := json.Unmarshal(behind, &o.places); err != nil {
+		clear(o.places) // another Caddy has copied the JSON: errors name no place
 	}
 	return o
 }

@@ -18,7 +18,7 @@ import (
 // gateSoFar is what a Caddyfile has set for a gate so far.
 type gateSoFar struct {
 	policy  *policy.Policy
-	at      caddyfile.Token  // where the policy begins
+	at      string           // where the policy begins, as errors show it
 	derived *caddyfile.Token // the directive whose name was derived
 	named   map[string]named // its directives so far, by their names
 }
@@ -87,10 +87,10 @@ func (p *directive) join() error {
 	switch {
 	case !p.Any():
 	case g.policy == nil:
-		g.policy, g.at = &p.Policy, p.First
+		g.policy, g.at = &p.Policy, words.Place(p.First)
 		p.handler.Policy = &p.Policy
 	case !g.policy.Same(&p.Policy):
-		return p.Errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, words.Place(g.at), words.Place(p.First))
+		return p.Errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, g.at, words.Place(p.First))
 	case p.Policy.ID != "": // the same policy again, with an @id of its own
 		p.handler.Policy = &p.Policy
 	}
@@ -115,9 +115,9 @@ func (p *directive) checkID() error {
 		return nil
 	}
 	const key = "wsgate.ids"
-	ids, ok := p.helper.State[key].(map[string]caddyfile.Token)
+	ids, ok := p.helper.State[key].(map[string]string)
 	if !ok {
-		ids = make(map[string]caddyfile.Token)
+		ids = make(map[string]string)
 		p.helper.State[key] = ids
 	}
 	before, twice := ids[id]
@@ -125,9 +125,9 @@ func (p *directive) checkID() error {
 		before, twice = o.places[id], true
 	}
 	if twice {
-		return p.Errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, words.Place(before))
+		return p.Errf("id %s is given at %s, too: want another, an @id may occur once in a configuration", id, before)
 	}
-	ids[id] = p.Start
+	ids[id] = words.Place(p.Start)
 	return nil
 }
 

@@ -10,4 +10,9 @@
 // request's context; after a 101 without an Upgrade header it returns and sends
 // nothing to the client; and after that it keeps no reference to the
 // connection.
+//
+// The package has a process-wide variable, loads: how many handshakes and
+// tunnels each upstream address carries. Tunnels outlive their configuration,
+// and least_conn and the limits of upstreams count those of all configurations.
+// Its pools of read and write buffers are process-wide, too.
 package upstream

@@ -8,54 +8,57 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// open counts, for each upstream address in this process, the handshakes on the
-// short way and the tunnels, of all configurations. It has an address only
+// loads says how much each upstream address carries: handshakes on the short
+// way, and tunnels. It is process-wide, because tunnels outlive their
+// configuration, and a new one must count them, too. It has an address only
 // while that carries something, because a dynamic upstream may have any number
 // of addresses over time.
-var open = struct {
+var loads = struct {
 	sync.Mutex
-	carried map[string]*carried
-}{carried: make(map[string]*carried)}
+	byAddress map[string]*addressLoad
+}{byAddress: make(map[string]*addressLoad)}
 
-// carried is what one address carries. open's lock guards it.
-type carried struct {
+// addressLoad is what one address carries. The lock of loads guards it.
+type addressLoad struct {
 	n       int
-	release func() // counts one less; shared by all that are counted
+	release func() // takes one away; the same for everything that is counted
 }
 
-// count adds one to an address until release is called. Call release once.
-func count(dial string) (release func()) {
-	open.Lock()
-	defer open.Unlock()
-	c := open.carried[dial]
-	if c == nil {
-		c = new(carried)
-		c.release = func() {
-			open.Lock()
-			defer open.Unlock()
-			if c.n--; c.n == 0 {
-				delete(open.carried, dial)
+// addLoad counts a handshake or a tunnel of an address until release is called.
+// Call release once.
+func addLoad(address string) (release func()) {
+	loads.Lock()
+	defer loads.Unlock()
+	l := loads.byAddress[address]
+	if l == nil {
+		l = new(addressLoad)
+		l.release = func() {
+			loads.Lock()
+			defer loads.Unlock()
+			if l.n--; l.n == 0 {
+				delete(loads.byAddress, address)
 			}
 		}
-		open.carried[dial] = c
+		loads.byAddress[address] = l
 	}
-	c.n++
-	return c.release
+	l.n++
+	return l.release
 }
 
-// counted returns how much an address carries.
-func counted(dial string) int {
-	open.Lock()
-	defer open.Unlock()
-	if c := open.carried[dial]; c != nil {
-		return c.n
+// loadOf returns how much an address carries.
+func loadOf(address string) int {
+	loads.Lock()
+	defer loads.Unlock()
+	if l := loads.byAddress[address]; l != nil {
+		return l.n
 	}
 	return 0
 }
 
-// load returns what an upstream carries: handshakes under way and open tunnels.
+// load returns what an upstream carries: handshakes under way, on either way,
+// and open tunnels.
 func load(u *reverseproxy.Upstream) int {
-	return u.Host.NumRequests() + counted(u.Dial)
+	return u.Host.NumRequests() + loadOf(u.Dial)
 }
 
 // full reports whether an upstream has reached its limit (max_requests,

@@ -83,7 +83,7 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 		ops.Request.ApplyToRequest(out)
 	}
 	normalize(out.Header)
-	release := count(u.Dial)
+	release := addLoad(u.Dial)
 	res, conn, early, err := s.direct.roundTrip(r.Context(), out, at, a.deadline, hints(w))
 	a.latency = time.Since(a.began)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
@@ -284,15 +284,17 @@ func (p retrySelector) Select(pool reverseproxy.UpstreamPool, r *http.Request, w
 	case a.first != nil:
 		return a.first.upstream
 	case r.Context().Err() != nil:
-		return noUpstream
+		return noUpstream()
 	}
 	a.drop()
 	return p.Selector.Select(pool, r, w)
 }
 
-// noUpstream is selected when there is no time for another attempt: the tap then
-// returns an error that makes reverse_proxy stop.
-var noUpstream = &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
+// noUpstream returns an upstream to select when there is no time for another
+// attempt: the tap then returns an error that makes reverse_proxy stop.
+func noUpstream() *reverseproxy.Upstream {
+	return &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
+}
 
 // timedSource is a source of upstreams that waits no longer than the handshake's
 // time, because a lookup may ignore its context.

@@ -149,7 +149,7 @@ func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, ear
 		return errors.Join(err, conn.Close())
 	}
 	if release == nil {
-		release = count(a.tried)
+		release = addLoad(a.tried)
 	}
 	a.accepted = &Accepted{
 		Conn: conn, Early: early,

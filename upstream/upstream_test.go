@@ -91,7 +91,7 @@ func TestLeastConnCountsOpenTunnels(t *testing.T) {
 	var release []func()
 	for range 6 {
 		u := s.Select(p, r, nil)
-		release = append(release, count(u.Dial))
+		release = append(release, addLoad(u.Dial))
 	}
 	if a, b := load(p[0]), load(p[1]); a != 3 || b != 3 {
 		t.Errorf("six tunnels went %d to %d", a, b)
@@ -112,7 +112,7 @@ func TestFullUpstreamsAreLeftOut(t *testing.T) {
 	} {
 		p := pool("t-full-"+name+"-a:1", "t-full-"+name+"-b:1")
 		p[0].MaxRequests = 1
-		release := count(p[0].Dial)
+		release := addLoad(p[0].Dial)
 		s := countTunnels(inner)
 		for range 10 {
 			if u := s.Select(p, r, nil); u != p[1] {
@@ -120,7 +120,7 @@ func TestFullUpstreamsAreLeftOut(t *testing.T) {
 			}
 		}
 		p[1].MaxRequests = 1
-		other := count(p[1].Dial)
+		other := addLoad(p[1].Dial)
 		if u := s.Select(p, r, nil); u != nil {
 			t.Errorf("%s chose %v of two that are full", name, u)
 		}
@@ -137,7 +137,7 @@ func TestWeightsKeepTheirPlaces(t *testing.T) {
 	}
 	p := pool("t-weight-a:1", "t-weight-b:1", "t-weight-c:1")
 	p[0].MaxRequests = 1
-	defer count(p[0].Dial)()
+	defer addLoad(p[0].Dial)()
 	chosen := map[string]int{}
 	s := countTunnels(w)
 	for range 60 {

@@ -3,4 +3,8 @@
 // ([Check]), ends it when the gate closes or the process exits ([Stop],
 // [Exit]), and accepts it and takes the connection ([Handshake.Accept]). A
 // handler starts with [Enter].
+//
+// The package has a process-wide variable, underWay: the handshakes, connections
+// and HTTP/3 servers that must end when the process exits. Those of an earlier
+// configuration must end, too, and no configuration knows them any more.
 package handshake

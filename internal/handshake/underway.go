@@ -31,7 +31,7 @@ func (s *Stopped) Unwrap() error { return s.Why }
 // before that.
 const cutAfter = 2700 * time.Millisecond
 
-// underWay is what must end when the process exits.
+// underWay is what must end when the process exits, of all configurations.
 var underWay = struct {
 	sync.Mutex
 	exiting bool

@@ -1,5 +1,8 @@
-// Package testadmin runs a Caddy in the test's process, whose admin endpoint tests
-// of the calls and of the command speak to.
+// Package testadmin runs a Caddy in the process of the tests. The tests of the
+// admin calls and of the command use its admin endpoint.
+//
+// A process can run only one Caddy. So its address ([Addr]) and its log
+// ([LogFile]) are process-wide variables, which [Main] sets once.
 package testadmin
 
 import (
@@ -22,11 +25,11 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// Addr is the address of a real Caddy's admin endpoint. A socket file, because
-// nobody tells which port an admin endpoint on port 0 was given.
+// Addr is the address of the Caddy's admin endpoint. It is a socket file, because
+// nobody can find out which port Caddy chose for an address with port 0.
 var Addr string
 
-// LogFile is that Caddy's log.
+// LogFile is the Caddy's log.
 var LogFile string
 
 // Main runs the tests of a package beside a Caddy.

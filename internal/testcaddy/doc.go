@@ -5,4 +5,7 @@
 // A package that uses it has
 //
 //	func TestMain(m *testing.M) { testcaddy.Main(m) }
+//
+// The package has a process-wide variable, nextPort: tests that run in parallel
+// must not get the same port.
 package testcaddy
