@@ -18,7 +18,7 @@ import (
 // that copy is still a handshake. It does the same for a method other than GET
 // and for a request with a body.
 func (a *request) answer(status int, err error) error {
-	handshake.Patient(a.w, a.r)
+	handshake.LimitWrites(a.w, a.r)
 	if status == http.StatusServiceUnavailable {
 		a.w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter()))
 	}

@@ -78,8 +78,8 @@ func (e *Error) Error() string {
 
 // said reports whether the text of an error is wsgate's own.
 func said(err error) bool {
-	var lie *handshake.Lie
-	return errors.As(err, &lie) || slices.ContainsFunc([]error{errNoHTTP, errTooLong, errLate, handshake.ErrExiting, context.Canceled}, func(own error) bool { return errors.Is(err, own) })
+	var claim *handshake.FalseClaim
+	return errors.As(err, &claim) || slices.ContainsFunc([]error{errNoHTTP, errTooLong, errLate, handshake.ErrExiting, context.Canceled}, func(own error) bool { return errors.Is(err, own) })
 }
 
 // Unwrap returns the cause.
@@ -97,12 +97,12 @@ func (a *attempt) classify(err error) *Error {
 	}
 	var dial reverseproxy.DialError
 	var timeout net.Error
-	var lie *handshake.Lie
+	var claim *handshake.FalseClaim
 	late := a.late()
 	switch {
 	case a.refused != 0:
 		e.Outcome = Refused
-	case errors.As(a.failure, &lie):
+	case errors.As(a.failure, &claim):
 		e.Status = http.StatusBadGateway
 	case late, errors.Is(err, context.DeadlineExceeded), errors.As(a.failure, &timeout) && timeout.Timeout():
 		e.Status, e.Outcome = http.StatusGatewayTimeout, Timeout

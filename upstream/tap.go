@@ -45,7 +45,7 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	a.failure, a.refused = nil, 0
 	res, err := t.attempt(req, a)
 	if err == nil && a.stream && accepts(res.StatusCode) {
-		err = errors.Join(&handshake.Lie{Claim: fmt.Sprintf("it is no 101 but %d", res.StatusCode)}, res.Body.Close())
+		err = errors.Join(&handshake.FalseClaim{Reason: fmt.Sprintf("it is no 101 but %d", res.StatusCode)}, res.Body.Close())
 	}
 	if err != nil {
 		a.failure = err
@@ -53,7 +53,7 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	a.refused = res.StatusCode
 	if a.accepted == nil {
-		handshake.Patient(a.w, a.given)
+		handshake.LimitWrites(a.w, a.given)
 		handshake.Strip(a.given) // for handle_response this is no longer a handshake
 	}
 	return res, nil
@@ -141,9 +141,9 @@ func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, ear
 	if keys := asked[keyHeader]; len(keys) > 0 {
 		key = keys[0]
 	}
-	err := handshake.Claims(asked, res.Header, key)
+	err := handshake.CheckAnswer(asked, res.Header, key)
 	if err == nil && !res.ProtoAtLeast(1, 1) {
-		err = &handshake.Lie{Claim: "it is HTTP/1.0"}
+		err = &handshake.FalseClaim{Reason: "it is HTTP/1.0"}
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())

@@ -16,27 +16,27 @@ type Malformed struct {
 	Status int
 	// Reason says what is wrong.
 	Reason string
-	// Header is to be added to the answer.
+	// Header has fields for the answer.
 	Header http.Header
 }
 
 // Error returns the reason.
 func (e *Malformed) Error() string { return "malformed handshake: " + e.Reason }
 
-func bad(reason string) error { return &Malformed{Status: http.StatusBadRequest, Reason: reason} }
+func malformed(reason string) error { return &Malformed{Status: http.StatusBadRequest, Reason: reason} }
 
 // Check returns a [*Malformed] error if a request that [Is] a handshake breaks
-// a rule of RFC 6455 §4.2.1, RFC 8441 §5 or RFC 9220 §3. A request without an
-// error can go to a backend: it opens no pipe for anything else.
+// a rule of RFC 6455 §4.2.1, RFC 8441 §5 or RFC 9220 §3. A request that passes
+// can go to a backend: it cannot open a pipe for another protocol.
 func Check(r *http.Request) error {
 	if r.ProtoMajor < 2 {
 		if err := checkUpgrade(r); err != nil {
 			return err
 		}
 	} else if protocol(r) != "websocket" {
-		return bad("CONNECT opens a pipe, and is for the protocol websocket alone")
+		return malformed("CONNECT opens a pipe, and is for the protocol websocket alone")
 	} else if r.Method != http.MethodConnect {
-		return bad("a handler in front has made another method of CONNECT")
+		return malformed("a handler in front has made another method of CONNECT")
 	} else if _, err := streamBody(r); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func Check(r *http.Request) error {
 	offers := 0
 	for range tokens(r.Header["Sec-Websocket-Extensions"]) {
 		if offers++; offers > maxOffers {
-			return bad("more than 100 extensions")
+			return malformed("more than 100 extensions")
 		}
 	}
 	return checkProtocols(r.Header["Sec-Websocket-Protocol"])
@@ -60,8 +60,8 @@ func Check(r *http.Request) error {
 // offer. Browsers offer one extension; subprotocols are a few.
 const maxOffers = 100
 
-// upgradeRequired names the only supported version (RFC 6455 §4.2.2), and on
-// HTTP/1.1 the protocol (RFC 9110 §15.5.22).
+// upgradeRequired returns the error that names the only supported version (RFC
+// 6455 §4.2.2), and on HTTP/1.1 the protocol (RFC 9110 §15.5.22).
 func upgradeRequired(r *http.Request, reason string) error {
 	h := http.Header{"Sec-WebSocket-Version": {"13"}}
 	if r.ProtoMajor < 2 {
@@ -73,31 +73,31 @@ func upgradeRequired(r *http.Request, reason string) error {
 // checkUpgrade checks the parts that only HTTP/1.1 has.
 func checkUpgrade(r *http.Request) error {
 	if !r.ProtoAtLeast(1, 1) {
-		return bad("HTTP/1.1 or newer is required")
+		return malformed("HTTP/1.1 or newer is required")
 	}
 	if r.Method != http.MethodGet {
-		return bad("the method must be GET")
+		return malformed("the method must be GET")
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		return bad("a handshake has no body")
+		return malformed("a handshake has no body")
 	}
 	if !websocketAlone(r.Header["Upgrade"]) {
-		return bad("Upgrade must name websocket and nothing else")
+		return malformed("Upgrade must name websocket and nothing else")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
-		return bad("Connection must name upgrade")
+		return malformed("Connection must name upgrade")
 	}
 	if err := checkConnection(r); err != nil {
 		return err
 	}
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
-		return bad("want exactly one Sec-WebSocket-Key")
+		return malformed("want exactly one Sec-WebSocket-Key")
 	}
 	// Four bits of the last character have no meaning, and may have any value:
 	// the key in RFC 6455 §4.1 has some of them set.
 	if raw, err := base64.StdEncoding.DecodeString(keys[0]); err != nil || len(raw) != 16 || len(keys[0]) != 24 {
-		return bad("Sec-WebSocket-Key must be 16 bytes in base64")
+		return malformed("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	return nil
 }
@@ -109,18 +109,18 @@ func checkUpgrade(r *http.Request) error {
 func checkConnection(r *http.Request) error {
 	for option := range tokens(r.Header["Connection"]) {
 		if !httpguts.ValidHeaderFieldName(option) {
-			return bad("Connection: not a token")
+			return malformed("Connection: not a token")
 		}
 		name := http.CanonicalHeaderKey(option)
-		if _, there := r.Header[name]; there && !ofHop(name) || goesOn(name) {
-			return bad("Connection must not name " + name + ", which is for the backend, too")
+		if _, there := r.Header[name]; there && !isHopByHop(name) || mustReachBackend(name) {
+			return malformed("Connection must not name " + name + ", which is for the backend, too")
 		}
 	}
 	return nil
 }
 
-// ofHop reports whether a field is hop-by-hop.
-func ofHop(name string) bool {
+// isHopByHop reports whether a field is hop-by-hop.
+func isHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Http2-Settings", "Close",
 		"Proxy-Authenticate", "Proxy-Authorization":
@@ -129,9 +129,10 @@ func ofHop(name string) bool {
 	return false
 }
 
-// goesOn reports whether a field must reach the backend, even if it is only
-// added on the way: it belongs to the handshake, or says who the client is.
-func goesOn(name string) bool {
+// mustReachBackend reports whether a field must reach the backend: it belongs to
+// the handshake, or says who the client is. The request may not have the field
+// yet, because a handler adds it on the way.
+func mustReachBackend(name string) bool {
 	switch name {
 	case "Host", "Origin", "Cookie", "Authorization", "Forwarded", "Via", "X-Real-Ip", "Content-Length":
 		return true
@@ -154,13 +155,13 @@ func checkProtocols(lines []string) error {
 	seen := make(map[string]bool)
 	for name := range tokens(lines) {
 		if !httpguts.ValidHeaderFieldName(name) {
-			return bad("Sec-WebSocket-Protocol: not a token")
+			return malformed("Sec-WebSocket-Protocol: not a token")
 		}
 		if len(seen) == maxOffers {
-			return bad("more than 100 subprotocols")
+			return malformed("more than 100 subprotocols")
 		}
 		if seen[name] {
-			return bad("Sec-WebSocket-Protocol: named twice")
+			return malformed("Sec-WebSocket-Protocol: named twice")
 		}
 		seen[name] = true
 	}
@@ -173,62 +174,62 @@ func AcceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Claims checks a backend's 101 against the request (RFC 6455 §4.1). The error,
-// a [*Lie], says which claim is false.
-func Claims(asked, answered http.Header, key string) error {
+// CheckAnswer returns a [*FalseClaim] error if a backend's 101 does not match the
+// request (RFC 6455 §4.1).
+func CheckAnswer(asked, answered http.Header, key string) error {
 	if !websocketAlone(answered["Upgrade"]) {
-		return &Lie{"Upgrade does not name websocket alone"}
+		return &FalseClaim{"Upgrade does not name websocket alone"}
 	}
 	if !httpguts.HeaderValuesContainsToken(answered["Connection"], "upgrade") {
-		return &Lie{"Connection does not name upgrade"}
+		return &FalseClaim{"Connection does not name upgrade"}
 	}
 	for option := range tokens(answered["Connection"]) {
 		if name := http.CanonicalHeaderKey(option); !httpguts.ValidHeaderFieldName(option) || strings.HasPrefix(name, "Sec-") {
-			return &Lie{"Connection names a field of the handshake, or no field"}
+			return &FalseClaim{"Connection names a field of the handshake, or no field"}
 		}
 	}
 	if accept := answered["Sec-Websocket-Accept"]; len(accept) != 1 || accept[0] != AcceptKey(key) {
-		return &Lie{"Sec-WebSocket-Accept is wrong or missing"}
+		return &FalseClaim{"Sec-WebSocket-Accept is wrong or missing"}
 	}
 	if protocol := answered["Sec-Websocket-Protocol"]; len(protocol) > 0 {
 		if len(protocol) > 1 || !offered(asked, "Sec-WebSocket-Protocol", protocol[0]) {
-			return &Lie{"the subprotocol was not asked for"}
+			return &FalseClaim{"the subprotocol was not asked for"}
 		}
 	}
-	return claimExtensions(asked, answered["Sec-Websocket-Extensions"])
+	return checkChosenExtensions(asked, answered["Sec-Websocket-Extensions"])
 }
 
-// claimExtensions checks the extensions that a backend has chosen. Both lists
+// checkChosenExtensions checks the extensions that a backend has chosen. Both lists
 // may be long, so each is read only once.
-func claimExtensions(asked http.Header, chosen []string) error {
+func checkChosenExtensions(asked http.Header, chosen []string) error {
 	if len(chosen) == 0 {
 		return nil
 	}
 	offers := make(map[string]int) // a client may offer an extension several times, with other parameters
 	for _, key := range spellings("Sec-WebSocket-Extensions") {
 		for offer := range tokens(asked[key]) {
-			offers[extension(offer)]++
+			offers[extensionName(offer)]++
 		}
 	}
 	for element := range tokens(chosen) {
-		name := extension(element)
+		name := extensionName(element)
 		if name == "" || offers[name] == 0 {
-			return &Lie{"an extension was not asked for, or not so often"}
+			return &FalseClaim{"an extension was not asked for, or not so often"}
 		}
 		offers[name]--
 	}
 	return nil
 }
 
-// Lie is the error for a 101 that does not match its handshake.
-type Lie struct {
-	// Claim says which claim is false, in our own words, because a backend's
+// FalseClaim is the error for a backend's 101 that does not match its handshake.
+type FalseClaim struct {
+	// Reason says which claim is false, in our own words, because a backend's
 	// text may be anything.
-	Claim string
+	Reason string
 }
 
-// Error returns the false claim.
-func (e *Lie) Error() string { return "backend's 101 is invalid: " + e.Claim }
+// Error returns the reason.
+func (e *FalseClaim) Error() string { return "backend's 101 is invalid: " + e.Reason }
 
 // offered reports whether a list header of the request has an element.
 func offered(asked http.Header, header, element string) bool {
@@ -248,8 +249,8 @@ func spellings(header string) [2]string {
 	return [2]string{header, http.CanonicalHeaderKey(header)}
 }
 
-// extension returns an extension's name without its parameters (RFC 6455 §9.1).
-func extension(element string) string {
+// extensionName returns an extension's name without its parameters (RFC 6455 §9.1).
+func extensionName(element string) string {
 	name, _, _ := strings.Cut(element, ";")
 	return strings.Trim(name, " \t")
 }

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"context"
-	"net"
 	"net/http"
 )
 
@@ -34,25 +33,14 @@ type Handshake struct {
 // reports that it is idle, closed or hijacked. Call [Handshake.End] when the
 // handler is done.
 func Enter(w http.ResponseWriter, r *http.Request, gate string) *Handshake {
-	seeServer(r)
+	trackServer(r)
 	if !Is(r) {
 		return nil
 	}
 	h := &Handshake{gate: gate, Writer: w, Detached: detached(r), Malformed: Check(r)}
 	if !h.Detached {
-		h.Writer = PastIntercept(w)
+		h.Writer = BypassIntercept(w)
 	}
 	h.begin(r)
 	return h
-}
-
-// Accept sends the answer that accepts the handshake, and takes the connection.
-// header has the fields of the backend's answer; fields that earlier handlers
-// have set stay. On HTTP/1.1 the answer is 101 and the innermost connection is
-// hijacked; early is what the client sent right after its handshake. On HTTP/2
-// and HTTP/3 the answer is 200 and the connection is the stream, which ends
-// when its handler returns. A client has 3 s to read the answer. After an error
-// no answer can be sent any more.
-func (h *Handshake) Accept(header http.Header) (conn net.Conn, early []byte, err error) {
-	return take(h.Writer, h.Request, header)
 }

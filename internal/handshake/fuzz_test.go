@@ -210,9 +210,9 @@ func answerTo(status, major int) http.Header {
 	return http.Header{"Sec-WebSocket-Version": {"13"}}
 }
 
-// lies returns the false claims of a 101 (RFC 6455 §4.1), each as a word from
-// the error that Claims returns for it.
-func lies(asked, answered http.Header, key string) (words []string) {
+// falseClaims returns the false claims of a 101 (RFC 6455 §4.1), each as a word from
+// the error that CheckAnswer returns for it.
+func falseClaims(asked, answered http.Header, key string) (words []string) {
 	truth := func(ok bool, word string) {
 		if !ok {
 			words = append(words, word)
@@ -260,17 +260,17 @@ func FuzzClaims(f *testing.F) {
 		if asked == nil || answered == nil {
 			return
 		}
-		words := lies(asked, answered, key)
-		var lie *Lie
-		switch err := Claims(asked, answered, key); {
+		words := falseClaims(asked, answered, key)
+		var claim *FalseClaim
+		switch err := CheckAnswer(asked, answered, key); {
 		case err == nil:
 			if len(words) > 0 {
 				t.Errorf("believed, and false are %q: asked %v, answered %v", words, asked, answered)
 			}
-		case !errors.As(err, &lie):
+		case !errors.As(err, &claim):
 			t.Fatalf("a %T", err)
-		case !slices.ContainsFunc(words, func(word string) bool { return strings.Contains(lie.Claim, word) }):
-			t.Errorf("%q, and false are %q: asked %v, answered %v", lie.Claim, words, asked, answered)
+		case !slices.ContainsFunc(words, func(word string) bool { return strings.Contains(claim.Reason, word) }):
+			t.Errorf("%q, and false are %q: asked %v, answered %v", claim.Reason, words, asked, answered)
 		}
 	})
 }

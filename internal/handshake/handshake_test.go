@@ -147,7 +147,7 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		"plain": honest(), "a subprotocol": set("Sec-Websocket-Protocol", "v2"),
 		"an extension": set("Sec-Websocket-Extensions", "permessage-deflate; server_max_window_bits=10"),
 	} {
-		if err := Claims(asked, h, key); err != nil {
+		if err := CheckAnswer(asked, h, key); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -161,8 +161,8 @@ func TestFalseClaimsAreFound(t *testing.T) {
 		"an extension more often than asked for": set("Sec-Websocket-Extensions", "permessage-deflate", "permessage-deflate"),
 		"an extension without a name":            set("Sec-Websocket-Extensions", "; a"), "a no-break space": set("Sec-Websocket-Extensions", "x-other\u00a0"),
 	} {
-		var lie *Lie
-		if err := Claims(asked, h, key); !errors.As(err, &lie) {
+		var claim *FalseClaim
+		if err := CheckAnswer(asked, h, key); !errors.As(err, &claim) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 	taken := make(chan net.Conn, 1)
 	early := make(chan []byte, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, rest, err := take(outer{w}, r, http.Header{"X-From": {"backend"}})
+		conn, rest, err := (&Handshake{Writer: outer{w}, Request: r}).Accept(http.Header{"X-From": {"backend"}})
 		if err != nil {
 			t.Error(err)
 		}
@@ -214,7 +214,7 @@ func TestTakeGivesTheInnermostConnectionAndWhatCameEarly(t *testing.T) {
 func TestTakeIsNotTakenInByAHalfClose(t *testing.T) {
 	taken := make(chan net.Conn, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _, err := take(slow{w, r}, r, nil)
+		conn, _, err := (&Handshake{Writer: slow{w, r}, Request: r}).Accept(nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -277,7 +277,7 @@ func TestPromise7ClaimsCostTimeLinearInWhatWasSent(t *testing.T) {
 		"Sec-Websocket-Extensions": {offers}, "Sec-Websocket-Protocol": {"x99999"},
 	}
 	began := time.Now()
-	if err := Claims(asked, answered, key); err != nil {
+	if err := CheckAnswer(asked, answered, key); err != nil {
 		t.Error(err)
 	}
 	r := &http.Request{ProtoMajor: 2, Header: asked}

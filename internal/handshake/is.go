@@ -12,13 +12,13 @@ import (
 // one. On HTTP/1.1 its Upgrade header names websocket (RFC 6455 §4.1). On
 // HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220) it is a CONNECT, with or without that
 // protocol, even if a handler in front has changed its method: Caddy's error
-// routes see CONNECT again. Is does not check the rest. That is done by
-// [Check], which refuses every CONNECT for anything else.
+// routes see CONNECT again. [Check] checks the rest, and refuses every CONNECT
+// for another protocol.
 func Is(r *http.Request) bool {
 	if r.ProtoMajor < 2 {
-		return slices.ContainsFunc(r.Header["Upgrade"], meansWebsocket)
+		return slices.ContainsFunc(r.Header["Upgrade"], couldMeanWebsocket)
 	}
-	return r.Method == http.MethodConnect || meansWebsocket(protocol(r))
+	return r.Method == http.MethodConnect || couldMeanWebsocket(protocol(r))
 }
 
 // protocol returns the protocol that an extended CONNECT asks for.
@@ -29,11 +29,11 @@ func protocol(r *http.Request) string {
 	return r.Header.Get(":protocol")
 }
 
-// meansWebsocket reports whether any server on the way could take a text for
-// the name websocket. Caddy's reverse_proxy changes letters to lower case as
-// Unicode does, the Kelvin sign among them, and forwards what it gets. Backends
-// compare in other ways.
-func meansWebsocket(text string) bool {
+// couldMeanWebsocket reports whether any server on the way could read a text as
+// the name websocket. Caddy's reverse_proxy changes letters to lower case by the
+// rules of Unicode, which make a k of the Kelvin sign, and forwards the text
+// that it got. Backends may compare in other ways.
+func couldMeanWebsocket(text string) bool {
 	return text == "websocket" || strings.Contains(strings.ToLower(strings.ToUpper(text)), "websocket")
 }
 

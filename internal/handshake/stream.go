@@ -44,8 +44,8 @@ type stream struct {
 // beneath it is closed.
 const guardGrace = 500 * time.Millisecond
 
-// takeStream answers 200 and returns the stream of an extended CONNECT.
-func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
+// acceptStream answers 200 and returns the stream of an extended CONNECT.
+func acceptStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	h := w.Header()
 	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Accept"} {
 		delete(h, name)
@@ -64,7 +64,7 @@ func takeStream(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	} else {
 		s.local = address("")
 	}
-	s.lift(r)
+	s.removeTimeouts(r)
 	if r.ProtoMajor == 2 {
 		s.beneath, _ = r.Context().Value(connKey{}).(net.Conn)
 	}
@@ -98,7 +98,7 @@ func streamBody(r *http.Request) (io.ReadCloser, error) {
 		}
 		inner = reader.ReadCloser
 	}
-	if !ofServer(inner) {
+	if !isServerBody(inner) {
 		return nil, &Malformed{
 			Status: http.StatusInternalServerError,
 			Reason: "a handler in front (request_body) limits the request's body, which would cut the tunnel: leave handshakes out there (not ws_handshake), or leave the server's read_body_idle on",
@@ -107,9 +107,9 @@ func streamBody(r *http.Request) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// ofServer reports whether a body is the server's own: that of net/http or
+// isServerBody reports whether a body is the server's own: that of net/http or
 // quic-go, or Caddy's reader that counts bytes for the access log.
-func ofServer(body io.ReadCloser) bool {
+func isServerBody(body io.ReadCloser) bool {
 	t := reflect.TypeOf(body)
 	if t == nil {
 		return true
@@ -126,10 +126,10 @@ func ofServer(body io.ReadCloser) bool {
 	return false
 }
 
-// lift removes the server's timeouts from the stream, because they are meant
+// removeTimeouts removes the server's timeouts from the stream, because they are meant
 // for a request and its answer. Override alone would keep HardDeadline, which
 // is read_body or write.
-func (s *stream) lift(r *http.Request) {
+func (s *stream) removeTimeouts(r *http.Request) {
 	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
 	if reader != nil {
 		reader.Deadline.HardDeadline = time.Time{}
@@ -137,24 +137,24 @@ func (s *stream) lift(r *http.Request) {
 	}
 	if writer != nil {
 		writer.Deadline.HardDeadline = time.Time{}
-		s.restore = append(s.restore, writer.Override(forever, 0, 0), s.ownWrites(writer))
+		s.restore = append(s.restore, writer.Override(forever, 0, 0), s.blockWriteDeadlines(writer))
 	}
 	_ = s.control.SetReadDeadline(time.Time{}) // HTTP/2 itself has set read_body; answer does the same for write
 }
 
-// ownWrites keeps Caddy's idle timeouts from setting write deadlines, until the
-// returned function is called. They set one at each write, without a lock,
-// while a tunnel sets its own from another goroutine.
-func (s *stream) ownWrites(writer *caddyhttp.IdleTimeoutWriter) (giveBack func()) {
+// blockWriteDeadlines keeps Caddy's idle timeouts from setting write deadlines,
+// until the returned function is called. They would set one at each write,
+// without a lock, while a tunnel sets its own from another goroutine.
+func (s *stream) blockWriteDeadlines(writer *caddyhttp.IdleTimeoutWriter) (giveBack func()) {
 	s.writes = writer.Ctrl
-	writer.Ctrl = http.NewResponseController(undated{writer.ResponseWriter})
+	writer.Ctrl = http.NewResponseController(withoutWriteDeadline{writer.ResponseWriter})
 	return func() { writer.Ctrl = s.writes }
 }
 
-// undated is a writer that ignores write deadlines.
-type undated struct{ http.ResponseWriter }
+// withoutWriteDeadline is a writer that ignores write deadlines.
+type withoutWriteDeadline struct{ http.ResponseWriter }
 
-func (undated) SetWriteDeadline(time.Time) error { return nil }
+func (withoutWriteDeadline) SetWriteDeadline(time.Time) error { return nil }
 
 // connKey is the key of a request's connection in its context.
 type connKey struct{}
@@ -172,7 +172,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 func (s *stream) answer() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.SetWriteDeadline(time.Now().Add(answerPatience))
+	_ = s.SetWriteDeadline(time.Now().Add(answerLimit))
 	s.w.WriteHeader(http.StatusOK)
 	err := s.control.Flush()
 	_ = s.SetWriteDeadline(time.Time{})
@@ -181,7 +181,7 @@ func (s *stream) answer() error {
 
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.body.Read(p)
-	if err != nil && s.gone() {
+	if err != nil && s.isClosed() {
 		err = net.ErrClosed
 	}
 	return n, err
@@ -191,7 +191,7 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.gone() {
+	if s.isClosed() {
 		return 0, net.ErrClosed
 	}
 	n, err := s.w.Write(p)
@@ -212,7 +212,7 @@ func (s *stream) Close() error {
 		defer s.writing.Unlock()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.watch(time.Time{})
+		s.armGuard(time.Time{})
 		for _, restore := range slices.Backward(s.restore) {
 			restore()
 		}
@@ -221,7 +221,7 @@ func (s *stream) Close() error {
 	return nil
 }
 
-func (s *stream) gone() bool {
+func (s *stream) isClosed() bool {
 	select {
 	case <-s.closed:
 		return true
@@ -259,23 +259,23 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 	if s.over {
 		return net.ErrClosed
 	}
-	s.watch(t)
+	s.armGuard(t)
 	return s.writes.SetWriteDeadline(t)
 }
 
-// watch arms the guard of a write deadline. The caller holds s.mu.
-func (s *stream) watch(t time.Time) {
+// armGuard arms the guard of a write deadline. The caller holds s.mu.
+func (s *stream) armGuard(t time.Time) {
 	if s.guard != nil {
 		s.guard.Stop()
 		s.guard = nil
 	}
 	if s.beneath != nil && !t.IsZero() {
-		s.guard = time.AfterFunc(time.Until(t)+guardGrace, s.breakOff)
+		s.guard = time.AfterFunc(time.Until(t)+guardGrace, s.closeIfStuck)
 	}
 }
 
-// breakOff closes the connection beneath a write that exceeds its deadline.
-func (s *stream) breakOff() {
+// closeIfStuck closes the connection beneath a write that exceeds its deadline.
+func (s *stream) closeIfStuck() {
 	if s.writing.TryLock() {
 		s.writing.Unlock()
 		return

@@ -13,7 +13,7 @@ import (
 // method and protocol, so a refusal there must reach no route at all.
 func Strip(r *http.Request) {
 	for name := range r.Header {
-		if ofHandshake(name) {
+		if isHandshakeField(name) {
 			delete(r.Header, name)
 		}
 	}
@@ -24,10 +24,10 @@ func Strip(r *http.Request) {
 	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
 }
 
-// ofHandshake reports whether a header field belongs to a handshake or to a
+// isHandshakeField reports whether a header field belongs to a handshake or to a
 // body, or is hop-by-hop. Caddy uses the spelling of RFC 6455 for some fields,
 // net/http its own.
-func ofHandshake(name string) bool {
+func isHandshakeField(name string) bool {
 	switch name {
 	case "Upgrade", "Connection", "Http2-Settings", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", ":protocol":
 		return true
@@ -39,11 +39,11 @@ func ofHandshake(name string) bool {
 // interceptPackage is the package of Caddy's intercept handler.
 const interceptPackage = "github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 
-// PastIntercept returns a writer whose answer no intercept handler sees. An
+// BypassIntercept returns a writer whose answer no intercept handler sees. An
 // intercept handler that sees an answer runs its own routes with the request
 // that it has kept. If no intercept is around w, it returns w. Otherwise it
 // also skips the writers that other handlers have put inside the intercept.
-func PastIntercept(w http.ResponseWriter) http.ResponseWriter {
+func BypassIntercept(w http.ResponseWriter) http.ResponseWriter {
 	past := w
 	for at := w; ; {
 		u, ok := at.(interface{ Unwrap() http.ResponseWriter })
@@ -51,7 +51,7 @@ func PastIntercept(w http.ResponseWriter) http.ResponseWriter {
 			return past
 		}
 		below := u.Unwrap()
-		if ofIntercept(at) {
+		if isIntercept(at) {
 			if recorder, ok := below.(interface{ Unwrap() http.ResponseWriter }); ok {
 				below = recorder.Unwrap() // it holds the answer back
 			}
@@ -61,8 +61,8 @@ func PastIntercept(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// ofIntercept reports whether a writer was made by an intercept handler.
-func ofIntercept(w http.ResponseWriter) bool {
+// isIntercept reports whether a writer was made by an intercept handler.
+func isIntercept(w http.ResponseWriter) bool {
 	t := reflect.TypeOf(w)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

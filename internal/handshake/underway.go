@@ -18,13 +18,13 @@ var ErrExiting = errors.New("the server is shutting down")
 
 // Stopped is the error of a handshake that neither its client nor its backend
 // ended: the process exits, or its gate has closed.
-type Stopped struct{ Why error }
+type Stopped struct{ Cause error }
 
 // Error returns the reason.
-func (s *Stopped) Error() string { return "stopped: " + s.Why.Error() }
+func (s *Stopped) Error() string { return "stopped: " + s.Cause.Error() }
 
 // Unwrap returns the reason.
-func (s *Stopped) Unwrap() error { return s.Why }
+func (s *Stopped) Unwrap() error { return s.Cause }
 
 // cutAfter is how long our requests, new connections and HTTP/3 servers have
 // when the process exits. Then their connections are closed. A tunnel is cut
@@ -73,11 +73,11 @@ func (h *Handshake) End() {
 	h.cancel(context.Canceled)
 }
 
-// seeServer registers the HTTP/3 server of a request. Its connections stay
+// trackServer registers the HTTP/3 server of a request. Its connections stay
 // until their clients close them, and Caddy waits for that when the process
 // exits (RFC 9114 §5.2 asks clients to close; not all do). On other HTTP
 // versions it does nothing.
-func seeServer(r *http.Request) {
+func trackServer(r *http.Request) {
 	if r.ProtoMajor != 3 {
 		return
 	}
@@ -115,9 +115,9 @@ func ConnState(c net.Conn, state http.ConnState) {
 }
 
 // Exit ends everything under way because the process exits. It stops waiting
-// for backends at once, and the client gets its answer. After 2.7 s it closes
-// what is left, where somebody does not read or has not sent its whole request.
-// It returns at once. Calling it again does nothing.
+// for backends at once, and the clients get their answers. After 2.7 s it closes
+// the connections that are left: their clients do not read, or have not sent a
+// whole request. It returns at once. Calling it again does nothing.
 func Exit() {
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -149,7 +149,7 @@ func cutAll() {
 	underWay.Lock()
 	defer underWay.Unlock()
 	for c := range underWay.conns {
-		go func() { _ = raw(c).Close() }()
+		go func() { _ = beneathTLS(c).Close() }()
 	}
 	for key := range underWay.servers {
 		if s := key.Value(); s != nil {
@@ -158,9 +158,9 @@ func cutAll() {
 	}
 }
 
-// raw returns the connection beneath TLS. Closing TLS itself would write to a
+// beneathTLS returns the connection beneath TLS. Closing TLS itself would write to a
 // peer that may not read.
-func raw(c net.Conn) net.Conn {
+func beneathTLS(c net.Conn) net.Conn {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
 	}

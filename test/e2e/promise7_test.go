@@ -130,7 +130,7 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 	t.Parallel()
 	everyHandshake(t, func(t *testing.T, words string) {
 		up := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		lies := map[string]string{
+		falseClaims := map[string]string{
 			"a wrong accept":                          up + "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
 			"no accept":                               up + "\r\n",
 			"an unasked subprotocol":                  up + "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
@@ -148,7 +148,7 @@ func TestPromise7LyingBackendsGet502(t *testing.T) {
 			"no HTTP":                                 "SSH-2.0-OpenSSH_9.2\r\n",
 			"nothing":                                 "",
 		}
-		for name, answer := range lies {
+		for name, answer := range falseClaims {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				b := rawBackend(t, func(c *rawConn, r *http.Request) {

@@ -14,35 +14,31 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// keepAlive detects peers that are gone without a close (RFC 9293 §3.8.4).
+// keepAlive finds peers that are gone without a close (RFC 9293 §3.8.4).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 
-// take sends the answer that accepts a handshake, and takes its connection.
+// Accept sends the answer that accepts the handshake, and takes the connection.
 // header has the fields of the backend's answer; fields that earlier handlers
 // have set stay. On HTTP/1.1 the answer is 101 and the innermost connection is
 // hijacked; early is what the client sent right after its handshake. On HTTP/2
 // and HTTP/3 the answer is 200 and the connection is the stream, which ends
 // when its handler returns. A client has 3 s to read the answer. After an error
 // no answer can be sent any more.
-func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.Conn, early []byte, err error) {
-	h := w.Header()
-	for name, values := range header {
-		if set, before := h[name]; before {
-			values = append(slices.Clip(set), values...)
-		}
-		h[name] = values
-	}
+func (h *Handshake) Accept(header http.Header) (conn net.Conn, early []byte, err error) {
+	w, r := h.Writer, h.Request
+	fields := w.Header()
+	addTo(fields, header)
 	if !detached(r) {
-		conn, err = takeStream(w, r)
+		conn, err = acceptStream(w, r)
 		return conn, nil, err
 	}
-	h["Connection"] = []string{"Upgrade"}
-	h["Upgrade"] = []string{"websocket"}
-	h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-WebSocket-Key"))}
+	fields["Connection"] = []string{"Upgrade"}
+	fields["Upgrade"] = []string{"websocket"}
+	fields["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-WebSocket-Key"))}
 	control := http.NewResponseController(innermost(w))
-	_ = control.SetWriteDeadline(time.Now().Add(answerPatience)) // Hijack removes it
-	w.WriteHeader(http.StatusSwitchingProtocols)                 // the outermost writer: access logs see it
-	answered := control.Flush()                                  // Hijack would not report it, nor does the context: a client may half-close at once
+	_ = control.SetWriteDeadline(time.Now().Add(answerLimit)) // Hijack removes it
+	w.WriteHeader(http.StatusSwitchingProtocols)              // the outermost writer: access logs see it
+	answered := control.Flush()                               // Hijack would not report it, nor does the context: a client may half-close at once
 	var brw *bufio.ReadWriter
 	conn, brw, err = control.Hijack()
 	if err != nil {
@@ -55,15 +51,25 @@ func take(w http.ResponseWriter, r *http.Request, header http.Header) (conn net.
 		early = make([]byte, n)
 		_, _ = brw.Read(early) // from its buffer: cannot fail
 	}
-	conn = bare(conn)
+	conn = unwrapHTTP2Conn(conn)
 	if !listenerKeepsAlive(r) {
 		setKeepAlive(conn)
 	}
 	return conn, early, nil
 }
 
-// answerPatience is how long a client may take to read the answer.
-const answerPatience = 3 * time.Second
+// addTo adds header fields to those that are already set.
+func addTo(h, more http.Header) {
+	for name, values := range more {
+		if set, before := h[name]; before {
+			values = append(slices.Clip(set), values...)
+		}
+		h[name] = values
+	}
+}
+
+// answerLimit is how long a client may take to read the answer.
+const answerLimit = 3 * time.Second
 
 // innermost returns the writer that net/http made. The writers around it
 // (access logs, metrics) would put a wrapper around the connection, and the
@@ -108,11 +114,11 @@ func setKeepAlive(conn net.Conn) {
 	}
 }
 
-// bare removes the wrapper that Caddy puts around a connection to read its
+// unwrapHTTP2Conn removes the wrapper that Caddy puts around a connection to read its
 // first bytes when only one HTTP version is served (http2listener.go). The
 // wrapper has nothing left to do, and hides that the connection can be
 // half-closed. Any other wrapper may hold bytes back, and stays.
-func bare(conn net.Conn) net.Conn {
+func unwrapHTTP2Conn(conn net.Conn) net.Conn {
 	v := reflect.ValueOf(conn)
 	if v.Kind() != reflect.Pointer || v.Type().String() != "*caddyhttp.http2Conn" {
 		return conn
