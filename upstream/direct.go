@@ -38,7 +38,8 @@ type direct struct {
 	most   int64 // limit of the answer's header, in bytes
 }
 
-// newDirect returns nil if the transport is configured to do more.
+// newDirect returns the direct way of a transport. Nil: the transport is
+// configured to do more.
 func newDirect(config map[string]json.RawMessage, t *reverseproxy.HTTPTransport) *direct {
 	for word := range config {
 		if word != "protocol" && word != "compression" && word != "dial_timeout" && word != "max_response_header_size" {
@@ -65,15 +66,15 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4096) }}
 )
 
-// hint is called for each answer before the final one.
-type hint func(code int, header http.Header) error
+// hintFunc is called for each answer before the final one.
+type hintFunc func(code int, header http.Header) error
 
 // roundTrip sends a handshake and reads the answer. For a 101 it returns the
 // connection, and the bytes that were read after the answer. For any other
 // answer, closing the body closes the connection. The round trip ends at the
 // deadline (zero: none) and when ctx ends.
-func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hint) (*http.Response, net.Conn, []byte, error) {
-	if err := sendable(req.Header); err != nil {
+func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reverseproxy.DialInfo, deadline time.Time, early hintFunc) (*http.Response, net.Conn, []byte, error) {
+	if err := checkFields(req.Header); err != nil {
 		return nil, nil, nil, err
 	}
 	dialer := d.dialer
@@ -99,24 +100,24 @@ func (d *direct) roundTrip(ctx context.Context, req *http.Request, at *reversepr
 		err = ctx.Err()
 	}
 	if err != nil {
-		giveBack(r)
+		putReader(r)
 		_ = conn.Close() // err already has the reason
-		return nil, nil, nil, reason(ctx, err)
+		return nil, nil, nil, contextOr(ctx, err)
 	}
 	var behind []byte
 	if n := r.Buffered(); n > 0 {
 		behind = make([]byte, n)
 		_, _ = io.ReadFull(r, behind) // from its buffer
 	}
-	giveBack(r)
+	putReader(r)
 	res.Body = http.NoBody
 	return res, conn, behind, conn.SetDeadline(time.Time{})
 }
 
-// sendable refuses header fields that http.Transport would not send either.
+// checkFields refuses header fields that http.Transport would not send either.
 // header_up may have made them from the client's input. The error does not show
 // that input, which may be secret.
-func sendable(h http.Header) error {
+func checkFields(h http.Header) error {
 	for name, values := range h {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return errors.New("sending the handshake: a field name is invalid")
@@ -143,7 +144,7 @@ func dialError(ctx context.Context, deadline time.Time, err error) error {
 }
 
 // exchange writes the request and reads the final answer.
-func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*http.Response, error) {
+func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hintFunc) (*http.Response, error) {
 	w := writers.Get().(*bufio.Writer)
 	w.Reset(conn)
 	err := req.Write(w)
@@ -158,12 +159,12 @@ func exchange(req *http.Request, conn net.Conn, r *bufio.Reader, early hint) (*h
 	for { // the size of all 1xx answers counts towards the header's limit
 		res, err := http.ReadResponse(r, req)
 		if err != nil {
-			return nil, unreadable(err)
+			return nil, readError(err)
 		}
-		if known(res) && (res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols) {
+		if isHTTP1(res) && (res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols) {
 			return res, nil
 		}
-		if !known(res) {
+		if !isHTTP1(res) {
 			return nil, errNoHTTP
 		}
 		if err := early(res.StatusCode, res.Header); err != nil {
@@ -179,11 +180,11 @@ var errNoHTTP = errors.New("the backend's answer is no valid HTTP")
 // errTooLong means that the header of a backend's answer exceeds the limit.
 var errTooLong = errors.New("the header of the backend's answer is too large (max_response_header_size of the transport)")
 
-// known reports whether an answer is HTTP/1 and has a valid status.
-func known(res *http.Response) bool { return res.ProtoMajor == 1 && res.StatusCode >= 100 }
+// isHTTP1 reports whether an answer is HTTP/1 and has a valid status.
+func isHTTP1(res *http.Response) bool { return res.ProtoMajor == 1 && res.StatusCode >= 100 }
 
-// unreadable returns the error for an answer that could not be read.
-func unreadable(err error) error {
+// readError returns the error for an answer that could not be read.
+func readError(err error) error {
 	var connection net.Error
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -194,9 +195,9 @@ func unreadable(err error) error {
 	return errNoHTTP
 }
 
-// reason returns the context's error instead of the I/O error that it caused,
-// because reverse_proxy decides by the context's error.
-func reason(ctx context.Context, err error) error {
+// contextOr returns the context's error instead of the I/O error that it
+// caused, because reverse_proxy decides by the context's error.
+func contextOr(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return cause
 	}
@@ -206,7 +207,8 @@ func reason(ctx context.Context, err error) error {
 	return err
 }
 
-func giveBack(r *bufio.Reader) {
+// putReader returns a reader to the pool.
+func putReader(r *bufio.Reader) {
 	r.Reset(nil)
 	readers.Put(r)
 }
@@ -229,7 +231,7 @@ func (b *body) Close() error {
 		b.free()
 		err = b.conn.Close()
 		_ = b.ReadCloser.Close() // an error about a missing rest does not matter
-		giveBack(b.r)
+		putReader(b.r)
 	})
 	return err
 }

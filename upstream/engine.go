@@ -74,13 +74,13 @@ func (e *Engine) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h := e.Proxy
-	e.hideErrors = takesFromRequests(h, h.TransportRaw)
+	e.hideErrors = hasPlaceholders(h, h.TransportRaw)
 	t, err := loadTransport(ctx, h)
 	if err != nil {
 		return err
 	}
 	h.Transport = t
-	if err := leave101Alone(h); err != nil {
+	if err := exclude101(h); err != nil {
 		return err
 	}
 	e.provisioned = true
@@ -125,7 +125,7 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	switch string(config["protocol"]) {
 	case `"http"`:
 		config["compression"] = json.RawMessage("false")
-		answerTimeouts(config)
+		limitToAnswer(config)
 		if _, set := config["max_response_header_size"]; !set {
 			config["max_response_header_size"] = json.RawMessage(strconv.Itoa(maxAnswer))
 		}
@@ -157,10 +157,10 @@ func loadTransport(ctx caddy.Context, h *reverseproxy.Handler) (*tap, error) {
 	return &tap{inner: rt}, nil
 }
 
-// answerTimeouts limits a transport's read_timeout and write_timeout to what
+// limitToAnswer limits a transport's read_timeout and write_timeout to what
 // they are meant for: the answer. On the connection itself they would end a
 // quiet tunnel.
-func answerTimeouts(config map[string]json.RawMessage) {
+func limitToAnswer(config map[string]json.RawMessage) {
 	if read, set := config["read_timeout"]; set {
 		if _, set := config["response_header_timeout"]; !set {
 			config["response_header_timeout"] = read
@@ -170,9 +170,9 @@ func answerTimeouts(config map[string]json.RawMessage) {
 	delete(config, "write_timeout")
 }
 
-// leave101Alone keeps handle_response routes away from the 101, which the tap
-// takes.
-func leave101Alone(h *reverseproxy.Handler) error {
+// exclude101 changes the handle_response routes so that none matches a 101: the
+// tap takes that answer. It refuses routes that ask for a 101.
+func exclude101(h *reverseproxy.Handler) error {
 	for i := range h.HandleResponse {
 		rh := &h.HandleResponse[i]
 		if rh.StatusCode.String() != "" {
@@ -203,7 +203,7 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if e.Timeout > 0 {
 		a.deadline = time.Now().Add(e.Timeout)
 	}
-	w = patient(w)
+	w = limitHintTime(w)
 	out, err := e.path.apply(r, repl)
 	if err != nil {
 		return nil, &Error{Status: http.StatusBadRequest, Outcome: Malformed, Err: err}
@@ -211,45 +211,45 @@ func (e *Engine) Handshake(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if a.stream {
 		out = asUpgrade(out)
 	}
-	if e.short != nil && e.short.takes(out) {
+	if e.short != nil && e.short.canRun(out) {
 		e.short.handshake(w, out, a)
 	}
 	if a.accepted == nil {
-		err = e.long(w, out, next, a)
+		err = e.throughProxy(w, out, next, a)
 	}
 	if err != nil {
-		a.drop() // retry_match has rejected its 101
+		a.dropAccepted() // retry_match has rejected its 101
 	}
 	gone := r.Context().Err() != nil
 	var failed *Error
 	switch {
-	case a.ended() != nil && !a.cut && (err != nil || a.refused == 0):
-		a.drop()
-		failed = &Error{Status: http.StatusServiceUnavailable, Outcome: Stopped, Err: a.ended()}
+	case a.stopCause() != nil && !a.cut && (err != nil || a.refusedStatus == 0):
+		a.dropAccepted()
+		failed = &Error{Status: http.StatusServiceUnavailable, Outcome: Stopped, Err: a.stopCause()}
 	case a.cut:
-		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Cut: true, Err: fmt.Errorf("the backend answered %d, and the answer was broken off", a.refused)}
+		failed = &Error{Status: a.refusedStatus, Outcome: Refused, Answered: true, Cut: true, Err: fmt.Errorf("the backend answered %d, and the answer was broken off", a.refusedStatus)}
 	case a.expired && err == nil:
 		failed = &Error{Status: http.StatusGatewayTimeout, Outcome: Timeout, Err: errLate}
 	case a.accepted != nil && !gone:
-		a.accepted.Header = a.forClient() // placeholders know the answer by now
+		a.accepted.Header = a.clientHeader() // placeholders know the answer by now
 		return a.accepted, nil
 	case a.accepted != nil:
-		a.drop()
+		a.dropAccepted()
 		fallthrough
 	case gone && err == nil:
 		failed = &Error{Status: statusClientGone, Outcome: Aborted, Err: context.Cause(r.Context())}
 	case err != nil:
 		failed = a.classify(err)
 	default:
-		failed = &Error{Status: a.refused, Outcome: Refused, Answered: true, Err: fmt.Errorf("the backend answered %d", a.refused)}
+		failed = &Error{Status: a.refusedStatus, Outcome: Refused, Answered: true, Err: fmt.Errorf("the backend answered %d", a.refusedStatus)}
 	}
 	failed.Upstream, failed.hideErrors = a.tried, e.hideErrors
 	return nil, failed
 }
 
-// long runs a handshake through reverse_proxy, or gives it the outcome of the
-// first attempt on the short way.
-func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a *attempt) error {
+// throughProxy runs a handshake through reverse_proxy. If the short way was
+// tried before, its outcome is that of reverse_proxy's first attempt.
+func (e *Engine) throughProxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a *attempt) error {
 	ctx := context.WithValue(r.Context(), attemptKey{}, a)
 	if !a.deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -259,14 +259,14 @@ func (e *Engine) long(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	defer a.recover()
 	r = r.WithContext(ctx)
 	r.Header = r.Header.Clone() // routes of handle_response get this header, after Strip
-	a.given, a.w = r, w
+	a.request, a.w = r, w
 	if !a.stream {
-		return e.Proxy.ServeHTTP(mute{w, a}, r, next)
+		return e.Proxy.ServeHTTP(hideStop{w, a}, r, next)
 	}
-	no := &refusing{ResponseWriter: w}
-	err := e.Proxy.ServeHTTP(mute{no, a}, r, next)
+	no := &neverAccepts{ResponseWriter: w}
+	err := e.Proxy.ServeHTTP(hideStop{no, a}, r, next)
 	if err == nil && a.accepted == nil && !a.stopped() {
-		no.begin() // otherwise net/http would send 200
+		no.sendStatus() // otherwise net/http would send 200
 	}
 	return err
 }
@@ -279,17 +279,17 @@ type attempt struct {
 	dynamic  bool
 	deadline time.Time     // zero: none
 	stream   bool          // of HTTP/2 or HTTP/3
-	given    *http.Request // to reverse_proxy, which makes its own copy
+	request  *http.Request // for reverse_proxy, which makes its own copy
 	w        http.ResponseWriter
 
-	accepted *Accepted
-	answered *http.Response // the 101 of accepted
-	tried    string         // the upstream that was asked last
-	refused  int            // the status of tried, if it was not 101
-	failure  error          // the last one of the transport
-	rounds   int            // how often an upstream was selected
-	expired  bool           // no further attempt was made: the time was over
-	cut      bool           // the answer to the client was broken off
+	accepted      *Accepted
+	answered      *http.Response // the 101 of accepted
+	tried         string         // the upstream that was asked last
+	refusedStatus int            // the status of tried, if it was not 101; 0: none yet
+	failure       error          // the last one of the transport
+	selections    int            // how often an upstream was selected
+	expired       bool           // no further attempt was made: the time was over
+	cut           bool           // the answer to the client was broken off
 
 	// Of the short way.
 	chosen  *reverseproxy.DialInfo
@@ -298,20 +298,22 @@ type attempt struct {
 	first   *firstResult // nil: reverse_proxy has no outcome to handle
 }
 
-// recover is deferred. When reverse_proxy breaks off an answer, it panics.
+// recover is deferred. It notes that reverse_proxy broke off an answer:
+// reverse_proxy does that by a panic.
 func (a *attempt) recover() {
 	switch v := recover(); v {
 	case nil:
 	case http.ErrAbortHandler:
 		a.cut = true
 	default:
-		a.drop()
+		a.dropAccepted()
 		panic(v)
 	}
 }
 
-// drop releases the connection that the backend accepted, if there is one.
-func (a *attempt) drop() {
+// dropAccepted closes the connection that the backend accepted, if there is
+// one.
+func (a *attempt) dropAccepted() {
 	if up := a.accepted; up != nil {
 		a.accepted = nil
 		_ = up.Conn.Close()
@@ -319,9 +321,9 @@ func (a *attempt) drop() {
 	}
 }
 
-// ended returns an error if wsgate itself ended the handshake: the process is
-// about to exit, or the gate has closed. Nil: it did not.
-func (a *attempt) ended() error {
+// stopCause returns an error if wsgate itself ended the handshake: the process
+// is about to exit, or the gate has closed. Nil: it did not.
+func (a *attempt) stopCause() error {
 	var s *handshake.Stopped
 	if errors.As(context.Cause(a.ctx), &s) {
 		return s
@@ -329,9 +331,9 @@ func (a *attempt) ended() error {
 	return nil
 }
 
-// stopped reports whether reverse_proxy was stopped before it had an answer.
-// Then it must not answer the client.
-func (a *attempt) stopped() bool { return a.expired || a.refused == 0 && a.ended() != nil }
+// stopped reports whether wsgate stopped reverse_proxy before it had an answer.
+// Then reverse_proxy must not answer the client.
+func (a *attempt) stopped() bool { return a.expired || a.refusedStatus == 0 && a.stopCause() != nil }
 
 // late reports whether the time for all attempts together is over.
 func (a *attempt) late() bool { return !a.deadline.IsZero() && !time.Now().Before(a.deadline) }

@@ -13,7 +13,7 @@ import (
 	"github.com/wsgate/wsgate/internal/handshake"
 )
 
-// Outcome names how a handshake ended that was passed to the upstream.
+// Outcome names how a handshake ended after it had passed the gate.
 type Outcome string
 
 const (
@@ -66,8 +66,8 @@ type Error struct {
 // Error returns the cause, for the log. It leaves out Caddy's own trace, and
 // values that a placeholder took from the request.
 func (e *Error) Error() string {
-	if e.hideErrors && !e.Answered && e.Outcome != Refused && !said(e.Err) {
-		return unnamed(e.Err)
+	if e.hideErrors && !e.Answered && e.Outcome != Refused && !isOwnError(e.Err) {
+		return withoutNames(e.Err)
 	}
 	var he caddyhttp.HandlerError
 	if errors.As(e.Err, &he) && he.Err != nil {
@@ -76,8 +76,8 @@ func (e *Error) Error() string {
 	return e.Err.Error()
 }
 
-// said reports whether the text of an error is wsgate's own.
-func said(err error) bool {
+// isOwnError reports whether the text of an error is wsgate's own.
+func isOwnError(err error) bool {
 	var claim *handshake.FalseClaim
 	return errors.As(err, &claim) || slices.ContainsFunc([]error{errNoHTTP, errTooLong, errLate, handshake.ErrExiting, context.Canceled}, func(own error) bool { return errors.Is(err, own) })
 }
@@ -100,7 +100,7 @@ func (a *attempt) classify(err error) *Error {
 	var claim *handshake.FalseClaim
 	late := a.late()
 	switch {
-	case a.refused != 0:
+	case a.refusedStatus != 0:
 		e.Outcome = Refused
 	case errors.As(a.failure, &claim):
 		e.Status = http.StatusBadGateway

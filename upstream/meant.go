@@ -46,9 +46,9 @@ var schemes = map[string]string{
 	"wss": "wss", "wwss": "wss", "https": "wss", "websockets": "wss", "tls": "wss",
 }
 
-// meantOtherwise says what to write instead of a word that is not an upstream
+// misplaced says what to write instead of a word that is not an upstream
 // but stands in the place of one.
-func (p *Words) meantOtherwise(text string) string {
+func (p *Words) misplaced(text string) string {
 	switch {
 	case text == "*", strings.HasPrefix(text, "@"), strings.HasPrefix(text, "/") && strings.HasSuffix(text, "*"):
 		return "a matcher stands in front of the upstreams: want wsgate " + text + " ws://…"

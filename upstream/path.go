@@ -69,7 +69,7 @@ func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, 
 		escaped = join(p.path, rest)
 	case p.parts != nil:
 		var err error
-		if escaped, err = fill(p.parts, r, repl); err != nil {
+		if escaped, err = fillPlaceholders(p.parts, r, repl); err != nil {
 			return nil, err
 		}
 	}
@@ -90,9 +90,9 @@ func (p *pathRule) apply(r *http.Request, repl *caddy.Replacer) (*http.Request, 
 // slash after the prefix may have been sent escaped.
 func (p *pathRule) rest(u *url.URL) (string, error) {
 	decoded, escaped := u.Path, u.EscapedPath()
-	if unclean(decoded) {
+	if needsCleaning(decoded) {
 		var err error
-		if decoded, escaped, err = clean(u, p.merge); err != nil {
+		if decoded, escaped, err = cleanPath(u, p.merge); err != nil {
 			return "", err
 		}
 	}
@@ -105,17 +105,17 @@ func (p *pathRule) rest(u *url.URL) (string, error) {
 	}
 	rest := escaped[escapedIndex(escaped, n+1):]
 	if !p.merge {
-		rest = single(rest)
+		rest = singleSlashes(rest)
 	}
 	return rest, nil
 }
 
-// unclean reports whether Caddy's matchers see a path other than this decoded
-// one.
-func unclean(path string) bool { return strings.Contains(path, "//") || dotted(path) }
+// needsCleaning reports whether Caddy's matchers see another path than this
+// decoded one.
+func needsCleaning(path string) bool { return strings.Contains(path, "//") || hasDotSegment(path) }
 
-// dotted reports whether a decoded path has a segment that is . or ..
-func dotted(path string) bool {
+// hasDotSegment reports whether a decoded path has a segment that is . or ..
+func hasDotSegment(path string) bool {
 	for rest := path; ; {
 		i := strings.Index(rest, "/.")
 		if i < 0 {
@@ -128,20 +128,20 @@ func dotted(path string) bool {
 	}
 }
 
-// clean returns a path as Caddy's matchers see it, decoded and escaped. Slashes
-// that were sent escaped are data, and stay. A segment . or .. after such a
-// slash is refused: whoever decodes it would see another path.
-func clean(u *url.URL, mergeSlashes bool) (decoded, escaped string, err error) {
-	escaped = caddyhttp.CleanPath("/"+dots.Replace(strings.TrimPrefix(u.EscapedPath(), "/")), mergeSlashes)
+// cleanPath returns a path as Caddy's matchers see it, decoded and escaped.
+// Slashes that were sent escaped are data, and stay. A segment . or .. after
+// such a slash is refused: whoever decodes it would see another path.
+func cleanPath(u *url.URL, mergeSlashes bool) (decoded, escaped string, err error) {
+	escaped = caddyhttp.CleanPath("/"+plainDots.Replace(strings.TrimPrefix(u.EscapedPath(), "/")), mergeSlashes)
 	decoded, err = url.PathUnescape(escaped)
-	if err != nil || dotted(decoded) {
-		return "", "", errLeaves
+	if err != nil || hasDotSegment(decoded) {
+		return "", "", errLeavesPath
 	}
 	return decoded, escaped, nil
 }
 
-// dots replaces escaped dots with plain ones.
-var dots = strings.NewReplacer("%2e", ".", "%2E", ".")
+// plainDots replaces escaped dots with plain ones.
+var plainDots = strings.NewReplacer("%2e", ".", "%2E", ".")
 
 // join puts two paths together with exactly one slash between them.
 func join(a, b string) string {

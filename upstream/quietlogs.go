@@ -29,29 +29,29 @@ func quietLogs(h *reverseproxy.Handler, hideErrors bool) error {
 	}
 	logger := (**zap.Logger)(unsafe.Pointer(field.UnsafeAddr())) //nolint:gosec // the type was just looked at
 	if *logger != nil {
-		*logger = (*logger).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return discreet{c, hideErrors} }))
+		*logger = (*logger).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return requestFilter{c, hideErrors} }))
 	}
 	return nil
 }
 
-// discreet is a log core that leaves out requests, and all DEBUG lines.
-type discreet struct {
+// requestFilter is a log core that leaves out requests, and all DEBUG lines.
+type requestFilter struct {
 	zapcore.Core
 	hideErrors bool
 }
 
 // Enabled reports whether a level is logged.
-func (c discreet) Enabled(l zapcore.Level) bool {
+func (c requestFilter) Enabled(l zapcore.Level) bool {
 	return l > zapcore.DebugLevel && c.Core.Enabled(l)
 }
 
 // With adds the fields that may be logged.
-func (c discreet) With(fields []zapcore.Field) zapcore.Core {
-	return discreet{c.Core.With(c.told(fields)), c.hideErrors}
+func (c requestFilter) With(fields []zapcore.Field) zapcore.Core {
+	return requestFilter{c.Core.With(c.loggable(fields)), c.hideErrors}
 }
 
 // Check adds the core to an entry that it logs.
-func (c discreet) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+func (c requestFilter) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(e.Level) {
 		return to.AddCore(e, c)
 	}
@@ -59,16 +59,16 @@ func (c discreet) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Chec
 }
 
 // Write writes the fields that may be logged.
-func (c discreet) Write(e zapcore.Entry, fields []zapcore.Field) error {
+func (c requestFilter) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if to := c.Core.Check(e, nil); to != nil { // each of several logs has its own level
-		to.Write(c.told(fields)...)
+		to.Write(c.loggable(fields)...)
 	}
 	return nil
 }
 
-// told returns the fields without those that hold a request, or may hold a part
-// of one.
-func (c discreet) told(fields []zapcore.Field) []zapcore.Field {
+// loggable returns the fields without those that hold a request, or may hold a
+// part of one.
+func (c requestFilter) loggable(fields []zapcore.Field) []zapcore.Field {
 	keep := make([]zapcore.Field, 0, len(fields))
 	for _, f := range fields {
 		switch {
@@ -84,10 +84,10 @@ func (c discreet) told(fields []zapcore.Field) []zapcore.Field {
 // placeholder matches one in a JSON text, where objects begin with a quote.
 var placeholder = regexp.MustCompile(`\{[^{}"\s]+\}`)
 
-// takesFromRequests reports whether the upstreams or the transport of a handler
+// hasPlaceholders reports whether the upstreams or the transport of a handler
 // have placeholders. Their values may be secret, and network errors contain
 // them.
-func takesFromRequests(h *reverseproxy.Handler, transport json.RawMessage) bool {
+func hasPlaceholders(h *reverseproxy.Handler, transport json.RawMessage) bool {
 	for _, u := range h.Upstreams {
 		if placeholder.MatchString(u.Dial) {
 			return true
@@ -96,8 +96,8 @@ func takesFromRequests(h *reverseproxy.Handler, transport json.RawMessage) bool 
 	return placeholder.Match(h.DynamicUpstreamsRaw) || placeholder.Match(transport)
 }
 
-// unnamed returns the text of an error without the names in it.
-func unnamed(err error) string {
+// withoutNames returns the text of an error without the names in it.
+func withoutNames(err error) string {
 	var lookup *net.DNSError
 	var op *net.OpError
 	switch {

@@ -65,11 +65,13 @@ func load(u *reverseproxy.Upstream) int {
 // unhealthy_request_count).
 func full(u *reverseproxy.Upstream) bool { return u.MaxRequests > 0 && load(u) >= u.MaxRequests }
 
-// counting is a selection policy that knows the open tunnels. reverse_proxy
-// itself forgets them when the handshake ends.
-type counting struct{ inner reverseproxy.Selector }
+// skipFull is a selection policy that does not select upstreams which are full
+// with open tunnels. reverse_proxy itself forgets a tunnel when its handshake
+// ends.
+type skipFull struct{ inner reverseproxy.Selector }
 
-// countTunnels returns the policy with open tunnels counted.
+// countTunnels returns a policy that selects as inner does, and also counts
+// open tunnels.
 func countTunnels(inner reverseproxy.Selector) reverseproxy.Selector {
 	switch p := inner.(type) {
 	case *reverseproxy.LeastConnSelection, reverseproxy.LeastConnSelection:
@@ -77,12 +79,13 @@ func countTunnels(inner reverseproxy.Selector) reverseproxy.Selector {
 	case *reverseproxy.RandomChoiceSelection:
 		return randomChoice{p.Choose}
 	}
-	return counting{inner}
+	return skipFull{inner}
 }
 
-// Select leaves out upstreams that are full. A policy that goes by positions in
-// the pool gets the whole pool, and is asked again if it chooses a full one.
-func (c counting) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+// Select gives the inner policy only the upstreams that are not full. A policy
+// that goes by positions in the pool gets the whole pool, and is asked again if
+// it chooses a full one.
+func (c skipFull) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	free := make(reverseproxy.UpstreamPool, 0, len(pool))
 	for _, u := range pool {
 		if !full(u) {

@@ -27,8 +27,8 @@ type short struct {
 	dials  map[*reverseproxy.Upstream]*reverseproxy.DialInfo
 }
 
-// newShort returns nil if reverse_proxy is configured to do more. h must be
-// provisioned.
+// newShort returns the short way of a provisioned handler. Nil: reverse_proxy
+// is configured to do more, and must run all handshakes.
 func newShort(h *reverseproxy.Handler, d *direct) *short {
 	if d == nil || h.DynamicUpstreams != nil || h.Rewrite != nil || h.CB != nil || len(h.TrustedProxies) > 0 || h.VerboseLogs ||
 		h.LoadBalancing.TryDuration > 0 || len(h.LoadBalancing.RetryMatch) > 0 || h.HealthChecks != nil && h.HealthChecks.Passive != nil && h.HealthChecks.Passive.UnhealthyLatency > 0 {
@@ -48,16 +48,16 @@ func newShort(h *reverseproxy.Handler, d *direct) *short {
 	return s
 }
 
-// firstResult is the outcome of an attempt on the short way that reverse_proxy has
-// to handle.
+// firstResult is the outcome of an attempt on the short way, if reverse_proxy
+// has to handle it.
 type firstResult struct {
 	upstream *reverseproxy.Upstream
 	res      *http.Response
 	err      error
 }
 
-// takes reports whether a request can go the short way.
-func (*short) takes(r *http.Request) bool {
+// canRun reports whether a request can go the short way.
+func (*short) canRun(r *http.Request) bool {
 	_, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && (r.TLS == nil || r.TLS.HandshakeComplete)
 }
@@ -66,7 +66,7 @@ func (*short) takes(r *http.Request) bool {
 // accepted, or an outcome for reverse_proxy, or neither if no upstream is
 // available.
 func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
-	out := forward(r)
+	out := forwardedRequest(r)
 	u := s.proxy.LoadBalancing.SelectionPolicy.Select(s.proxy.Upstreams, out, w)
 	if u == nil {
 		return
@@ -82,12 +82,12 @@ func (s *short) handshake(w http.ResponseWriter, r *http.Request, a *attempt) {
 		out.Header = out.Header.Clone() // Request replaces values in place
 		ops.Request.ApplyToRequest(out)
 	}
-	normalize(out.Header)
+	spellAsRFC(out.Header)
 	release := addLoad(u.Dial)
-	res, conn, early, err := s.direct.roundTrip(r.Context(), out, at, a.deadline, hints(w))
+	res, conn, early, err := s.direct.roundTrip(r.Context(), out, at, a.deadline, forwardHints(w))
 	a.latency = time.Since(a.began)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
-		if err = a.take(out.Header, res, conn, early, release); err == nil {
+		if err = a.acceptAnswer(out.Header, res, conn, early, release); err == nil {
 			return
 		}
 		res = nil
@@ -114,9 +114,9 @@ var hopByHop = []string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// forward returns the request as reverse_proxy would send it. It shares
-// unchanged values with r.
-func forward(r *http.Request) *http.Request {
+// forwardedRequest returns the request as reverse_proxy would send it. It
+// shares unchanged values with r.
+func forwardedRequest(r *http.Request) *http.Request {
 	h := make(http.Header, len(r.Header)+6) // about as many as are added
 	maps.Copy(h, r.Header)
 	for name := range connectionTokens(h) {
@@ -143,9 +143,9 @@ func forward(r *http.Request) *http.Request {
 	return out
 }
 
-// addForwarded adds the X-Forwarded fields. The client's own values count only
-// if the client is a trusted proxy. A field that somebody has set to nil stays
-// out.
+// addForwarded adds the X-Forwarded fields. It keeps the client's own values
+// only if the client is a trusted proxy. It does not add a field that a handler
+// has set to nil.
 func addForwarded(h http.Header, r *http.Request) {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -178,8 +178,8 @@ var websocketNames = [][2]string{
 	{"Sec-Websocket-Protocol", "Sec-WebSocket-Protocol"}, {"Sec-Websocket-Version", "Sec-WebSocket-Version"},
 }
 
-// normalize changes WebSocket's fields to the spelling of RFC 6455.
-func normalize(h http.Header) {
+// spellAsRFC changes WebSocket's fields to the spelling of RFC 6455.
+func spellAsRFC(h http.Header) {
 	for _, n := range websocketNames {
 		if v, ok := h[n[0]]; ok {
 			delete(h, n[0])
@@ -188,9 +188,9 @@ func normalize(h http.Header) {
 	}
 }
 
-// hints returns a function that passes answers before the final one to the
-// client.
-func hints(w http.ResponseWriter) func(int, http.Header) error {
+// forwardHints returns a function that passes answers before the final one to
+// the client.
+func forwardHints(w http.ResponseWriter) func(int, http.Header) error {
 	return func(code int, header http.Header) error {
 		h := w.Header()
 		own := h.Clone()
@@ -256,9 +256,10 @@ func (a *attempt) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// retrySelector is a policy that knows the outcome of the attempt before. It also waits
-// between two attempts. reverse_proxy would wait its whole interval, even when
-// the time is over, the client is gone, or the process is about to exit.
+// retrySelector is a selection policy for all attempts of a handshake. The
+// first selection is that of the short way, if that was tried. Before each
+// further attempt it waits. reverse_proxy would wait its whole interval, even
+// when the time is over, the client is gone, or the process is about to exit.
 type retrySelector struct {
 	reverseproxy.Selector
 	interval time.Duration
@@ -272,7 +273,7 @@ func (p retrySelector) Select(pool reverseproxy.UpstreamPool, r *http.Request, w
 	if !ok {
 		return p.Selector.Select(pool, r, w)
 	}
-	if a.rounds++; a.rounds > 1 && p.interval > 0 {
+	if a.selections++; a.selections > 1 && p.interval > 0 {
 		pause := time.NewTimer(p.interval)
 		defer pause.Stop()
 		select {
@@ -286,7 +287,7 @@ func (p retrySelector) Select(pool reverseproxy.UpstreamPool, r *http.Request, w
 	case r.Context().Err() != nil:
 		return noUpstream()
 	}
-	a.drop()
+	a.dropAccepted()
 	return p.Selector.Select(pool, r, w)
 }
 
@@ -296,8 +297,8 @@ func noUpstream() *reverseproxy.Upstream {
 	return &reverseproxy.Upstream{Dial: "127.0.0.1:1", Host: new(reverseproxy.Host)}
 }
 
-// timedSource is a source of upstreams that waits no longer than the handshake's
-// time, because a lookup may ignore its context.
+// timedSource is a source of upstreams that waits no longer than the
+// handshake's time, because a lookup may ignore its context.
 type timedSource struct{ reverseproxy.UpstreamSource }
 
 // GetUpstreams returns none if the time is over.

@@ -42,7 +42,7 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.inner.RoundTrip(req) // a health check
 	}
-	a.failure, a.refused = nil, 0
+	a.failure, a.refusedStatus = nil, 0
 	res, err := t.attempt(req, a)
 	if err == nil && a.stream && accepts(res.StatusCode) {
 		err = errors.Join(&handshake.FalseClaim{Reason: fmt.Sprintf("it is no 101 but %d", res.StatusCode)}, res.Body.Close())
@@ -51,10 +51,10 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.failure = err
 		return nil, err
 	}
-	a.refused = res.StatusCode
+	a.refusedStatus = res.StatusCode
 	if a.accepted == nil {
-		handshake.LimitWrites(a.w, a.given)
-		handshake.Strip(a.given) // for handle_response this is no longer a handshake
+		handshake.LimitWrites(a.w, a.request)
+		handshake.Strip(a.request) // for handle_response this is no longer a handshake
 	}
 	return res, nil
 }
@@ -78,7 +78,7 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 		a.tried = info.Upstream.Dial
 	}
 	res, conn, early, err := t.exchange(req)
-	if err == nil && !known(res) {
+	if err == nil && !isHTTP1(res) {
 		err = errors.Join(errNoHTTP, res.Body.Close())
 	}
 	switch {
@@ -89,7 +89,7 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 	case res.StatusCode != http.StatusSwitchingProtocols:
 		return res, nil
 	}
-	if err := a.take(req.Header, res, conn, early, nil); err != nil {
+	if err := a.acceptAnswer(req.Header, res, conn, early, nil); err != nil {
 		return nil, err
 	}
 	header := res.Header.Clone()
@@ -106,12 +106,12 @@ func (t *tap) attempt(req *http.Request, a *attempt) (*http.Response, error) {
 func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, early []byte, err error) {
 	if info, ok := reverseproxy.GetDialInfo(req.Context()); ok && t.direct != nil {
 		deadline, _ := req.Context().Deadline()
-		return t.direct.roundTrip(req.Context(), req, &info, deadline, traced(req))
+		return t.direct.roundTrip(req.Context(), req, &info, deadline, traceHints(req))
 	}
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }}
 	res, err = t.inner.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err != nil && conn != nil {
-		err = unreadable(err)
+		err = readError(err)
 	}
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		return res, nil, nil, err
@@ -123,8 +123,9 @@ func (t *tap) exchange(req *http.Request) (res *http.Response, conn net.Conn, ea
 	return res, conn, early, nil
 }
 
-// traced reports early answers to reverse_proxy as http.Transport does.
-func traced(req *http.Request) hint {
+// traceHints returns a function that reports 1xx answers to reverse_proxy as
+// http.Transport does.
+func traceHints(req *http.Request) hintFunc {
 	trace := httptrace.ContextClientTrace(req.Context())
 	return func(code int, header http.Header) error {
 		if trace == nil || trace.Got1xxResponse == nil {
@@ -134,9 +135,10 @@ func traced(req *http.Request) hint {
 	}
 }
 
-// take checks the 101 and takes the connection. release ends the count of the
-// upstream's tunnels. Nil: the tunnel is not yet counted.
-func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, early []byte, release func()) error {
+// acceptAnswer checks a 101 and takes its connection. release ends the count of
+// the tunnel in the upstream's load. Nil: the tunnel is not counted yet, and
+// acceptAnswer counts it.
+func (a *attempt) acceptAnswer(asked http.Header, res *http.Response, conn net.Conn, early []byte, release func()) error {
 	var key string
 	if keys := asked[keyHeader]; len(keys) > 0 {
 		key = keys[0]
@@ -160,9 +162,9 @@ func (a *attempt) take(asked http.Header, res *http.Response, conn net.Conn, ear
 	return nil
 }
 
-// buffered returns what the transport has read after the 101. It does not wait
-// for more: with a deadline in the past, a read returns only what is already
-// there.
+// buffered returns the bytes that the transport has already read after the 101.
+// It does not wait for more: with a deadline in the past, a read returns only
+// what is in the buffer.
 func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 	if conn == nil {
 		return nil, errors.New("the transport does not show its connection")
@@ -185,19 +187,19 @@ func buffered(res *http.Response, conn net.Conn) ([]byte, error) {
 	return early, conn.SetDeadline(time.Time{})
 }
 
-// dropped are fields of a backend's 101 that never go to the client: they are
-// hop-by-hop, or wsgate sends its own, or they reveal too much.
-var dropped = append(slices.Clip(hopByHop), "Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length")
+// notForClient are fields of a backend's 101 that never go to the client: they
+// are hop-by-hop, or wsgate sends its own, or they reveal too much.
+var notForClient = append(slices.Clip(hopByHop), "Sec-Websocket-Accept", "Server", "X-Powered-By", "Content-Length")
 
-// forClient returns the header of the 101 for the client.
-func (a *attempt) forClient() http.Header {
+// clientHeader returns the header of the 101 for the client.
+func (a *attempt) clientHeader() http.Header {
 	res := a.answered
 	h := make(http.Header, len(res.Header)+1)
 	maps.Copy(h, res.Header)
 	for name := range connectionTokens(h) {
 		h.Del(name)
 	}
-	for _, name := range dropped {
+	for _, name := range notForClient {
 		delete(h, name)
 	}
 	for _, name := range []string{"Protocol", "Extensions"} {

@@ -48,15 +48,16 @@ func parsePath(path string) ([]part, error) {
 		parts = append(parts, part{text, key})
 		rest = tail
 	}
-	if dotted("/" + whole) {
+	if hasDotSegment("/" + whole) {
 		return nil, errors.New("a segment . or .. in it")
 	}
 	return parts, nil
 }
 
-// fill replaces the placeholders with their values. It refuses values that lead
-// out of the path. The error does not show them, because they may be secret.
-func fill(parts []part, r *http.Request, repl *caddy.Replacer) (string, error) {
+// fillPlaceholders replaces the placeholders with their values. It refuses
+// values that lead out of the path. The error does not show them, because they
+// may be secret.
+func fillPlaceholders(parts []part, r *http.Request, repl *caddy.Replacer) (string, error) {
 	var b strings.Builder
 	for _, p := range parts {
 		b.WriteString(p.text)
@@ -69,15 +70,15 @@ func fill(parts []part, r *http.Request, repl *caddy.Replacer) (string, error) {
 		}
 		b.WriteString(v)
 	}
-	escaped := single(b.String())
-	if decoded, err := url.PathUnescape(escaped); err != nil || dotted(decoded) {
-		return "", errLeaves
+	escaped := singleSlashes(b.String())
+	if decoded, err := url.PathUnescape(escaped); err != nil || hasDotSegment(decoded) {
+		return "", errLeavesPath
 	}
 	return escaped, nil
 }
 
-// errLeaves means that a value has a segment . or .. in it.
-var errLeaves = errors.New("the request leads out of the upstream's path")
+// errLeavesPath means that a value has a segment . or .. in it.
+var errLeavesPath = errors.New("the request leads out of the upstream's path")
 
 // value returns a placeholder's value, escaped for a path. All values except
 // the URI and its path are plain text.
@@ -97,7 +98,7 @@ func value(key string, r *http.Request, repl *caddy.Replacer) (string, error) {
 	}
 	v := repl.ReplaceAll("{"+key+"}", "")
 	if strings.HasPrefix(key, "http.regexp.") {
-		if raw, found, err := capture(r, v); found || err != nil {
+		if raw, found, err := capturedPart(r, v); found || err != nil {
 			return raw, err
 		}
 	}
@@ -124,17 +125,17 @@ func checkSegments(key string, r *http.Request) error {
 
 // pathOf returns a request's path, escaped and clean.
 func pathOf(u *url.URL) (string, error) {
-	if !unclean(u.Path) {
+	if !needsCleaning(u.Path) {
 		return u.EscapedPath(), nil
 	}
-	_, escaped, err := clean(u, true)
+	_, escaped, err := cleanPath(u, true)
 	return escaped, err
 }
 
-// capture returns the text that a value was captured from, escaped as it was
-// sent. path_regexp captures from the decoded path: that of the current
+// capturedPart returns the text that a value was captured from, escaped as it
+// was sent. path_regexp captures from the decoded path: that of the current
 // request, or that before a rewrite. found is false if the value is in neither.
-func capture(r *http.Request, v string) (raw string, found bool, err error) {
+func capturedPart(r *http.Request, v string) (raw string, found bool, err error) {
 	if raw, found, err = rawPart(r.URL, v); found || err != nil {
 		return raw, found, err
 	}
@@ -148,7 +149,7 @@ func capture(r *http.Request, v string) (raw string, found bool, err error) {
 // decoded one, as Caddy's matchers see it. It returns an error if the part
 // occurs twice and was sent in two ways that mean different paths.
 func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
-	decoded, at, escaped := matched(u)
+	decoded, at, escaped := matcherView(u)
 	last := strings.LastIndex(decoded, v) // most expressions capture the end
 	if last < 0 {
 		return "", false, nil
@@ -156,7 +157,7 @@ func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
 	raw = escaped[at[last]:at[last+len(v)]]
 	for i, places := 0, 0; i < last && v != "" && places < mostPlaces; i, places = i+1, places+1 {
 		i += strings.Index(decoded[i:], v)
-		if other := escaped[at[i]:at[i+len(v)]]; reserved(other) != reserved(raw) {
+		if other := escaped[at[i]:at[i+len(v)]]; normalizeEscapes(other) != normalizeEscapes(raw) {
 			return "", false, errTwice
 		}
 	}
@@ -167,18 +168,18 @@ func rawPart(u *url.URL, v string) (raw string, found bool, err error) {
 // client could send a path with as many places as it has letters.
 const mostPlaces = 100
 
-// errTwice means that a value occurs twice in the path, and slashes or marks in
-// it are escaped in only one of the places.
-var errTwice = errors.New("the path of the request has what it is to become twice, escaped in two ways")
+// errTwice means that a captured value occurs twice in the path, and that the
+// two places have escapes that mean different paths.
+var errTwice = errors.New("a captured part occurs twice in the path of the request, with escapes that mean different paths")
 
-// matched returns a path as Caddy's matchers see it (decoded, slashes merged,
-// without dots), and the position in the escaped path of each of its bytes and
-// of its end.
-func matched(u *url.URL) (decoded string, at []int, escaped string) {
+// matcherView returns a path as Caddy's matchers see it (decoded, slashes
+// merged, without dots), and the position in the escaped path of each of its
+// bytes and of its end.
+func matcherView(u *url.URL) (decoded string, at []int, escaped string) {
 	escaped = u.EscapedPath()
-	if dotted(u.Path) {
+	if hasDotSegment(u.Path) {
 		var err error
-		if _, escaped, err = clean(u, true); err != nil {
+		if _, escaped, err = cleanPath(u, true); err != nil {
 			return "", []int{0}, "" // no value is found in it
 		}
 	}
@@ -197,10 +198,10 @@ func matched(u *url.URL) (decoded string, at []int, escaped string) {
 	return string(b), append(at, len(escaped)), escaped
 }
 
-// reserved changes the escapes of a path to one form. Escaped letters, digits
-// and -._~ mean the character itself (RFC 3986 §2.3). All other escapes are
-// data.
-func reserved(escaped string) string {
+// normalizeEscapes changes the escapes of a path to one form. Escaped letters,
+// digits and -._~ mean the character itself (RFC 3986 §2.3). All other escapes
+// are data.
+func normalizeEscapes(escaped string) string {
 	var b strings.Builder
 	for i := 0; i < len(escaped); i++ {
 		if escaped[i] != '%' || i+2 >= len(escaped) {
@@ -229,9 +230,9 @@ func unhex(c byte) byte {
 	return c - 'A' + 10
 }
 
-// single replaces each run of slashes with one slash, and puts one at the
-// front.
-func single(path string) string {
+// singleSlashes replaces each run of slashes with one slash, and puts one at
+// the front.
+func singleSlashes(path string) string {
 	path = "/" + strings.TrimLeft(path, "/")
 	for strings.Contains(path, "//") {
 		path = strings.ReplaceAll(path, "//", "/")

@@ -150,7 +150,7 @@ func TestWeightsKeepTheirPlaces(t *testing.T) {
 
 func TestHandleResponseNeverSeesOur101(t *testing.T) {
 	h := &reverseproxy.Handler{HandleResponse: []caddyhttp.ResponseHandler{{}, {Match: &caddyhttp.ResponseMatcher{StatusCode: []int{4}}}}}
-	if err := leave101Alone(h); err != nil {
+	if err := exclude101(h); err != nil {
 		t.Fatal(err)
 	}
 	for i, rh := range h.HandleResponse {
@@ -163,7 +163,7 @@ func TestHandleResponseNeverSeesOur101(t *testing.T) {
 		"the 101 by class":  {Match: &caddyhttp.ResponseMatcher{StatusCode: []int{1}}},
 		"replace_status":    {StatusCode: "200"},
 	} {
-		if err := leave101Alone(&reverseproxy.Handler{HandleResponse: []caddyhttp.ResponseHandler{rh}}); err == nil {
+		if err := exclude101(&reverseproxy.Handler{HandleResponse: []caddyhttp.ResponseHandler{rh}}); err == nil {
 			t.Errorf("%s is allowed", name)
 		}
 	}
@@ -221,7 +221,7 @@ func TestReadTimeoutBecomesTheAnswers(t *testing.T) {
 		if err := json.Unmarshal([]byte(in), &config); err != nil {
 			t.Fatal(err)
 		}
-		answerTimeouts(config)
+		limitToAnswer(config)
 		if got, _ := json.Marshal(config); string(got) != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}

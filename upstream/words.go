@@ -25,12 +25,12 @@ type Words struct {
 	// Others are the words of the block that other code parses.
 	Others []string
 
-	upstreams []written
+	upstreams []placedAddress
 	rest      []caddyfile.Segment // reverse_proxy's words
 }
 
-// written is an upstream with its place in the Caddyfile.
-type written struct {
+// placedAddress is an upstream with its place in the Caddyfile.
+type placedAddress struct {
 	Address
 	token caddyfile.Token
 }
@@ -38,7 +38,7 @@ type written struct {
 // Upstream reads one address.
 func (p *Words) Upstream(token caddyfile.Token) error {
 	d := words.Dispenser(token)
-	if meant := p.meantOtherwise(token.Text); meant != "" {
+	if meant := p.misplaced(token.Text); meant != "" {
 		return d.Errf("upstream %q: %s", token.Text, meant)
 	}
 	parsed, err := ParseAddress(token.Text)
@@ -48,11 +48,11 @@ func (p *Words) Upstream(token caddyfile.Token) error {
 		}
 		return d.WrapErr(err)
 	}
-	a := written{parsed, token}
+	a := placedAddress{parsed, token}
 	switch {
 	case a.Secure && strings.HasSuffix(a.Dial, ":80"):
 		return d.Errf("upstream %q: port 80 is the one without TLS: want ws:// or another port", token.Text)
-	case a.scheme() && !a.Secure && strings.HasSuffix(a.Dial, ":443"):
+	case a.hasScheme() && !a.Secure && strings.HasSuffix(a.Dial, ":443"):
 		return d.Errf("upstream %q: port 443 is the one with TLS: want wss:// or another port", token.Text)
 	}
 	if len(p.upstreams) > 0 {
@@ -68,8 +68,8 @@ func (p *Words) Upstream(token caddyfile.Token) error {
 	return nil
 }
 
-// scheme reports whether the address says whether it uses TLS.
-func (a written) scheme() bool { return strings.Contains(a.token.Text, "://") }
+// hasScheme reports whether the address says whether it uses TLS.
+func (a placedAddress) hasScheme() bool { return strings.Contains(a.token.Text, "://") }
 
 // To reads a line of upstreams.
 func (p *Words) To(d *caddyfile.Dispenser) error {
@@ -170,7 +170,7 @@ func (p *Words) checkTransport(raw json.RawMessage) error {
 		return nil
 	}
 	for _, a := range p.upstreams {
-		if a.scheme() && !a.Secure {
+		if a.hasScheme() && !a.Secure {
 			return p.errf("upstream %q is without TLS, and the transport is with TLS: want wss://", a.token.Text)
 		}
 	}
@@ -188,12 +188,12 @@ func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (pre
 	if proxy.Rewrite != nil {
 		return "", "", p.errf("upstream %q has a path, and rewrite makes another: want one of them", first.token.Text)
 	}
-	prefix, ok := strippable(matchers)
+	prefix, ok := prefixToStrip(matchers)
 	switch {
 	case !ok && first.Path == "/":
 		return "", "", nil // the root alone means: the path as it was sent
 	case !ok:
-		p.warnOfOnePath(first)
+		p.warnConstantPath(first)
 		return "", first.Path, nil
 	case strings.Contains(first.Path, "{"):
 		return "", "", p.errf("upstream %q: a path with placeholders is the whole path, and the matcher %s* asks for its prefix to be replaced: want a constant path, or a matcher such as path_regexp", first.token.Text, prefix)
@@ -201,10 +201,10 @@ func (p *Words) Path(matchers caddy.ModuleMap, proxy *reverseproxy.Handler) (pre
 	return prefix, first.Path, nil
 }
 
-// warnOfOnePath warns of a constant path that looks like a replacement for a
+// warnConstantPath warns of a constant path that looks like a replacement for a
 // prefix, if there is no prefix: every handshake would get it as its whole
 // path.
-func (p *Words) warnOfOnePath(a written) {
+func (p *Words) warnConstantPath(a placedAddress) {
 	if strings.HasSuffix(a.Path, "/") && !strings.Contains(a.Path, "{") {
 		caddy.Log().Named("caddyfile").Warn("every handshake of this wsgate reaches the upstream at the same path: no path pattern ends in /*, so there is no prefix to replace",
 			zap.String("upstream", a.token.Text), zap.String("path", a.Path), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line),
@@ -212,9 +212,9 @@ func (p *Words) warnOfOnePath(a written) {
 	}
 }
 
-// strippable returns the prefix of a matcher that has one path pattern, which
-// ends in /*. The set may also have matchers of other kinds.
-func strippable(set caddy.ModuleMap) (prefix string, ok bool) {
+// prefixToStrip returns the prefix of a matcher that has one path pattern,
+// which ends in /*. The set may also have matchers of other kinds.
+func prefixToStrip(set caddy.ModuleMap) (prefix string, ok bool) {
 	patterns := PathPatterns(set)
 	if len(patterns) != 1 {
 		return "", false

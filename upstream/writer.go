@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// hintPatience is how long a client may take to read an answer before the final
+// hintLimit is how long a client may take to read an answer before the final
 // one.
-const hintPatience = 3 * time.Second
+const hintLimit = 3 * time.Second
 
-// patient returns a writer whose 1xx answers do not wait for a client that does
-// not read.
-func patient(w http.ResponseWriter) http.ResponseWriter { return hinting{w} }
+// limitHintTime returns a writer that waits at most 3 s for a client to read a
+// 1xx answer.
+func limitHintTime(w http.ResponseWriter) http.ResponseWriter { return hintWriter{w} }
 
-type hinting struct{ http.ResponseWriter }
+type hintWriter struct{ http.ResponseWriter }
 
 // Unwrap returns the inner writer, for http.ResponseController.
-func (h hinting) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+func (h hintWriter) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
-// WriteHeader limits the time of a 1xx answer, and removes the same fields
-// about servers as from a 101. If the client does not read it in time, its
-// connection ends.
-func (h hinting) WriteHeader(status int) {
+// WriteHeader limits the time of a 1xx answer. It also removes the fields that
+// name a server, as wsgate does for a 101. If the client does not read the
+// answer in time, its connection ends.
+func (h hintWriter) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		h.ResponseWriter.WriteHeader(status)
 		return
@@ -30,24 +30,24 @@ func (h hinting) WriteHeader(status int) {
 		delete(h.Header(), name)
 	}
 	control := http.NewResponseController(h.ResponseWriter)
-	_ = control.SetWriteDeadline(time.Now().Add(hintPatience)) // a writer without deadlines is not a network connection
+	_ = control.SetWriteDeadline(time.Now().Add(hintLimit)) // a writer without deadlines is not a network connection
 	h.ResponseWriter.WriteHeader(status)
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
-// mute is a writer that does not let reverse_proxy report a client that left,
-// if wsgate made that up only to stop reverse_proxy.
-type mute struct {
+// hideStop is a writer that drops reverse_proxy's answer if wsgate has stopped
+// reverse_proxy. wsgate stops it as if the client had left.
+type hideStop struct {
 	http.ResponseWriter
 	attempt *attempt
 }
 
 // Unwrap returns the inner writer, for http.ResponseController.
-func (m mute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
+func (m hideStop) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
-// WriteHeader drops the answer to a handshake that was stopped. The caller
-// knows the reason, and answers.
-func (m mute) WriteHeader(status int) {
+// WriteHeader drops the status for a client that left, if the handshake was
+// stopped. The caller knows the reason, and answers.
+func (m hideStop) WriteHeader(status int) {
 	if status != statusClientGone || !m.attempt.stopped() {
 		m.ResponseWriter.WriteHeader(status)
 	}
@@ -57,18 +57,18 @@ func (m mute) WriteHeader(status int) {
 // or HTTP/3, where there is no 101 (RFC 8441 §5).
 func accepts(status int) bool { return status >= 200 && status < 300 }
 
-// refusing is a writer that never accepts a stream. It sends 502 instead of a
-// status that would accept.
-type refusing struct {
+// neverAccepts is a writer that never accepts a stream. It sends 502 instead of
+// a status that would accept.
+type neverAccepts struct {
 	http.ResponseWriter
 	begun bool // the final answer has begun
 }
 
 // Unwrap returns the inner writer, for http.ResponseController.
-func (r *refusing) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+func (r *neverAccepts) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // WriteHeader passes on any status that does not accept.
-func (r *refusing) WriteHeader(status int) {
+func (r *neverAccepts) WriteHeader(status int) {
 	if accepts(status) {
 		status = http.StatusBadGateway
 	}
@@ -76,21 +76,21 @@ func (r *refusing) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// begin sends the refusal, if nothing was sent before.
-func (r *refusing) begin() {
+// sendStatus sends the refusal, if nothing was sent before.
+func (r *neverAccepts) sendStatus() {
 	if !r.begun {
 		r.WriteHeader(http.StatusBadGateway)
 	}
 }
 
 // Write writes a part of the body. The status goes out before the first part.
-func (r *refusing) Write(b []byte) (int, error) {
-	r.begin()
+func (r *neverAccepts) Write(b []byte) (int, error) {
+	r.sendStatus()
 	return r.ResponseWriter.Write(b)
 }
 
 // FlushError flushes what was written, with the status before it.
-func (r *refusing) FlushError() error {
-	r.begin()
+func (r *neverAccepts) FlushError() error {
+	r.sendStatus()
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }

@@ -114,9 +114,9 @@ func setKeepAlive(conn net.Conn) {
 	}
 }
 
-// unwrapHTTP2Conn removes the wrapper that Caddy puts around a connection to read its
-// first bytes when only one HTTP version is served (http2listener.go). The
-// wrapper has nothing left to do, and hides that the connection can be
+// unwrapHTTP2Conn removes the wrapper that Caddy puts around a connection to
+// read its first bytes when only one HTTP version is served (http2listener.go).
+// The wrapper has nothing left to do, and hides that the connection can be
 // half-closed. Any other wrapper may hold bytes back, and stays.
 func unwrapHTTP2Conn(conn net.Conn) net.Conn {
 	v := reflect.ValueOf(conn)

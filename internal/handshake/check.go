@@ -129,9 +129,9 @@ func isHopByHop(name string) bool {
 	return false
 }
 
-// mustReachBackend reports whether a field must reach the backend: it belongs to
-// the handshake, or says who the client is. The request may not have the field
-// yet, because a handler adds it on the way.
+// mustReachBackend reports whether a field must reach the backend: it belongs
+// to the handshake, or says who the client is. The request may not have the
+// field yet, because a handler adds it on the way.
 func mustReachBackend(name string) bool {
 	switch name {
 	case "Host", "Origin", "Cookie", "Authorization", "Forwarded", "Via", "X-Real-Ip", "Content-Length":
@@ -174,8 +174,8 @@ func AcceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// CheckAnswer returns a [*FalseClaim] error if a backend's 101 does not match the
-// request (RFC 6455 §4.1).
+// CheckAnswer returns a [*FalseClaim] error if a backend's 101 does not match
+// the request (RFC 6455 §4.1).
 func CheckAnswer(asked, answered http.Header, key string) error {
 	if !websocketAlone(answered["Upgrade"]) {
 		return &FalseClaim{"Upgrade does not name websocket alone"}
@@ -199,8 +199,8 @@ func CheckAnswer(asked, answered http.Header, key string) error {
 	return checkChosenExtensions(asked, answered["Sec-Websocket-Extensions"])
 }
 
-// checkChosenExtensions checks the extensions that a backend has chosen. Both lists
-// may be long, so each is read only once.
+// checkChosenExtensions checks the extensions that a backend has chosen. Both
+// lists may be long, so each is read only once.
 func checkChosenExtensions(asked http.Header, chosen []string) error {
 	if len(chosen) == 0 {
 		return nil
@@ -221,7 +221,8 @@ func checkChosenExtensions(asked http.Header, chosen []string) error {
 	return nil
 }
 
-// FalseClaim is the error for a backend's 101 that does not match its handshake.
+// FalseClaim is the error for a backend's 101 that does not match its
+// handshake.
 type FalseClaim struct {
 	// Reason says which claim is false, in our own words, because a backend's
 	// text may be anything.
@@ -249,7 +250,8 @@ func spellings(header string) [2]string {
 	return [2]string{header, http.CanonicalHeaderKey(header)}
 }
 
-// extensionName returns an extension's name without its parameters (RFC 6455 §9.1).
+// extensionName returns an extension's name without its parameters (RFC 6455
+// §9.1).
 func extensionName(element string) string {
 	name, _, _ := strings.Cut(element, ";")
 	return strings.Trim(name, " \t")

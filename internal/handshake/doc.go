@@ -4,7 +4,8 @@
 // [Exit]), and accepts it and takes the connection ([Handshake.Accept]). A
 // handler starts with [Enter].
 //
-// The package has a process-wide variable, underWay: the handshakes, connections
-// and HTTP/3 servers that must end when the process exits. Those of an earlier
-// configuration must end, too, and no configuration knows them any more.
+// The package has a process-wide variable, underWay: the handshakes,
+// connections and HTTP/3 servers that must end when the process exits. Those of
+// an earlier configuration must end, too, and no configuration knows them any
+// more.
 package handshake

@@ -210,8 +210,8 @@ func answerTo(status, major int) http.Header {
 	return http.Header{"Sec-WebSocket-Version": {"13"}}
 }
 
-// falseClaims returns the false claims of a 101 (RFC 6455 §4.1), each as a word from
-// the error that CheckAnswer returns for it.
+// falseClaims returns the false claims of a 101 (RFC 6455 §4.1), each as a word
+// from the error that CheckAnswer returns for it.
 func falseClaims(asked, answered http.Header, key string) (words []string) {
 	truth := func(ok bool, word string) {
 		if !ok {

@@ -30,9 +30,9 @@ func protocol(r *http.Request) string {
 }
 
 // couldMeanWebsocket reports whether any server on the way could read a text as
-// the name websocket. Caddy's reverse_proxy changes letters to lower case by the
-// rules of Unicode, which make a k of the Kelvin sign, and forwards the text
-// that it got. Backends may compare in other ways.
+// the name websocket. Caddy's reverse_proxy changes letters to lower case by
+// the rules of Unicode, which make a k of the Kelvin sign, and forwards the
+// text that it got. Backends may compare in other ways.
 func couldMeanWebsocket(text string) bool {
 	return text == "websocket" || strings.Contains(strings.ToLower(strings.ToUpper(text)), "websocket")
 }

@@ -11,8 +11,8 @@ const (
 	// refusalIdleLimit is how long a client may read nothing while a refusal is
 	// sent.
 	refusalIdleLimit = 5 * time.Second
-	// refusalTotalLimit is how long a client may take for a whole refusal if Caddy's
-	// idle timeouts are off, so that only a fixed deadline can be set.
+	// refusalTotalLimit is how long a client may take for a whole refusal if
+	// Caddy's idle timeouts are off, so that only a fixed deadline can be set.
 	refusalTotalLimit = 30 * time.Second
 )
 

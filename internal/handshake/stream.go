@@ -126,9 +126,9 @@ func isServerBody(body io.ReadCloser) bool {
 	return false
 }
 
-// removeTimeouts removes the server's timeouts from the stream, because they are meant
-// for a request and its answer. Override alone would keep HardDeadline, which
-// is read_body or write.
+// removeTimeouts removes the server's timeouts from the stream, because they
+// are meant for a request and its answer. Override alone would keep
+// HardDeadline, which is read_body or write.
 func (s *stream) removeTimeouts(r *http.Request) {
 	reader, writer := caddyhttp.IdleTimeoutsFromContext(r.Context())
 	if reader != nil {

@@ -24,9 +24,9 @@ func Strip(r *http.Request) {
 	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
 }
 
-// isHandshakeField reports whether a header field belongs to a handshake or to a
-// body, or is hop-by-hop. Caddy uses the spelling of RFC 6455 for some fields,
-// net/http its own.
+// isHandshakeField reports whether a header field belongs to a handshake or to
+// a body, or is hop-by-hop. Caddy uses the spelling of RFC 6455 for some
+// fields, net/http its own.
 func isHandshakeField(name string) bool {
 	switch name {
 	case "Upgrade", "Connection", "Http2-Settings", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", ":protocol":

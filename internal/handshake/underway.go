@@ -115,9 +115,9 @@ func ConnState(c net.Conn, state http.ConnState) {
 }
 
 // Exit ends everything under way because the process exits. It stops waiting
-// for backends at once, and the clients get their answers. After 2.7 s it closes
-// the connections that are left: their clients do not read, or have not sent a
-// whole request. It returns at once. Calling it again does nothing.
+// for backends at once, and the clients get their answers. After 2.7 s it
+// closes the connections that are left: their clients do not read, or have not
+// sent a whole request. It returns at once. Calling it again does nothing.
 func Exit() {
 	underWay.Lock()
 	defer underWay.Unlock()
@@ -158,8 +158,8 @@ func cutAll() {
 	}
 }
 
-// beneathTLS returns the connection beneath TLS. Closing TLS itself would write to a
-// peer that may not read.
+// beneathTLS returns the connection beneath TLS. Closing TLS itself would write
+// to a peer that may not read.
 func beneathTLS(c net.Conn) net.Conn {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
