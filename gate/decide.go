@@ -14,10 +14,11 @@ type Answer struct {
 	Err error
 }
 
-// Decide returns what results from a policy, an override (nil: none) and the
-// answers of the policy's conditions at a moment. It is a pure function: it
-// asks no rule and leaves no trace. The caller fills in Since and Until: it
-// knows the state before, and asks the rules about later moments.
+// Decide returns the snapshot that results from a policy, an override (nil:
+// none) and the answers of the policy's conditions at a moment. It is a pure
+// function: it asks no rule and changes nothing. The caller sets Since and
+// Until, because it knows the state before, and can ask the rules about later
+// moments.
 func Decide(p Policy, o *Override, answers []Answer, now time.Time) *Snapshot {
 	if o != nil && o.Expired(now) {
 		o = nil
@@ -30,14 +31,14 @@ func Decide(p Policy, o *Override, answers []Answer, now time.Time) *Snapshot {
 	for i, c := range p.OpenWhen {
 		a := answers[i]
 		s.Rules[i] = RuleState{Name: c.Name, Not: c.Not, Holds: a.Holds, Next: a.Next, Err: a.Err, Rule: c.Rule}
-		s.Next = sooner(s.Next, a.Next)
+		s.Next = earlier(s.Next, a.Next)
 	}
 	if o != nil {
 		s.Mode = o.Mode
 		if o.Closing != nil {
 			s.Closing = *o.Closing
 		}
-		s.Next = sooner(s.Next, o.Expires)
+		s.Next = earlier(s.Next, o.Expires)
 	}
 	if p.Removed {
 		s.Mode = Off
@@ -71,7 +72,7 @@ func (p Policy) judge(mode Mode, o *Override, rules []RuleState) Verdict {
 	}
 	for _, r := range rules {
 		if !r.Holds {
-			return Verdict{Cause: CauseRule, Reason: r.word() + " " + r.failing(), Text: p.Reason}
+			return Verdict{Cause: CauseRule, Reason: r.text() + " " + r.failure(), Text: p.Reason}
 		}
 	}
 	if len(rules) > 0 {

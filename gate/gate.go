@@ -17,7 +17,7 @@ type Gate struct {
 	policy   Policy
 	override *Override
 	answers  []Answer // of the policy's conditions, by index
-	turn     *byte    // a new pointer at each Apply
+	version  uint64   // counts what was put in force
 }
 
 // Snapshot is a gate's answer between two changes. It is never modified.
@@ -75,23 +75,23 @@ func (g *Gate) Policy() Policy {
 // SetPolicy puts p in force. An override stays above it. A rule that was in the
 // policy before keeps its last answer while it cannot be read.
 func (g *Gate) SetPolicy(p Policy, now time.Time) (before, after *Snapshot) {
-	return g.put(func() Look { return g.LookPolicy(p, now, true) }, now)
+	return g.putInForce(func() Look { return g.LookPolicy(p, now, true) }, now)
 }
 
 // SetOverride puts o in force. Nil removes the override: the gate follows its
 // policy again.
 func (g *Gate) SetOverride(o *Override, now time.Time) (before, after *Snapshot) {
-	return g.put(func() Look { return g.LookOverride(o, now, true) }, now)
+	return g.putInForce(func() Look { return g.LookOverride(o, now, true) }, now)
 }
 
 // Refresh asks the rules again, and checks whether the override has ended.
 func (g *Gate) Refresh(now time.Time) (before, after *Snapshot) {
-	return g.put(func() Look { return g.Look(now, true) }, now)
+	return g.putInForce(func() Look { return g.Look(now, true) }, now)
 }
 
-// put applies a look, and looks again if something else was put in force
+// putInForce applies a look. It looks again if another look was put in force
 // meanwhile.
-func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
+func (g *Gate) putInForce(look func() Look, now time.Time) (before, after *Snapshot) {
 	for {
 		if before, after, ok := g.Apply(look(), now); ok {
 			return before, after
@@ -99,9 +99,9 @@ func (g *Gate) put(look func() Look, now time.Time) (before, after *Snapshot) {
 	}
 }
 
-// Rollback restores the begin of a state after a policy was taken back: s is
-// the snapshot from before that policy. If the state now differs from the one
-// in s, nothing changes.
+// Rollback restores the time at which a state began, after a policy was taken
+// back. s is the snapshot from before that policy. If the state now differs
+// from the one in s, Rollback does nothing.
 func (g *Gate) Rollback(s *Snapshot) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,9 +114,9 @@ func (g *Gate) Rollback(s *Snapshot) {
 	g.current.Store(&again)
 }
 
-// word returns the rule as the configuration has it, with its arguments if the
+// text returns the rule as the configuration has it, with its arguments if the
 // rule is a fmt.Stringer.
-func (r RuleState) word() string {
+func (r RuleState) text() string {
 	word := r.Name
 	if s, ok := r.Rule.(fmt.Stringer); ok {
 		word = s.String()
@@ -127,7 +127,8 @@ func (r RuleState) word() string {
 	return word
 }
 
-// zone returns the time zone for times in public text. Nil: no rule has one.
+// zone returns the time zone for times in public text: that of the first rule
+// with a zone. Nil: no rule has one.
 func (p Policy) zone() *time.Location {
 	for _, c := range p.OpenWhen {
 		if z, ok := c.Rule.(Zoned); ok && z.Zone() != nil {
@@ -137,16 +138,16 @@ func (p Policy) zone() *time.Location {
 	return nil
 }
 
-// failing returns why the rule keeps the gate closed.
-func (r RuleState) failing() string {
+// failure returns why the rule keeps the gate closed.
+func (r RuleState) failure() string {
 	if r.Err != nil {
 		return "cannot be read: " + r.Err.Error()
 	}
 	return "does not hold"
 }
 
-// sooner returns the earlier of two moments. Zero means never.
-func sooner(a, b time.Time) time.Time {
+// earlier returns the earlier of two moments. Zero means never.
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b
 	}

@@ -10,7 +10,7 @@ import (
 // Look is what would be in force after a change or a refresh of a gate. It is
 // made without a lock, and [Gate.Apply] puts it in force.
 type Look struct {
-	turn     *byte
+	version  uint64
 	policy   Policy
 	override *Override
 	answers  []Answer
@@ -23,38 +23,39 @@ var errNotAsked = errors.New("it has not answered yet")
 // Look looks at the policy and the override in force. If ask is set it asks the
 // rules, which may take any time; otherwise their last answers are used.
 func (g *Gate) Look(now time.Time, ask bool) Look {
-	l := g.inForce()
-	l.look(now, ask)
+	l := g.lookInForce()
+	l.evaluate(now, ask)
 	return l
 }
 
 // LookOverride is Look as if o were in force. Nil: no override.
 func (g *Gate) LookOverride(o *Override, now time.Time, ask bool) Look {
-	l := g.inForce()
+	l := g.lookInForce()
 	l.override = o
-	l.look(now, ask)
+	l.evaluate(now, ask)
 	return l
 }
 
 // LookPolicy is Look as if p were in force. A rule that is also in the policy
 // in force keeps its last answer.
 func (g *Gate) LookPolicy(p Policy, now time.Time, ask bool) Look {
-	l := g.inForce()
+	l := g.lookInForce()
 	before, known := l.policy.OpenWhen, l.answers
 	l.policy, l.answers = p, make([]Answer, len(p.OpenWhen))
 	for i, c := range p.OpenWhen {
-		if at := slices.IndexFunc(before, c.same); at >= 0 {
+		if at := slices.IndexFunc(before, c.sameAs); at >= 0 {
 			l.answers[i] = known[at]
 		}
 	}
-	l.look(now, ask)
+	l.evaluate(now, ask)
 	return l
 }
 
-func (g *Gate) inForce() Look {
+// lookInForce returns a look at what is in force, without a snapshot.
+func (g *Gate) lookInForce() Look {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Look{turn: g.turn, policy: g.policy, override: g.override, answers: g.answers}
+	return Look{version: g.version, policy: g.policy, override: g.override, answers: g.answers}
 }
 
 // Fits reports whether l can still be put in force: no other look was put in
@@ -62,21 +63,21 @@ func (g *Gate) inForce() Look {
 func (g *Gate) Fits(l Look) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return l.turn == g.turn
+	return l.version == g.version
 }
 
-// Apply puts a look in force. ok is false if another look was put in force after
-// this one was made: look again. before is nil the first time.
+// Apply puts a look in force. ok is false if another look was put in force
+// after this one was made: look again. before is nil the first time.
 func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l.turn != g.turn {
+	if l.version != g.version {
 		return nil, nil, false
 	}
 	after = l.snapshot
 	g.policy, g.answers = l.policy, l.answers
 	g.override = after.Override // nil once its end has come
-	g.turn = new(byte)
+	g.version++
 	before = g.current.Load()
 	after.Since = now
 	switch {
@@ -92,8 +93,9 @@ func (g *Gate) Apply(l Look, now time.Time) (before, after *Snapshot, ok bool) {
 	return before, after, true
 }
 
-// look makes the snapshot, and finds out how long it lasts.
-func (l *Look) look(now time.Time, ask bool) {
+// evaluate makes the snapshot of the look. It asks the rules if ask is set, and
+// finds out how long the state lasts.
+func (l *Look) evaluate(now time.Time, ask bool) {
 	l.answers = slices.Clone(l.answers)
 	for i, c := range l.policy.OpenWhen {
 		switch {
@@ -118,22 +120,23 @@ func (c Condition) ask(now time.Time, last Answer) Answer {
 	return Answer{Holds: holds != c.Not, Known: true, Next: next}
 }
 
-// same reports whether two conditions are the same. Each configuration has rule
-// values of its own, so rules that are a fmt.Stringer are compared by their
-// text.
-func (c Condition) same(o Condition) bool {
+// sameAs reports whether two conditions are the same. Each configuration has
+// rule values of its own, so rules that are a fmt.Stringer are compared by
+// their text.
+func (c Condition) sameAs(o Condition) bool {
 	if c.Name != o.Name || c.Not != o.Not {
 		return false
 	}
-	a, speaks := c.Rule.(fmt.Stringer)
-	b, too := o.Rule.(fmt.Stringer)
-	if speaks && too {
+	a, aIsText := c.Rule.(fmt.Stringer)
+	b, bIsText := o.Rule.(fmt.Stringer)
+	if aIsText && bIsText {
 		return a.String() == b.String()
 	}
 	return equal(c.Rule, o.Rule)
 }
 
-// equal compares two rules, which may have a type that cannot be compared.
+// equal compares two rules. Rules of a type that cannot be compared are not
+// equal.
 func equal(a, b Rule) (same bool) {
 	defer func() {
 		if recover() != nil {

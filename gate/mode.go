@@ -87,15 +87,16 @@ func (o *Override) InForce(now time.Time) *Override {
 	return o
 }
 
-// Verdict is the answer with its reasons. Each refusal is reported with its
-// verdict.
+// Verdict is a gate's answer with its reasons. Logs, the API and answers to
+// clients report a refusal with its verdict.
 type Verdict struct {
 	Open  bool
 	Cause Cause
-	// Reason says why, for operators: it may name rules and flags.
+	// Reason says why, for operators. It may name rules and flags.
 	Reason string
-	// Text is what clients read of the reason ([Verdict.PublicText]): the
-	// operator's text, else the policy's. Empty: a neutral sentence.
+	// Text is the part of the reason that clients may read: the operator's
+	// text, else the policy's. Empty: a neutral sentence. [Verdict.PublicText]
+	// expands it.
 	Text string
 	// Zone is the time zone for times that clients read. Nil: the server's.
 	Zone *time.Location

@@ -86,17 +86,17 @@ type Closing struct {
 	Reason string
 }
 
-// Drain is a Closing that is carried out: the close frame for the tunnels, and
-// the deadline.
+// Drain is a Closing that has begun: the close frame for the tunnels, and the
+// deadline.
 type Drain struct {
 	Deadline time.Time
 	Code     uint16
 	Reason   string
 }
 
-// Plan returns the Drain that a Closing means at a moment. The operator's
-// reason goes before the configured one, and that before the verdict's public
-// text.
+// Plan returns the Drain for a Closing that begins now. Its reason is the first
+// of these that exists: the reason of the override's own Closing, the
+// override's reason, the configured reason, the verdict's public text.
 func (c Closing) Plan(now time.Time, v Verdict, o *Override) Drain {
 	d := Drain{Deadline: now.Add(c.Deadline), Code: c.Code, Reason: c.Reason}
 	if d.Code == 0 {

@@ -19,8 +19,8 @@ type Zoned interface {
 	Zone() *time.Location
 }
 
-// PublicText returns what clients read of a verdict: in the body of a refusal,
-// in a close frame, in {http.wsgate.reason}. It is the operator's text or the
+// PublicText returns the text that clients read: in the body of a refusal, in a
+// close frame, in {http.wsgate.reason}. It is the operator's text, else the
 // configured one, else a neutral sentence with the time. It never names rules,
 // flags or hosts.
 func (v Verdict) PublicText(now time.Time) string { return v.expand(v.Text, now) }
@@ -36,7 +36,7 @@ func (v Verdict) expand(text string, now time.Time) string {
 	case v.Until.IsZero():
 		return v.neutral(now)
 	}
-	return strings.ReplaceAll(text, UntilPlaceholder, clock(v.Until, v.Zone, now))
+	return strings.ReplaceAll(text, UntilPlaceholder, timeText(v.Until, v.Zone, now))
 }
 
 // neutral returns a sentence with the state, and until when it lasts.
@@ -47,16 +47,16 @@ func (v Verdict) neutral(now time.Time) string {
 	}
 	switch {
 	case !v.Until.IsZero():
-		return fmt.Sprintf("%s until %s", state, clock(v.Until, v.Zone, now))
+		return fmt.Sprintf("%s until %s", state, timeText(v.Until, v.Zone, now))
 	case v.Open:
 		return string(state)
 	}
 	return string(state) + " for now"
 }
 
-// clock returns a moment as people write it: 09:00 (Asia/Tokyo), with the date
-// when it is more than 24 h away.
-func clock(t time.Time, zone *time.Location, now time.Time) string {
+// timeText returns a moment as people write it: 09:00 (Asia/Tokyo), with the
+// date when it is more than 24 h away.
+func timeText(t time.Time, zone *time.Location, now time.Time) string {
 	if zone == nil {
 		zone = time.Local
 	}

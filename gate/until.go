@@ -13,9 +13,9 @@ const maxSteps = 512
 const horizon = 366 * 24 * time.Hour
 
 // nextState returns the first moment after now at which the state (open or
-// closed) differs from the snapshot's. It goes by the clock alone: a rule that
-// changes only when somebody acts is expected to stay as it is. Zero: never, or
-// unknown.
+// closed) differs from the snapshot's. It knows only changes by the clock: it
+// expects a rule that changes when somebody acts to stay as it is. Zero: never,
+// or unknown.
 func (l *Look) nextState(now time.Time) time.Time {
 	s := l.snapshot
 	at, override, answers := now, s.Override, l.answers
@@ -24,7 +24,7 @@ func (l *Look) nextState(now time.Time) time.Time {
 	if mode == "" {
 		mode = Auto
 	}
-	if l.policy.Removed || override == nil && hopeless(answers) {
+	if l.policy.Removed || override == nil && staysClosed(answers) {
 		return time.Time{}
 	}
 	for range maxSteps {
@@ -33,7 +33,7 @@ func (l *Look) nextState(now time.Time) time.Time {
 			next = override.Expires // the rules do not matter until then
 		} else if mode == Auto {
 			for _, a := range answers {
-				next = sooner(next, a.Next)
+				next = earlier(next, a.Next)
 			}
 		}
 		if next.IsZero() || !next.After(at) || next.After(limit) {
@@ -43,7 +43,7 @@ func (l *Look) nextState(now time.Time) time.Time {
 		if override != nil && override.Expired(at) {
 			override = nil
 		}
-		answers = l.foresee(at, answers)
+		answers = l.answersAt(at, answers)
 		if Decide(l.policy, override, answers, at).Open != s.Open {
 			return at
 		}
@@ -51,15 +51,15 @@ func (l *Look) nextState(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// hopeless reports whether the gate stays closed because of a rule that no
+// staysClosed reports whether the gate stays closed because of a rule that no
 // clock changes.
-func hopeless(answers []Answer) bool {
+func staysClosed(answers []Answer) bool {
 	return slices.ContainsFunc(answers, func(a Answer) bool { return !a.Holds && a.Next.IsZero() })
 }
 
-// foresee evaluates the conditions at a later moment, and does not keep the
+// answersAt evaluates the conditions at a later moment, and does not keep the
 // answers.
-func (l *Look) foresee(at time.Time, last []Answer) []Answer {
+func (l *Look) answersAt(at time.Time, last []Answer) []Answer {
 	answers := make([]Answer, len(last))
 	for i, c := range l.policy.OpenWhen {
 		answers[i] = c.ask(at, last[i])
