@@ -22,8 +22,8 @@ import (
 // KiB.
 const maxBody = 64 << 10
 
-// formerly maps the old names of fields to the new ones.
-var formerly = map[string]string{"on_close": "closing"}
+// newNames maps the old names of fields to the new ones.
+var newNames = map[string]string{"on_close": "closing"}
 
 // object is a JSON object whose values are not yet decoded.
 type object struct {
@@ -50,9 +50,10 @@ func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object
 	return parseObject(body, "", known...)
 }
 
-// innermost returns the server's own writer below Caddy's writers. Through this
-// one only, MaxBytesReader can make the server close the connection after the
-// answer, slowly enough that a client that is still sending can read it.
+// innermost returns the server's own writer below Caddy's writers. Only this
+// one lets MaxBytesReader close the connection after the answer. The server
+// then closes it so slowly that a client which is still sending can read the
+// answer.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -63,10 +64,10 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// checkType requires JSON. A request without a Content-Type is accepted too,
-// unless a browser sent it: another site's page can make a browser send that,
-// but not application/json, and the remote admin endpoint does not check
-// Origin.
+// checkType requires JSON. It also accepts a request without a Content-Type,
+// unless a browser sent it. A page of another site can make a browser send such
+// a request, but none with application/json, and the remote admin endpoint does
+// not check Origin.
 func checkType(r *http.Request) error {
 	if coding := strings.Join(r.Header.Values("Content-Encoding"), ", "); coding != "" && !strings.EqualFold(coding, "identity") {
 		return refuse(http.StatusUnsupportedMediaType, "Content-Encoding %s: want the body as it is", wire.Clip(coding))
@@ -129,7 +130,7 @@ func parseObject(b []byte, prefix string, known ...string) (object, error) {
 			return o, fmt.Errorf("reading a field name: %w", err)
 		}
 		name, _ := t.(string)
-		if now, renamed := formerly[name]; renamed && slices.Contains(known, now) {
+		if now, renamed := newNames[name]; renamed && slices.Contains(known, now) {
 			return o, refuse(http.StatusBadRequest, "%s: field %q is called %q now", where, name, now)
 		}
 		if !slices.Contains(known, name) {
@@ -162,19 +163,19 @@ func (o object) text(name string) (s string, err error) {
 		return "", nil
 	}
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return "", o.wrong(name, `want a string in double quotes`)
+		return "", o.invalid(name, `want a string in double quotes`)
 	}
-	if repaired(raw, s) {
-		return "", o.wrong(name, "half a surrogate pair is no character")
+	if wasRepaired(raw, s) {
+		return "", o.invalid(name, "half a surrogate pair is no character")
 	}
 	return s, nil
 }
 
-// repaired reports whether encoding/json has replaced an invalid escape with
+// wasRepaired reports whether encoding/json has replaced an invalid escape with
 // U+FFFD.
-func repaired(raw []byte, s string) bool {
-	said := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
-	return strings.Count(s, "\uFFFD") > said
+func wasRepaired(raw []byte, s string) bool {
+	sent := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
+	return strings.Count(s, "\uFFFD") > sent
 }
 
 // integer returns a field that must be a whole number. 0: it is absent.
@@ -184,7 +185,7 @@ func (o object) integer(name string) (n int, err error) {
 		return 0, nil
 	}
 	if raw[0] == 'n' || json.Unmarshal(raw, &n) != nil {
-		return 0, o.wrong(name, "want a whole number")
+		return 0, o.invalid(name, "want a whole number")
 	}
 	return n, nil
 }
@@ -198,7 +199,7 @@ func (o object) duration(name string) (time.Duration, error) {
 	}
 	const want = `want a duration in double quotes, such as "90s" or "1h30m"`
 	if raw[0] != '"' {
-		return 0, o.wrong(name, want)
+		return 0, o.invalid(name, want)
 	}
 	s, err := o.text(name)
 	if err != nil {
@@ -206,12 +207,12 @@ func (o object) duration(name string) (time.Duration, error) {
 	}
 	d, err := caddy.ParseDuration(s)
 	if err != nil {
-		return 0, o.wrong(name, wire.Clip(s)+": "+want)
+		return 0, o.invalid(name, wire.Clip(s)+": "+want)
 	}
 	return d, nil
 }
 
-// wrong refuses a field's value.
-func (o object) wrong(name, problem string) error {
+// invalid refuses a field's value.
+func (o object) invalid(name, problem string) error {
 	return refuse(http.StatusBadRequest, "%s%s: %s", o.prefix, name, problem)
 }

@@ -13,7 +13,7 @@
 // client certificates with paths and methods on the remote one. The paths are
 // made for that: a GET only reads, and each gate has one path.
 //
-// The package holds no state. Each request asks the registry. So a router that
-// Caddy built for a configuration whose load failed answers as well as any
-// other.
+// The package holds no state: each request asks the registry. So the answers
+// are right even if Caddy built the router for a configuration whose load
+// failed.
 package admin

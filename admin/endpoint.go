@@ -102,8 +102,8 @@ func ifMatch(r *http.Request) string {
 	return `""`
 }
 
-// from returns the address that a request came from, without its port.
-func from(r *http.Request) string {
+// callerAddress returns the address that a request came from, without its port.
+func callerAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || host == "" {
 		return "unix"

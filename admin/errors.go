@@ -14,10 +14,8 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-const (
-	// mostNames is how many known names an error lists.
-	mostNames = 10
-)
+// mostNames is how many known names an error lists.
+const mostNames = 10
 
 // calls is the list of calls for the answer to an unknown path.
 const calls = "GET /wsgate/gates, GET and POST /wsgate/gates/{name}, GET /wsgate/flags, GET, PUT and DELETE /wsgate/flags/{name}"
@@ -44,18 +42,18 @@ func explain(err error) error {
 	case errors.As(err, &invalid):
 		return refuse(http.StatusBadRequest, "%s", invalid)
 	case errors.As(err, &noGate):
-		return refuse(http.StatusNotFound, "unknown gate %s: %s", wire.Clip(noGate.Name), known(noGate.Known, "no gate is configured"))
+		return refuse(http.StatusNotFound, "unknown gate %s: %s", wire.Clip(noGate.Name), listNames(noGate.Known, "no gate is configured"))
 	case errors.As(err, &noFlag):
 		names := slices.Sorted(maps.Keys(registry.Flags()))
-		return refuse(http.StatusNotFound, "flag %s is not set: %s", wire.Clip(noFlag.Name), known(names, "no flag is"))
+		return refuse(http.StatusNotFound, "flag %s is not set: %s", wire.Clip(noFlag.Name), listNames(names, "no flag is"))
 	case errors.Is(err, registry.ErrPrecondition):
 		return refuse(http.StatusPreconditionFailed, "If-Match: %s: GET it again, and send the ETag of that answer", err)
 	}
 	return err
 }
 
-// known lists some of the names that would have been right.
-func known(names []string, none string) string {
+// listNames lists some of the names that would have been right.
+func listNames(names []string, none string) string {
 	switch n := len(names); {
 	case n == 0:
 		return none

@@ -35,10 +35,10 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if o.has("stored") && !o.isBool("stored") {
-		return o.wrong("stored", "want true or false, or leave it out: it is for the server to say")
+		return o.invalid("stored", "want true or false, or leave it out: it is for the server to say")
 	}
 	if !o.has("value") {
-		return o.wrong("value", `missing: want {"value":"1"}`)
+		return o.invalid("value", `missing: want {"value":"1"}`)
 	}
 	value, err := o.text("value")
 	if err != nil {
@@ -48,7 +48,7 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logLine("flag set", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", f.Stored))
+	logLine("flag set", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", f.Stored))
 	return reply(w, f.ETag, wire.Flag{Value: f.Value, Stored: &f.Stored})
 }
 
@@ -58,7 +58,7 @@ func deleteFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logLine("flag unset", zap.String("flag", name), zap.String("from", from(r)), zap.Bool("stored", stored))
+	logLine("flag unset", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", stored))
 	return reply(w, "", struct {
 		Stored bool `json:"stored"`
 	}{stored})

@@ -55,7 +55,7 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 // readSwitch reads the body of a switch. It refuses fields with a wrong form;
 // the registry checks lengths and limits.
 func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest, error) {
-	req := registry.SwitchRequest{From: from(r), IfMatch: ifMatch(r)}
+	req := registry.SwitchRequest{From: callerAddress(r), IfMatch: ifMatch(r)}
 	o, err := readObject(w, r, "mode", "reason", "actor", "ttl", "closing")
 	if err != nil {
 		return req, err
@@ -77,7 +77,7 @@ func readSwitch(w http.ResponseWriter, r *http.Request) (registry.SwitchRequest,
 		return req, nil
 	}
 	if req.Mode != gate.Off {
-		return req, o.wrong("closing", "belongs to mode off: "+string(req.Mode)+" closes nothing by itself")
+		return req, o.invalid("closing", "belongs to mode off: "+string(req.Mode)+" closes nothing by itself")
 	}
 	req.Closing, err = readClosing(o)
 	return req, err
@@ -89,13 +89,13 @@ func readEnd(o object, req *registry.SwitchRequest) (err error) {
 	case !o.has("ttl"):
 		return nil
 	case req.Mode == gate.Auto:
-		return o.wrong("ttl", "auto has no end: leave it out")
+		return o.invalid("ttl", "auto has no end: leave it out")
 	case string(o.fields["ttl"]) == `"`+wire.Never+`"`:
 		req.NoEnd = true
 		return nil
 	}
 	if req.TTL, err = o.duration("ttl"); err == nil && req.TTL == 0 {
-		return o.wrong("ttl", `0s: want 1s to 8760h, or "never"`)
+		return o.invalid("ttl", `0s: want 1s to 8760h, or "never"`)
 	}
 	return err
 }
@@ -106,11 +106,11 @@ func readMode(o object) (gate.Mode, error) {
 		return "", err
 	}
 	if s == "" {
-		return "", o.wrong("mode", "missing: want auto, on or off")
+		return "", o.invalid("mode", "missing: want auto, on or off")
 	}
 	m, err := gate.ParseMode(s)
 	if err != nil {
-		return "", o.wrong("mode", fmt.Sprintf("%s: want auto, on or off", wire.Clip(s)))
+		return "", o.invalid("mode", fmt.Sprintf("%s: want auto, on or off", wire.Clip(s)))
 	}
 	return m, nil
 }
@@ -130,16 +130,16 @@ func readClosing(outer object) (*gate.Closing, error) {
 	case "keep":
 		for _, name := range []string{"deadline", "code", "reason"} {
 			if o.has(name) {
-				return nil, o.wrong(name, "belongs to policy drain: keep closes nothing")
+				return nil, o.invalid(name, "belongs to policy drain: keep closes nothing")
 			}
 		}
 		return new(gate.Closing), nil
 	case "drain":
 		return readDrain(o)
 	case "":
-		return nil, o.wrong("policy", "missing: want keep or drain")
+		return nil, o.invalid("policy", "missing: want keep or drain")
 	}
-	return nil, o.wrong("policy", wire.Clip(policy)+": want keep or drain")
+	return nil, o.invalid("policy", wire.Clip(policy)+": want keep or drain")
 }
 
 func readDrain(o object) (*gate.Closing, error) {

@@ -254,7 +254,7 @@ func TestFromIsAnAddressWithoutItsPort(t *testing.T) {
 		"@":                   "unix",
 		"":                    "unix",
 	} {
-		if got := from(&http.Request{RemoteAddr: remote}); got != want {
+		if got := callerAddress(&http.Request{RemoteAddr: remote}); got != want {
 			t.Errorf("from %q: %q, want %q", remote, got, want)
 		}
 	}

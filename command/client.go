@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// askLimit is how long the command waits for an answer. A switch takes 5 s when
-// Caddy's storage hangs.
-const askLimit = 15 * time.Second
+// answerLimit is how long the command waits for an answer. A switch takes 5 s
+// when Caddy's storage hangs.
+const answerLimit = 15 * time.Second
 
 // client makes calls to the admin endpoint for one command.
 type client struct {
@@ -44,7 +44,7 @@ func (c *client) ask(method, path string, body, into any) (done bool, err error)
 			return false, fmt.Errorf("encoding the request: %w", err)
 		}
 	}
-	answer, err := c.call(method, path, b, askLimit)
+	answer, err := c.call(method, path, b, answerLimit)
 	if err != nil {
 		return false, err
 	}
@@ -62,8 +62,8 @@ func (c *client) ask(method, path string, body, into any) (done bool, err error)
 	return true, err
 }
 
-// call limits the time of a request; Caddy's own function does not. A request
-// that hangs ends with the process, soon after.
+// call makes one request, and limits its time: Caddy's own function does not. A
+// request that hangs ends when the process ends, soon after.
 func (c *client) call(method, path string, body []byte, most time.Duration) ([]byte, error) {
 	type result struct {
 		answer []byte
@@ -101,13 +101,13 @@ func (c *client) request(method, path string, body []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// refused matches the error that caddycmd.AdminAPIRequest makes of an answer
-// with status 400 or above.
-var refused = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
+// errorAnswer matches the error that caddycmd.AdminAPIRequest makes of an
+// answer with status 400 or above.
+var errorAnswer = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
 
 // explain returns the message in an error of caddycmd.AdminAPIRequest.
 func (c *client) explain(err error) error {
-	m := refused.FindStringSubmatch(err.Error())
+	m := errorAnswer.FindStringSubmatch(err.Error())
 	if m == nil {
 		return fmt.Errorf("asking the admin endpoint at %s: %w (is Caddy running there? --address or --config names another)", c.addr, err)
 	}

@@ -78,14 +78,14 @@ func verbs(cmd *cobra.Command) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// want refuses a wrong number of arguments. names are the names of the right
-// ones.
-func want(names ...string) cobra.PositionalArgs {
+// exactArgs refuses a wrong number of arguments. names are the names of the
+// expected arguments.
+func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
 			return nil
 		}
-		usage := form(cmd.CommandPath(), names)
+		usage := usage(cmd.CommandPath(), names)
 		if len(args) < len(names) {
 			return fmt.Errorf("missing <%s>: want %s", names[len(args)], usage)
 		}
@@ -93,8 +93,8 @@ func want(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// form returns a command with its arguments: set <name> <value>.
-func form(command string, args []string) string {
+// usage returns a command with its arguments: set <name> <value>.
+func usage(command string, args []string) string {
 	if len(args) == 0 {
 		return command
 	}

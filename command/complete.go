@@ -19,15 +19,15 @@ const completionLimit = time.Second
 
 var (
 	// completeGate completes the names of gates, and describes each gate.
-	completeGate = first(gateNames)
+	completeGate = completeFirst(gateNames)
 	// completeFlag completes the flags that are set. completeAnyFlag also
 	// completes flags that only a rule uses.
-	completeFlag    = first(flagNames)
-	completeAnyFlag = first(wantedFlagNames)
+	completeFlag    = completeFirst(flagNames)
+	completeAnyFlag = completeFirst(wantedFlagNames)
 )
 
-// first completes only the first argument of a command.
-func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
+// completeFirst completes only the first argument of a command.
+func completeFirst(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
 		if len(args) == 0 {
 			for _, name := range names(cmd) {
@@ -41,7 +41,7 @@ func first(names func(*cobra.Command) []cobra.Completion) cobra.CompletionFunc {
 }
 
 func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
-	for _, g := range look[[]wire.Gate](cmd, "/wsgate/gates") {
+	for _, g := range fetch[[]wire.Gate](cmd, "/wsgate/gates") {
 		says := fmt.Sprintf("%s, %s", g.State, count(g.Tunnels, "is open", "are open"))
 		names = append(names, cobra.CompletionWithDesc(printable(g.Name), says))
 	}
@@ -49,7 +49,7 @@ func gateNames(cmd *cobra.Command) (names []cobra.Completion) {
 }
 
 func flagNames(cmd *cobra.Command) []cobra.Completion {
-	return described(look[map[string]wire.Flag](cmd, "/wsgate/flags"))
+	return describeFlags(fetch[map[string]wire.Flag](cmd, "/wsgate/flags"))
 }
 
 func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
@@ -57,12 +57,12 @@ func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
 		flags map[string]wire.Flag
 		gates []wire.Gate
 	}
-	known := within(completionLimit, func() (b both) {
-		b.flags = look[map[string]wire.Flag](cmd, "/wsgate/flags")
-		b.gates = look[[]wire.Gate](cmd, "/wsgate/gates")
+	known := withTimeout(completionLimit, func() (b both) {
+		b.flags = fetch[map[string]wire.Flag](cmd, "/wsgate/flags")
+		b.gates = fetch[[]wire.Gate](cmd, "/wsgate/gates")
 		return b
 	})
-	names := described(known.flags)
+	names := describeFlags(known.flags)
 	for _, g := range known.gates {
 		for _, r := range g.Rules {
 			name, ok := r.Details["name"].(string)
@@ -72,30 +72,29 @@ func wantedFlagNames(cmd *cobra.Command) []cobra.Completion {
 		}
 	}
 	slices.Sort(names)
-	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return word(a) == word(b) })
+	return slices.CompactFunc(names, func(a, b cobra.Completion) bool { return nameOf(a) == nameOf(b) })
 }
 
-func described(flags map[string]wire.Flag) (names []cobra.Completion) {
+func describeFlags(flags map[string]wire.Flag) (names []cobra.Completion) {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		names = append(names, cobra.CompletionWithDesc(printable(name), fmt.Sprintf("is %q", flags[name].Value)))
 	}
 	return names
 }
 
-// word returns a completion without its description.
-func word(c cobra.Completion) string {
+// nameOf returns a completion without its description.
+func nameOf(c cobra.Completion) string {
 	name, _, _ := strings.Cut(c, "\t")
 	return name
 }
 
-// look asks the admin endpoint for the names to complete. It returns nothing if
-// there is no answer in time, because a shell shows no errors while it
-// completes.
-func look[T any](cmd *cobra.Command, path string) (found T) {
+// fetch asks the admin endpoint for the names to complete. Without an answer in
+// time it returns nothing, because a shell shows no errors while it completes.
+func fetch[T any](cmd *cobra.Command, path string) (found T) {
 	if cmd.Flag("config").Value.String() == "-" {
-		return found // it would read the terminal
+		return found // "-" would read the terminal
 	}
-	return within(completionLimit, func() (found T) {
+	return withTimeout(completionLimit, func() (found T) {
 		c, err := newClient(cmd)
 		if err != nil {
 			return found
@@ -108,9 +107,9 @@ func look[T any](cmd *cobra.Command, path string) (found T) {
 	})
 }
 
-// within returns the result of do, or nothing after the limit. If do still
-// runs, it ends with the process, soon after.
-func within[T any](limit time.Duration, do func() T) (result T) {
+// withTimeout returns the result of do, or nothing after the limit. If do still
+// runs then, it ends when the process ends, soon after.
+func withTimeout[T any](limit time.Duration, do func() T) (result T) {
 	done := make(chan T, 1)
 	go func() { done <- do() }()
 	select {

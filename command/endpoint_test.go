@@ -25,7 +25,8 @@ func file(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// found runs a command with flags, and returns where it finds the admin endpoint.
+// found runs a command with flags, and returns where it finds the admin
+// endpoint.
 func found(t *testing.T, stdin string, args ...string) (addr string, err error) {
 	t.Helper()
 	cmd := &cobra.Command{Use: "wsgate"}

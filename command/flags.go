@@ -40,7 +40,7 @@ process environment. A change is in force at once, and stored.
 }
 
 func flagCommand(verb, short string, do func(*client, []string) error, complete cobra.CompletionFunc, args ...string) *cobra.Command {
-	return &cobra.Command{Use: form(verb, args), Short: short, Args: want(args...), RunE: run(do), ValidArgsFunction: complete}
+	return &cobra.Command{Use: usage(verb, args), Short: short, Args: exactArgs(args...), RunE: run(do), ValidArgsFunction: complete}
 }
 
 // run returns a function that runs a command with its client.

@@ -26,7 +26,7 @@ func statusCommand() *cobra.Command {
 		ValidArgsFunction: completeGate,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return want("gate")(cmd, args)
+				return exactArgs("gate")(cmd, args)
 			}
 			return nil
 		},
@@ -105,7 +105,7 @@ type switchBody struct {
 func switchCommand(mode string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               mode + " <gate>",
-		Args:              want("gate"),
+		Args:              exactArgs("gate"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return switchGate(cmd, mode, args[0]) },
 		ValidArgsFunction: completeGate,
 	}
@@ -123,9 +123,9 @@ func switchCommand(mode string) *cobra.Command {
 		cmd.Long = cmd.Short + ".\n\n" +
 			"The gate's closing says what becomes of open tunnels; --keep or --drain says\notherwise for this time.\n\n" + keepsTheRest
 		cmd.Flags().Bool("keep", false, "Leave open tunnels alone")
-		cmd.Flags().String("drain", "", "Tell open tunnels to end, and cut after this time (e.g. 60s) what is left")
-		cmd.Flags().Int("code", 0, "Close code that --drain tells them (default 1013)")
-		cmd.Flags().String("message", "", "Close reason that --drain tells them (default: --reason)")
+		cmd.Flags().String("drain", "", "Send open tunnels a close frame, and cut those that are left after this time (e.g. 60s)")
+		cmd.Flags().Int("code", 0, "Close code of --drain (default 1013)")
+		cmd.Flags().String("message", "", "Close reason of --drain (default: --reason)")
 		completeNothing(cmd, "drain", "code", "message")
 	case "auto":
 		cmd.Short = "Hands a gate back to its rules"
@@ -137,7 +137,7 @@ func switchCommand(mode string) *cobra.Command {
 }
 
 // keepsTheRest is the part of the help about the values of the switch before.
-const keepsTheRest = "In the mode that the gate is switched to already, this changes what it says and\nkeeps the rest: the reason, the end, what becomes of tunnels. --reason \"\" and\n--ttl never take those back."
+const keepsTheRest = "If the gate is already switched to this mode, the command changes only what its\nflags name. It keeps the rest: the reason, the end, what becomes of tunnels.\n--reason \"\" removes the reason, and --ttl never removes the end."
 
 func switchGate(cmd *cobra.Command, mode, name string) error {
 	path, err := gatePath(name)

@@ -21,7 +21,7 @@ func printGates(w io.Writer, all []wire.Gate, now time.Time) {
 	fmt.Fprintln(t, "GATE\tMODE\tSTATE\tTUNNELS\tSINCE\tUNTIL\tWHY")
 	for _, g := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", g.Name, g.Mode, g.State, g.Tunnels,
-			clock(g.Since, now), clock(g.Until, now), why(g))
+			timeText(g.Since, now), timeText(g.Until, now), why(g))
 	}
 	_ = t.Flush() // no error for a terminal that is gone
 }
@@ -34,7 +34,7 @@ func printGate(w io.Writer, g wire.Gate, now time.Time) {
 	}
 	line("gate", "%s", g.Name)
 	line("mode", "%s", g.Mode)
-	line("state", "%s since %s%s", g.State, clock(g.Since, now), until(g, now))
+	line("state", "%s since %s%s", g.State, timeText(g.Since, now), until(g, now))
 	line("why", "%s", why(g))
 	if o := g.Override; o != nil {
 		line("switched", "%s", switched(o, now))
@@ -100,7 +100,7 @@ func drained(d *wire.Drain, now time.Time) string {
 	switch {
 	case d.Left == 0:
 	case now.Before(d.Deadline):
-		s += fmt.Sprintf(", %s until %s", number(d.Left, "has", "have"), clock(d.Deadline, now))
+		s += fmt.Sprintf(", %s until %s", number(d.Left, "has", "have"), timeText(d.Deadline, now))
 	default:
 		s += fmt.Sprintf(", %s being cut", number(d.Left, "is", "are"))
 	}
@@ -138,9 +138,9 @@ func switched(o *wire.Override, now time.Time) string {
 	if o.From != "" {
 		s += " from " + printable(o.From)
 	}
-	s += " at " + clock(o.At, now)
+	s += " at " + timeText(o.At, now)
 	if !o.Expires.IsZero() {
-		s += ", back to auto at " + clock(o.Expires, now)
+		s += ", back to auto at " + timeText(o.Expires, now)
 	}
 	return s
 }
@@ -149,7 +149,7 @@ func until(g wire.Gate, now time.Time) string {
 	if g.Until.IsZero() {
 		return ""
 	}
-	return " until " + clock(g.Until, now)
+	return " until " + timeText(g.Until, now)
 }
 
 func upstreamText(u wire.Upstream) string {
@@ -190,10 +190,10 @@ func ruleText(r wire.Rule, now time.Time) string {
 		says[0] = "holds"
 	}
 	if !r.NextChange.IsZero() {
-		says = append(says, "next change "+clock(r.NextChange, now))
+		says = append(says, "next change "+timeText(r.NextChange, now))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Details)) {
-		says = append(says, key+" "+spoken(r.Details[key]))
+		says = append(says, key+" "+detailText(r.Details[key]))
 	}
 	if r.Error != "" {
 		says = append(says, "cannot be read: "+r.Error)
@@ -204,20 +204,20 @@ func ruleText(r wire.Rule, now time.Time) string {
 // windowWords are the parts of a window of time_window, in their order.
 var windowWords = []string{"hours", "days", "zone", "except"}
 
-// spoken returns a detail of a rule as people write it, and a window as the
+// detailText returns a detail of a rule as people write it, and a window as the
 // configuration has it.
-func spoken(v any) string {
+func detailText(v any) string {
 	var parts []string
 	switch v := v.(type) {
 	case []any:
 		for _, one := range v {
-			parts = append(parts, spoken(one))
+			parts = append(parts, detailText(one))
 		}
 		return strings.Join(parts, ", ")
 	case map[string]any:
 		for _, word := range windowWords {
 			if value, ok := v[word]; ok {
-				parts = append(parts, strings.ReplaceAll(spoken(value), ", ", " "))
+				parts = append(parts, strings.ReplaceAll(detailText(value), ", ", " "))
 			}
 		}
 		return strings.Join(parts, " ")
@@ -225,9 +225,9 @@ func spoken(v any) string {
 	return fmt.Sprint(v)
 }
 
-// clock returns a moment in local time: only the time of day if it is less than
-// half a day away, else with the date. "-": unknown.
-func clock(t, now time.Time) string {
+// timeText returns a moment in local time: only the time of day if it is less
+// than half a day away, else with the date. "-": unknown.
+func timeText(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}

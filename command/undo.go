@@ -11,9 +11,9 @@ import (
 	"github.com/wsgate/wsgate/internal/wire"
 )
 
-// undoCommand returns the command that undoes a switch. It sets the override from
-// before again, if that had another mode and has not ended. Otherwise the gate
-// follows its rules again. "": there is nothing to undo.
+// undoCommand returns the command that undoes a switch. It sets the override
+// from before again, if that had another mode and has not ended. Otherwise the
+// gate follows its rules again. "": there is nothing to undo.
 func undoCommand(g wire.Switched, now time.Time) string {
 	o := g.Replaced
 	left := time.Duration(0)
