@@ -79,7 +79,7 @@ func (p *Words) Word(d *caddyfile.Dispenser) (known bool, err error) {
 	if err := read(d); err != nil {
 		return true, err
 	}
-	return true, words.LineEnds(d, name)
+	return true, words.EndLine(d, name)
 }
 
 func (p *Words) id(d *caddyfile.Dispenser) (err error) {

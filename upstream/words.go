@@ -82,7 +82,7 @@ func (p *Words) To(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return words.LineEnds(d, "to")
+	return words.EndLine(d, "to")
 }
 
 // Dials returns the addresses of the upstreams, in the form that reverse_proxy

@@ -12,7 +12,7 @@ import (
 // bypasses returns the directives that lead handshakes to one of our upstream
 // addresses without asking the gate. A directive after a wsgate that takes
 // every handshake does not count, because none reaches it.
-func (s surroundings) bypasses(where []level, ours []string) []word {
+func (s site) bypasses(where []level, ours []string) []word {
 	inner := where[len(where)-1]
 	var by []word
 	var look func(lines []line, level int)
@@ -21,7 +21,7 @@ func (s surroundings) bypasses(where []level, ours []string) []word {
 			switch l[0].text {
 			case "reverse_proxy", "php_fastcgi", "forward_auth":
 				behind := depth == len(where)-1 && &lines[0] == &inner.lines[0] && inner.lines[inner.at].unconditional() && !s.before(inner, i)
-				if !behind && !s.leavesOut(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
+				if !behind && !s.excludesHandshakes(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
 					by = append(by, l[0])
 				}
 			case "handle_errors": // a request that a handler in front refuses is still a handshake there
@@ -30,7 +30,7 @@ func (s surroundings) bypasses(where []level, ours []string) []word {
 				switch {
 				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
 					look(where[depth+1].lines, depth+1)
-				case !s.leavesOut(l):
+				case !s.excludesHandshakes(l):
 					look(l.body(), len(where))
 				}
 			}
@@ -40,9 +40,9 @@ func (s surroundings) bypasses(where []level, ours []string) []word {
 	return by
 }
 
-// leavesOut reports whether a line's matcher excludes handshakes, or is
-// unknown. A matcher that selects handshakes does not exclude them.
-func (s surroundings) leavesOut(l line) bool {
+// excludesHandshakes reports whether a line's matcher excludes handshakes, or
+// is unknown. A matcher that selects handshakes does not exclude them.
+func (s site) excludesHandshakes(l line) bool {
 	m := l.matcher()
 	if m == unknownMatcher {
 		return true

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// comesFirst is the part of Caddy's directive order that can keep a handshake
-// from wsgate. handle_path has the place of handle.
-var comesFirst = []string{"redir", "rewrite", "try_files", "handle", "route", "abort", "error", "respond", "metrics", "wsgate"}
+// directiveOrder is the part of Caddy's directive order that can keep a
+// handshake from wsgate. handle_path has the place of handle.
+var directiveOrder = []string{"redir", "rewrite", "try_files", "handle", "route", "abort", "error", "respond", "metrics", "wsgate"}
 
 // word is a token of a site, as it is in the Caddyfile.
 type word struct {
@@ -20,8 +20,8 @@ type word struct {
 // line is a directive with its arguments and its block.
 type line []word
 
-// surroundings is the site around a directive.
-type surroundings struct {
+// site is the site around a directive.
+type site struct {
 	lines []line
 	order []string
 }
@@ -29,13 +29,13 @@ type surroundings struct {
 // level is one block around wsgate: its lines, the index of the line that has
 // wsgate, and whether the lines run in the order of the text.
 type level struct {
-	lines   []line
-	at      int
-	literal bool
+	lines       []line
+	at          int
+	inTextOrder bool
 }
 
 // find returns the blocks around a word, the outermost first.
-func (s surroundings) find(lines []line, what word) ([]level, bool) {
+func (s site) find(lines []line, what word) ([]level, bool) {
 	for i, l := range lines {
 		if l[0] == what {
 			return []level{{lines: lines, at: i}}, true
@@ -44,7 +44,7 @@ func (s surroundings) find(lines []line, what word) ([]level, bool) {
 			continue
 		}
 		if inner, found := s.find(l.body(), what); found {
-			inner[0].literal = l[0].text == "route"
+			inner[0].inTextOrder = l[0].text == "route"
 			return append([]level{{lines: lines, at: i}}, inner...), true
 		}
 	}
@@ -52,7 +52,7 @@ func (s surroundings) find(lines []line, what word) ([]level, bool) {
 }
 
 // blockers returns the directives that keep a handshake from wsgate.
-func (s surroundings) blockers(where []level, readsPath bool) []word {
+func (s site) blockers(where []level, readsPath bool) []word {
 	var by []word
 	for _, l := range slices.Backward(where) {
 		ours := l.lines[l.at]
@@ -68,8 +68,8 @@ func (s surroundings) blockers(where []level, readsPath bool) []word {
 
 // before reports whether line i of a block, which has no matcher, comes before
 // the line that wsgate is in.
-func (s surroundings) before(l level, i int) bool {
-	if l.literal {
+func (s site) before(l level, i int) bool {
+	if l.inTextOrder {
 		return i < l.at
 	}
 	ours := l.lines[l.at]
@@ -80,13 +80,13 @@ func (s surroundings) before(l level, i int) bool {
 	return other >= 0 && other < mine
 }
 
-func (s surroundings) position(l line) int {
+func (s site) position(l line) int {
 	return slices.Index(s.order, strings.Replace(l[0].text, "handle_path", "handle", 1))
 }
 
 // matchesPath reports whether a line around wsgate has a matcher that uses the
 // path.
-func (s surroundings) matchesPath(l line) bool {
+func (s site) matchesPath(l line) bool {
 	m := l.matcher()
 	if m == unknownMatcher || !strings.HasPrefix(m, "@") {
 		return m != "" && m != "*" // most matchers use the path
@@ -130,9 +130,9 @@ func (l line) unconditional() bool {
 	return m == "" || m == "*" || m == "/*"
 }
 
-// unknownMatcher stands for the matcher of a directive that Caddy has read before ours.
-// Caddy has removed it from the tokens: those after it have moved up, and the
-// last one occurs twice. The matcher itself is unknown.
+// unknownMatcher stands for the matcher of a directive that Caddy has read
+// before ours. Caddy has removed it from the tokens: those after it have moved
+// up, and the last one occurs twice. The matcher itself is unknown.
 const unknownMatcher = "@"
 
 // matcher returns the line's matcher as the Caddyfile has it. Empty: none.

@@ -34,13 +34,13 @@ type Directive struct {
 // handshakes past the gate. The warnings go to the log, like reverse_proxy's
 // own, because Caddy gives plugins no other way.
 func (d Directive) Warn() {
-	s := surroundings{lines: siteOf(d.Helper), order: orderOf(d.Helper)}
+	s := site{lines: siteOf(d.Helper), order: orderOf(d.Helper)}
 	where, found := s.find(s.lines, word{text: d.Start.Text, file: d.Start.File, line: d.Start.Line})
 	if !found {
 		return
 	}
 	logger := caddy.Log().Named("caddyfile").With(zap.String("file", d.Start.File), zap.Int("line", d.Start.Line))
-	for _, by := range s.blockers(where, readsPath(d.Matchers)) {
+	for _, by := range s.blockers(where, usesPath(d.Matchers)) {
 		logger.Warn("a directive without a matcher comes before wsgate and takes its handshakes",
 			zap.String("directive", by.text), zap.Int("directive_line", by.line),
 			zap.String("remedy", "give it a matcher (@page not ws_handshake), or put both into a route block with wsgate first"))
@@ -61,12 +61,12 @@ func orderOf(h httpcaddyfile.Helper) []string {
 	if order, ok := h.Option("order").([]string); ok {
 		return order
 	}
-	return comesFirst
+	return directiveOrder
 }
 
-// readsPath reports whether a matcher uses the path. Then a rewrite before it
+// usesPath reports whether a matcher uses the path. Then a rewrite before it
 // changes what it sees.
-func readsPath(set caddy.ModuleMap) bool {
+func usesPath(set caddy.ModuleMap) bool {
 	text, err := json.Marshal(set)
 	return err == nil && strings.Contains(string(text), "path")
 }

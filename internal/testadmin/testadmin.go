@@ -25,8 +25,9 @@ import (
 	"github.com/wsgate/wsgate/internal/registry"
 )
 
-// Addr is the address of the Caddy's admin endpoint. It is a socket file, because
-// nobody can find out which port Caddy chose for an address with port 0.
+// Addr is the address of the Caddy's admin endpoint. It is a socket file,
+// because nobody can find out which port Caddy chose for an address with port
+// 0.
 var Addr string
 
 // LogFile is the Caddy's log.

@@ -30,11 +30,11 @@ func (s *Server) Call(method, path, body string, header ...string) (int, string)
 	return status, text
 }
 
-// awaitHandOver returns when a configuration that was replaced listens no
-// more, so that the next connection meets the one in force.
+// awaitHandOver returns when a configuration that was replaced no longer
+// listens, so that the next connection reaches the one in force.
 func (s *Server) awaitHandOver() {
 	s.t.Helper()
-	s.Await("the previous configuration's listeners to close", func() bool { return s.twice() == "" })
+	s.Await("the previous configuration's listeners to close", func() bool { return s.sharedAddress() == "" })
 }
 
 func (s *Server) try(method, path, body string, header []string) (int, string) {
@@ -86,7 +86,7 @@ func (s *Server) MustLoad(o Options) {
 	}
 }
 
-// Switch throws a gate's switch, or fails the test.
+// Switch switches a gate, or fails the test.
 func (s *Server) Switch(gate, body string) map[string]any {
 	s.t.Helper()
 	status, text := s.Call("POST", "/wsgate/gates/"+gate, body)
@@ -146,7 +146,7 @@ func (s *Server) Lines(message string) []map[string]any {
 	return lines
 }
 
-// Await polls until ok says yes, or fails the test after 10 s.
+// Await polls until ok returns true, or fails the test after 15 s.
 func (s *Server) Await(what string, ok func() bool) {
 	s.t.Helper()
 	Await(s.t, what, ok)

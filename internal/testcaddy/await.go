@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// awaitLimit is how long Await waits: far longer than anything may take, so
-// that a busy machine does not fail a test.
+// awaitLimit is how long Await waits. That is far longer than anything should
+// take, so that no test fails only because the machine is busy.
 const awaitLimit = 15 * time.Second
 
-// Await polls until ok says yes, or fails the test.
+// Await polls until ok returns true, or fails the test.
 func Await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

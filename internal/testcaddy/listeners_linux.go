@@ -10,10 +10,10 @@ import (
 // listening is the state of a socket that listens, in /proc/net/tcp.
 const listening = "0A"
 
-// twice returns an address that two sockets of the process listen on: while a
-// configuration replaces another, the old one's and the new one's do, and a
-// connection may reach either. Empty: there is none.
-func (s *Server) twice() string {
+// sharedAddress returns an address on which two sockets of the process listen.
+// That is so while one configuration replaces another: a connection may then
+// reach the old one or the new one. Empty: there is no such address.
+func (s *Server) sharedAddress() string {
 	own := s.sockets()
 	seen := make(map[string]bool)
 	for _, table := range []string{"tcp", "tcp6"} {

@@ -15,10 +15,10 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// roleVariable tells the test binary to be Caddy.
+// roleVariable is set in the environment of a test binary that is to run Caddy.
 const roleVariable = "WSGATE_TEST_CADDY"
 
-// startLimit bounds how long a Caddy may take until its admin endpoint answers.
+// startLimit is how long a Caddy may take until its admin endpoint answers.
 const startLimit = 30 * time.Second
 
 // Main runs the tests of a package, or Caddy if the process was started by
@@ -149,7 +149,7 @@ func (s *Server) Stop(limit time.Duration) time.Duration {
 	return time.Since(began)
 }
 
-// Kill ends the process without asking.
+// Kill ends the process at once, with SIGKILL.
 func (s *Server) Kill() {
 	cmd, done := s.process()
 	_ = cmd.Process.Kill()

@@ -16,8 +16,8 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// LineEnds refuses anything after the last argument of a word.
-func LineEnds(d *caddyfile.Dispenser, name string) error {
+// EndLine refuses anything after the last argument of a word.
+func EndLine(d *caddyfile.Dispenser, name string) error {
 	if d.NextArg() {
 		return d.Errf("%s: one word too many: %q", name, d.Val())
 	}
@@ -74,7 +74,7 @@ func Duration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration, er
 		return 0, d.Errf("%s: want a duration such as 30s", name)
 	}
 	value, err := caddy.ParseDuration(d.Val())
-	if err != nil && endless[strings.ToLower(d.Val())] {
+	if err != nil && noLimitWords[strings.ToLower(d.Val())] {
 		return 0, d.Errf("%s %q: want a duration such as 30s; %s", name, d.Val(), otherwise)
 	}
 	if right := DurationMeant(d.Val()); err != nil && right != "" {
@@ -86,11 +86,11 @@ func Duration(d *caddyfile.Dispenser, name, otherwise string) (time.Duration, er
 	if value <= 0 {
 		return 0, d.Errf("%s %q: want more than zero; %s", name, d.Val(), otherwise)
 	}
-	return value, LineEnds(d, name)
+	return value, EndLine(d, name)
 }
 
-// endless are words that people write for no limit.
-var endless = map[string]bool{"never": true, "off": true, "no": true, "none": true, "infinite": true, "unlimited": true, "forever": true, "disabled": true, "false": true}
+// noLimitWords are words that people write for no limit.
+var noLimitWords = map[string]bool{"never": true, "off": true, "no": true, "none": true, "infinite": true, "unlimited": true, "forever": true, "disabled": true, "false": true}
 
 // units maps the units that people write to those of durations.
 var units = map[string]string{
@@ -129,14 +129,14 @@ func Name(d *caddyfile.Dispenser, word string) (string, error) {
 		return "", d.Errf("%s %q: a URL would swallow this name: want a letter or a digit in it", word, name)
 	}
 	if !gate.ValidName(name) {
-		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'%s", word, name, nameMeant(name))
+		return "", d.Errf("%s %q: want 1 to 64 letters, digits, '_', '.' or '-'%s", word, name, similarName(name))
 	}
 	return name, nil
 }
 
-// nameMeant suggests a similar name without the characters that a name must not
-// have.
-func nameMeant(name string) string {
+// similarName suggests a similar name without the characters that a name must
+// not have.
+func similarName(name string) string {
 	right := strings.Trim(notInNames.ReplaceAllString(name, "-"), "-.")
 	if !gate.ValidName(right) || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return ""
