@@ -39,7 +39,7 @@ type App struct {
 
 	mu       sync.Mutex // guards the fields below, while handlers are provisioned
 	declared map[string]*policy.Policy
-	servers  map[*caddyhttp.Server]bool // in which a handler was seen
+	servers  map[*caddyhttp.Server]bool // that have a handler of ours
 	conf     *registry.Config
 }
 
@@ -63,7 +63,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		Logger:    ctx.Logger(new(Handler)),
 		Storage:   ctx.Storage(),
 		By:        nodeName,
-		Current:   a.current,
+		Current:   a.isCurrent,
 	}
 	for name, p := range a.Gates {
 		if !gate.ValidName(name) {
@@ -105,7 +105,7 @@ func (a *App) declare(name string, p *policy.Policy, parsed gate.Policy) error {
 		if before.Same(p) || p.Empty() {
 			return nil
 		}
-		return fmt.Errorf("gate %q is told different things: say it once, here or in the app's gates, or name another gate", name)
+		return fmt.Errorf("gate %q has different policies: write the policy once, here or in the app's gates, or name another gate", name)
 	}
 	a.declared[name] = p
 	a.conf.Gates[name] = parsed
@@ -131,38 +131,37 @@ func (a *App) policyOf(name string) gate.Policy {
 	return a.conf.Gates[name]
 }
 
-// limit stores a handler's limits, and returns their key. The key is the
-// handler's name, by which the next configuration finds the handler's tunnels.
-// A handler may occur several times (a site on two ports), with the same
-// limits. A handler without a name gets a key of its own, which no other
-// configuration has.
-func (a *App) limit(gateName, name string, limits registry.LimitValues) (key string, err error) {
+// setLimits stores a handler's limits, and returns their key. The key is the
+// handler's name: by it the next configuration finds the handler's tunnels. A
+// handler may occur several times (a site on two ports), with the same limits.
+// A handler without a name gets a random key, which no other configuration has.
+func (a *App) setLimits(gateName, name string, limits registry.LimitValues) (key string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	of := a.conf.Limits[gateName]
-	if of == nil {
-		of = make(map[string]registry.LimitValues)
-		a.conf.Limits[gateName] = of
+	byName := a.conf.Limits[gateName]
+	if byName == nil {
+		byName = make(map[string]registry.LimitValues)
+		a.conf.Limits[gateName] = byName
 	}
 	if name == "" {
 		name = "unnamed handler " + rand.Text()
 	}
-	if before, twice := of[name]; twice && before != limits {
+	if before, twice := byName[name]; twice && before != limits {
 		return "", fmt.Errorf("gate %q: two handlers with the name %q have different limits: give each a name of its own", gateName, name)
 	}
-	of[name] = limits
+	byName[name] = limits
 	return name, nil
 }
 
-// watch adds a function that returns upstreams of a gate.
-func (a *App) watch(name string, upstreams func() []registry.UpstreamHealth) {
+// addUpstreams adds a function that returns upstreams of a gate.
+func (a *App) addUpstreams(name string, upstreams func() []registry.UpstreamHealth) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.conf.Upstreams[name] = append(a.conf.Upstreams[name], upstreams)
 }
 
-// current reports whether the load of this configuration has succeeded.
-func (a *App) current() bool {
+// isCurrent reports whether the load of this configuration has succeeded.
+func (a *App) isCurrent() bool {
 	app, err := caddy.ActiveContext().AppIfConfigured("wsgate")
 	return err == nil && app == any(a)
 }

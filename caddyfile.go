@@ -53,7 +53,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	h.Next()
 	p := &directive{helper: h, handler: new(Handler)}
 	p.Start, p.Seen = h.Token(), make(words.Once)
-	p.up = upstream.Words{Start: p.Start, Seen: p.Seen, Others: allOwn}
+	p.up = upstream.Words{Start: p.Start, Seen: p.Seen, Others: reservedWords}
 	p.matcherText = matcherText(h)
 	matchers, err := h.ExtractMatcherSet()
 	if err != nil {
@@ -77,7 +77,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if p.handler.StripPathPrefix, p.handler.UpstreamPath, err = p.up.Path(matchers, p.handler.Proxy); err != nil {
 		return nil, err
 	}
-	if err := p.join(); err != nil {
+	if err := p.joinGate(); err != nil {
 		return nil, err
 	}
 	p.WarnOfContradictions(p.handler.Gate)
@@ -123,7 +123,7 @@ func (p *directive) gateName(d *caddyfile.Dispenser) error {
 	if p.handler.Gate, err = words.Name(d, "gate"); err != nil {
 		return err
 	}
-	return words.LineEnds(d, "gate")
+	return words.EndLine(d, "gate")
 }
 
 // handlerName reads the name by which open tunnels find the directive after a
@@ -139,7 +139,7 @@ func (p *directive) handlerName(d *caddyfile.Dispenser) error {
 	if err := checkName(p.handler.Name); err != nil {
 		return d.WrapErr(err)
 	}
-	return words.LineEnds(d, "name")
+	return words.EndLine(d, "name")
 }
 
 // duration reads a timeout. meaning is wsgate's word for it; otherwise is the

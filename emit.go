@@ -23,21 +23,22 @@ const (
 // one after the other.
 const emitBound = 256
 
-// emitter returns the function that emits an event to a configuration's
+// emitter returns the function that sends an event to a configuration's event
 // handlers.
 func emitter(ctx caddy.Context) (emit func(name string, data map[string]any), err error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, fmt.Errorf("loading the events app: %w", err)
 	}
-	of, ok := app.(*caddyevents.App)
+	eventsApp, ok := app.(*caddyevents.App)
 	if !ok {
 		return nil, fmt.Errorf("the events app is a %T: wsgate knows only Caddy's own", app)
 	}
-	return func(name string, data map[string]any) { of.Emit(ctx, name, data) }, nil
+	return func(name string, data map[string]any) { eventsApp.Emit(ctx, name, data) }, nil
 }
 
-func worthEmitting(e events.Event) bool {
+// isEmitted reports whether an event goes to Caddy's event handlers.
+func isEmitted(e events.Event) bool {
 	switch e.What.(type) {
 	case registry.GateChanged, registry.DrainFinished:
 		return true
@@ -47,8 +48,8 @@ func worthEmitting(e events.Event) bool {
 
 // emit sends an event to the event handlers of the configuration in force.
 func emit(e events.Event) {
-	to := registry.Emitter()
-	if to == nil {
+	send := registry.Emitter()
+	if send == nil {
 		return
 	}
 	switch what := e.What.(type) {
@@ -61,9 +62,9 @@ func emit(e events.Event) {
 		if !what.Snapshot.Until.IsZero() {
 			data["until"] = what.Snapshot.Until.UTC().Format(time.RFC3339)
 		}
-		to(eventChanged, data)
+		send(eventChanged, data)
 	case registry.DrainFinished:
-		to(eventFinished, map[string]any{"gate": e.Gate, "told": what.Told, "duration": what.Took.Seconds()})
+		send(eventFinished, map[string]any{"gate": e.Gate, "told": what.Told, "duration": what.Took.Seconds()})
 	}
 }
 

@@ -17,8 +17,8 @@ var ownWords = []string{
 	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
 }
 
-// allOwn are these words and reverse_proxy's words for the same things.
-var allOwn = append(slices.Clone(ownWords), "stream_timeout", "stream_close_delay")
+// reservedWords are these words and reverse_proxy's words for the same things.
+var reservedWords = append(slices.Clone(ownWords), "stream_timeout", "stream_close_delay")
 
 // otherWords maps words that people write to wsgate's words for the same. A
 // word that only looks similar is found by its letters (package nearest).
@@ -69,7 +69,7 @@ func unknownWord(name string) string {
 // blockWords returns all words of a directive's block, also those that are
 // refused with a reason.
 func blockWords() []string {
-	return append(slices.Clone(allOwn), upstream.ProxyWords()...)
+	return append(slices.Clone(reservedWords), upstream.ProxyWords()...)
 }
 
 // unknownInGate returns the text that refuses a word of a gate in the global

@@ -19,9 +19,10 @@ const (
 
 func init() { caddy.RegisterModule(new(metricsAPI)) }
 
-// collector reads the values from the registry at each scrape. So values
-// outlive a configuration, and what no longer exists leaves the labels. The
-// labels are few and bounded: never a path, a client's address or a user.
+// collector reads the values from the registry at each scrape. So the values
+// outlive a configuration, and a gate or an upstream that no longer exists has
+// no series. The labels have few values: never a path, a client's address or a
+// user.
 type collector struct{}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

@@ -24,7 +24,7 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-// defaultHandshakeTimeout limits the time of a handshake, all attempts
+// defaultHandshakeTimeout limits the time of a handshake over all attempts
 // together.
 const defaultHandshakeTimeout = 15 * time.Second
 
@@ -47,7 +47,8 @@ const defaultHandshakeTimeout = 15 * time.Second
 // `{http.wsgate.tunnel_id}` | The tunnel's name in logs, once the handshake is accepted
 type Handler struct {
 	// The gate that the tunnels belong to: letters, digits, `_`, `.` and `-`,
-	// at most 64. Handlers that name the same gate share it. Default: `default`.
+	// at most 64. Handlers that name the same gate share it. Default:
+	// `default`.
 	Gate string `json:"gate,omitempty"`
 
 	// A name for this handler, unique in its gate. After a reload, an open
@@ -103,7 +104,7 @@ type Handler struct {
 	server     *caddyhttp.Server
 	handlerKey string
 
-	cleanedUp sync.Once // what Provision took is given back once
+	cleanedUp sync.Once // Cleanup gives back once what Provision took
 }
 
 // CaddyModule returns the Caddy module information.
@@ -118,7 +119,8 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // its gate. It changes nothing that a request or another configuration could
 // see.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if err := h.fill(); err != nil {
+	h.setDefaults()
+	if err := h.check(); err != nil {
 		return err
 	}
 	module, err := ctx.App("wsgate")
@@ -126,7 +128,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading the wsgate app: %w", err)
 	}
 	app := module.(*App)
-	policy, err := h.join(ctx, app)
+	policy, err := h.joinGate(ctx, app)
 	if err != nil {
 		return err
 	}
@@ -143,27 +145,35 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.entry = registry.Acquire(h.Gate, policy, ctx.Storage())
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if h.server != nil && app.markSeen(h.server) {
-		follow(h.server)
+		watchServer(h.server)
 	}
 	return nil
 }
 
-// follow registers what an exit of the process needs to know from a server.
-func follow(s *caddyhttp.Server) {
+// watchServer makes a server report its connections and its shutdown, so that
+// an exit of the process can end what is under way.
+func watchServer(s *caddyhttp.Server) {
 	s.RegisterConnContext(handshake.ConnContext)
 	s.RegisterConnState(handshake.ConnState)
 	s.RegisterOnShutdown(func() {
-		if caddy.Exiting() { // Caddy waits for requests under way before it stops us
+		if caddy.Exiting() { // Caddy waits for requests under way before it stops our app
 			registry.Shutdown()
 		}
 	})
 }
 
-// fill sets the defaults and refuses impossible values.
-func (h *Handler) fill() error {
+// setDefaults sets the defaults of fields that are not set.
+func (h *Handler) setDefaults() {
 	if h.Gate == "" {
-		h.Gate = "default"
+		h.Gate = defaultGate
 	}
+	if h.HandshakeTimeout == 0 {
+		h.HandshakeTimeout = caddy.Duration(defaultHandshakeTimeout)
+	}
+}
+
+// check refuses impossible values.
+func (h *Handler) check() error {
 	if !gate.ValidName(h.Gate) {
 		return fmt.Errorf("gate name %q: want 1 to 64 letters, digits, '_', '.' or '-'", h.Gate)
 	}
@@ -178,9 +188,6 @@ func (h *Handler) fill() error {
 	}
 	if h.UpstreamPath != "" && h.Proxy.Rewrite != nil {
 		return fmt.Errorf("gate %q: upstream_path makes a path, and proxy.rewrite another: want one of them", h.Gate)
-	}
-	if h.HandshakeTimeout == 0 {
-		h.HandshakeTimeout = caddy.Duration(defaultHandshakeTimeout)
 	}
 	if h.IdleTimeout < 0 {
 		return fmt.Errorf("idle_timeout %s: want zero (no limit) or more", time.Duration(h.IdleTimeout))
@@ -205,8 +212,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// join adds the handler to its gate, and returns the gate's policy.
-func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
+// joinGate adds the handler to its gate, and returns the gate's policy.
+func (h *Handler) joinGate(ctx caddy.Context, app *App) (gate.Policy, error) {
 	if h.Policy != nil {
 		policy, err := h.Policy.Provision(ctx)
 		if err != nil {
@@ -218,16 +225,16 @@ func (h *Handler) join(ctx caddy.Context, app *App) (gate.Policy, error) {
 	}
 	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
 	var err error
-	if h.handlerKey, err = app.limit(h.Gate, h.Name, limits); err != nil {
+	if h.handlerKey, err = app.setLimits(h.Gate, h.Name, limits); err != nil {
 		return gate.Policy{}, err
 	}
-	app.watch(h.Gate, h.upstreams)
+	app.addUpstreams(h.Gate, h.upstreams)
 	return app.policyOf(h.Gate), nil
 }
 
-// upstreams returns the configured upstreams, as reverse_proxy sees them. An
-// address with a placeholder can mean any number of backends and has no health
-// of its own, so it is left out.
+// upstreams returns the configured upstreams, with the health that
+// reverse_proxy knows. It leaves out an address with a placeholder, which can
+// mean any number of backends and has no health of its own.
 func (h *Handler) upstreams() (all []registry.UpstreamHealth) {
 	for _, u := range h.Proxy.Upstreams {
 		if !strings.Contains(u.Dial, "{") {

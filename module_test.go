@@ -23,7 +23,8 @@ func TestJSONIsRefusedWhatTheCaddyfileRefuses(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), h); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.fill(); err == nil || !strings.Contains(err.Error(), want) {
+		h.setDefaults()
+		if err := h.check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", words, err)
 		}
 	}

@@ -18,13 +18,13 @@ import (
 // gateSoFar is what a Caddyfile has set for a gate so far.
 type gateSoFar struct {
 	policy  *policy.Policy
-	at      string           // where the policy begins, as errors show it
-	derived *caddyfile.Token // the directive whose name was derived
-	named   map[string]named // its directives so far, by their names
+	at      string                    // where the policy begins, as errors show it
+	derived *caddyfile.Token          // the directive that took its gate from its matcher
+	named   map[string]namedDirective // its directives so far, by their names
 }
 
-// named is a directive with a name.
-type named struct {
+// namedDirective is a directive with a name.
+type namedDirective struct {
 	at             caddyfile.Token
 	idle, lifetime caddy.Duration
 }
@@ -43,12 +43,12 @@ func (p *directive) nameHandler(g *gateSoFar) error {
 		}
 		h.Name = strings.TrimSpace(address + " " + p.matcherText)
 	}
-	now := named{p.Start, h.IdleTimeout, h.MaxLifetime}
+	now := namedDirective{p.Start, h.IdleTimeout, h.MaxLifetime}
 	before, twice := g.named[h.Name]
 	switch {
 	case !twice:
 		if g.named == nil {
-			g.named = make(map[string]named)
+			g.named = make(map[string]namedDirective)
 		}
 		g.named[h.Name] = now
 	case before.idle != now.idle || before.lifetime != now.lifetime:
@@ -57,11 +57,11 @@ func (p *directive) nameHandler(g *gateSoFar) error {
 	return nil
 }
 
-// join adds the directive to its gate, and its policy to the gate's.
-func (p *directive) join() error {
-	gates := p.gates()
+// joinGate adds the directive to its gate, and its policy to the gate's.
+func (p *directive) joinGate() error {
+	gates := p.gatesSoFar()
 	if p.handler.Gate == "" {
-		if err := p.derive(gates); err != nil {
+		if err := p.deriveGate(gates); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (p *directive) join() error {
 		g.policy, g.at = &p.Policy, words.Place(p.First)
 		p.handler.Policy = &p.Policy
 	case !g.policy.Same(&p.Policy):
-		return p.Errf("gate %q is told different things at %s and at %s: say it once, or name another gate", name, g.at, words.Place(p.First))
+		return p.Errf("gate %q has different policies at %s and at %s: write the policy once, or name another gate", name, g.at, words.Place(p.First))
 	case p.Policy.ID != "": // the same policy again, with an @id of its own
 		p.handler.Policy = &p.Policy
 	}
@@ -177,9 +177,10 @@ func listeners(addresses []string) int {
 	return len(ports)
 }
 
-// derive takes the gate's name from the matcher. It refuses a name that another
-// directive without a name has: the two may not be meant to share a gate.
-func (p *directive) derive(gates map[string]*gateSoFar) error {
+// deriveGate takes the gate's name from the matcher. It refuses a name that
+// another directive without a name has: the two may not be meant to share a
+// gate.
+func (p *directive) deriveGate(gates map[string]*gateSoFar) error {
 	name := derivedName(p.matchers)
 	if p.helper.IsNamedRoute() { // Caddy parses it alone: the sites are not counted
 		return p.Errf("in a named route the gate wants a name of its own: add `gate %s`, or another", name)
@@ -191,8 +192,8 @@ func (p *directive) derive(gates map[string]*gateSoFar) error {
 	return nil
 }
 
-// gates returns what the Caddyfile has set for its gates so far.
-func (p *directive) gates() map[string]*gateSoFar {
+// gatesSoFar returns what the Caddyfile has set for its gates so far.
+func (p *directive) gatesSoFar() map[string]*gateSoFar {
 	const key = "wsgate.gates"
 	gates, ok := p.helper.State[key].(map[string]*gateSoFar)
 	if !ok {

@@ -15,8 +15,8 @@ import (
 )
 
 func init() {
-	events.Default.Listen(events.Listener{Wants: worthLogging, Hear: writeLog, Missed: logMissed})
-	events.Default.Listen(events.Listener{Wants: worthEmitting, Hear: emit, Missed: emitMissed, Bound: emitBound})
+	events.Default.Listen(events.Listener{Wants: isLogged, Hear: writeLog, Missed: logMissed})
+	events.Default.Listen(events.Listener{Wants: isEmitted, Hear: emit, Missed: emitMissed, Bound: emitBound})
 	caddy.OnExit(flushLog)
 }
 
@@ -29,8 +29,8 @@ func flushLog(context.Context) {
 	events.Default.Flush(ctx)
 }
 
-// worthLogging reports whether the configuration in force logs an event at all.
-func worthLogging(e events.Event) bool {
+// isLogged reports whether the configuration in force logs an event at all.
+func isLogged(e events.Event) bool {
 	line, ok := e.What.(registry.Line)
 	if !ok {
 		return registry.Logger().Core().Enabled(zapcore.InfoLevel)
@@ -47,8 +47,8 @@ func loggerOf(l registry.Line) *zap.Logger {
 	return caddy.Log().Named(l.Logger)
 }
 
-// writeLog logs what happened, through the configuration in force. It never sees
-// a payload, a header or a query string.
+// writeLog logs what happened, through the configuration in force. It never
+// sees a payload, a header or a query string.
 func writeLog(e events.Event) {
 	switch what := e.What.(type) {
 	case registry.Line:

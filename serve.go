@@ -33,32 +33,32 @@ const (
 // refused handshake is no longer a handshake: the handlers after it see a plain
 // GET. Any other request goes to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	a := &request{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
-	a.verdict = h.entry.Verdict(a.began)
-	a.placeholders()
+	q := &request{h: h, w: w, r: r, began: time.Now(), body: r.ContentLength != 0 || len(r.TransferEncoding) > 0}
+	q.verdict = h.entry.Verdict(q.began)
+	q.mapPlaceholders()
 	hs := handshake.Enter(w, r, h.Gate)
 	if hs == nil {
 		return next.ServeHTTP(w, r)
 	}
 	defer hs.End()
 	defer registry.Attach()()
-	a.handshake, a.w = hs, hs.Writer
-	a.verdict = h.entry.Verdict(a.began) // again: from here on a gate that closes stops the handshake
-	a.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	q.handshake, q.w = hs, hs.Writer
+	q.verdict = h.entry.Verdict(q.began) // again: from here on a gate that closes stops the handshake
+	q.clientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	switch {
 	case hs.Malformed != nil:
-		return a.malformed(hs.Malformed)
+		return q.answerMalformed(hs.Malformed)
 	case hs.Exiting:
-		a.verdict = registry.ExitVerdict()
-		return a.closed()
-	case !a.verdict.Open:
-		return a.closed()
+		q.verdict = registry.ExitVerdict()
+		return q.answerClosed()
+	case !q.verdict.Open:
+		return q.answerClosed()
 	}
 	accepted, failed := h.engine.Handshake(hs.Writer, hs.Request, next, !hs.Detached)
 	if failed != nil {
-		return a.failed(failed)
+		return q.answerFailed(failed)
 	}
-	return a.open(accepted)
+	return q.openTunnel(accepted)
 }
 
 // request is one handshake while it is served.
@@ -77,79 +77,79 @@ type request struct {
 	tunnelID  string
 }
 
-// open turns the backend's 101 into a tunnel.
-func (a *request) open(up *upstream.Accepted) error {
+// openTunnel turns the backend's 101 into a tunnel.
+func (q *request) openTunnel(up *upstream.Accepted) error {
 	label := up.Upstream
 	if up.Dynamic {
 		label = "dynamic"
 	}
-	ip, _ := netip.ParseAddr(a.clientIP)
-	t, err := a.h.entry.Admit(registry.Admission{
-		ClientIP: ip, User: a.user(), Path: a.path(), Upstream: label, Handler: a.h.handlerKey, Release: up.Release,
+	ip, _ := netip.ParseAddr(q.clientIP)
+	t, err := q.h.entry.Admit(registry.Admission{
+		ClientIP: ip, User: q.user(), Path: q.path(), Upstream: label, Handler: q.h.handlerKey, Release: up.Release,
 	})
 	if err != nil { // the gate closed meanwhile
 		_ = up.Conn.Close()
 		up.Release()
 		var closed *registry.ClosedError
 		if errors.As(err, &closed) {
-			a.verdict = closed.Verdict
+			q.verdict = closed.Verdict
 		}
-		return a.closed()
+		return q.answerClosed()
 	}
-	a.tunnelID = t.ID().String()
-	a.note()
-	a.w.Header().Del("Server") // neither the backend's nor Caddy's own is sent
-	conn, early, err := a.handshake.Accept(up.Header)
+	q.tunnelID = t.ID().String()
+	q.addLogFields()
+	q.w.Header().Del("Server") // neither the backend's nor Caddy's own is sent
+	conn, early, err := q.handshake.Accept(up.Header)
 	if err != nil {
 		_ = up.Conn.Close()
 		t.Drop()
-		a.upstream = up.Upstream
-		a.refuse(string(upstream.Aborted), 0, err)
+		q.upstream = up.Upstream
+		q.refuse(string(upstream.Aborted), 0, err)
 		return nil // no answer can be sent any more
 	}
-	a.outcome = registry.Accepted
-	t.Opened(time.Since(a.began))
+	q.outcome = registry.Accepted
+	t.Opened(time.Since(q.began))
 	t.Start(tunnel.Peer{Conn: conn, Early: early}, tunnel.Peer{Conn: up.Conn, Early: up.Early})
-	if !a.handshake.Detached {
+	if !q.handshake.Detached {
 		t.Wait()
 	}
 	return nil
 }
 
-// malformed answers a malformed handshake.
-func (a *request) malformed(err error) error {
+// answerMalformed answers a malformed handshake.
+func (q *request) answerMalformed(err error) error {
 	status := http.StatusBadRequest
 	var m *handshake.Malformed
 	if errors.As(err, &m) {
 		status = m.Status
 		for name, values := range m.Header {
-			a.w.Header()[name] = values
+			q.w.Header()[name] = values
 		}
 	}
-	a.refuse(outcomeMalformed, status, err)
-	return a.answer(status, err)
+	q.refuse(outcomeMalformed, status, err)
+	return q.answer(status, err)
 }
 
-// closed answers a handshake that met a closed gate. The client reads public
-// text; the rest of the verdict goes to the log.
-func (a *request) closed() error {
-	a.w.Header().Set("Cache-Control", "no-store")
-	a.refuse(outcomeClosed, http.StatusServiceUnavailable, nil)
-	return a.answer(http.StatusServiceUnavailable, errors.New(a.verdict.PublicText(time.Now())))
+// answerClosed answers a handshake that met a closed gate. The client reads
+// public text; the rest of the verdict goes to the log.
+func (q *request) answerClosed() error {
+	q.w.Header().Set("Cache-Control", "no-store")
+	q.refuse(outcomeClosed, http.StatusServiceUnavailable, nil)
+	return q.answer(http.StatusServiceUnavailable, errors.New(q.verdict.PublicText(time.Now())))
 }
 
-// failed answers a handshake that no upstream accepted.
-func (a *request) failed(e *upstream.Error) error {
-	a.upstream = e.Upstream
+// answerFailed answers a handshake that no upstream accepted.
+func (q *request) answerFailed(e *upstream.Error) error {
+	q.upstream = e.Upstream
 	if e.Outcome == upstream.Stopped {
-		a.verdict = registry.ExitVerdict()
+		q.verdict = registry.ExitVerdict()
 		var closed *registry.ClosedError
 		if errors.As(e.Err, &closed) {
-			a.verdict = closed.Verdict
+			q.verdict = closed.Verdict
 		}
-		return a.closed()
+		return q.answerClosed()
 	}
-	a.refuse(string(e.Outcome), e.Status, e)
+	q.refuse(string(e.Outcome), e.Status, e)
 	if e.Cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -157,36 +157,36 @@ func (a *request) failed(e *upstream.Error) error {
 	case e.Answered, e.Outcome == upstream.Aborted:
 		return nil // the client has an answer, or is gone
 	case e.Outcome == upstream.Refused:
-		return a.answer(e.Status, e.Err)
+		return q.answer(e.Status, e.Err)
 	}
 	// The log gets the details of the failure; the client gets only the status.
-	return a.answer(e.Status, errors.New(http.StatusText(e.Status)))
+	return q.answer(e.Status, errors.New(http.StatusText(e.Status)))
 }
 
 // refuse ends the handshake: from now on nobody sees the request as a
 // handshake. It counts and logs the refusal.
-func (a *request) refuse(outcome string, status int, err error) {
-	a.outcome = outcome
-	handshake.Strip(a.r)
-	a.note()
-	if outcome == outcomeClosed && caddyhttp.GetVar(a.r.Context(), caddyhttp.LogLevelVar) == nil {
-		caddyhttp.SetVar(a.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
+func (q *request) refuse(outcome string, status int, err error) {
+	q.outcome = outcome
+	handshake.Strip(q.r)
+	q.addLogFields()
+	if outcome == outcomeClosed && caddyhttp.GetVar(q.r.Context(), caddyhttp.LogLevelVar) == nil {
+		caddyhttp.SetVar(q.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
 	}
-	a.h.entry.Refused(outcome)
-	took := time.Since(a.began)
+	q.h.entry.Refused(outcome)
+	took := time.Since(q.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
-		a.h.entry.Tried(took)
+		q.h.entry.Tried(took)
 	}
-	events.Default.Publish(events.Event{Gate: a.h.Gate, What: refused{
-		clientIP: a.clientIP, upstream: a.upstream, outcome: outcome, status: status,
-		verdict: a.verdict, err: err, took: took,
+	events.Default.Publish(events.Event{Gate: q.h.Gate, What: refused{
+		clientIP: q.clientIP, upstream: q.upstream, outcome: outcome, status: status,
+		verdict: q.verdict, err: err, took: took,
 	}})
 }
 
 // user returns the user that a handler in front of the gate authenticated.
 // Empty: none.
-func (a *request) user() string {
-	repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+func (q *request) user() string {
+	repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return ""
 	}
@@ -195,11 +195,11 @@ func (a *request) user() string {
 }
 
 // path returns the path as the client sent it, without the query.
-func (a *request) path() string {
-	if o, ok := a.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+func (q *request) path() string {
+	if o, ok := q.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return o.URL.EscapedPath()
 	}
-	return a.r.URL.EscapedPath()
+	return q.r.URL.EscapedPath()
 }
 
 const (
@@ -211,63 +211,64 @@ const (
 
 // retryAfter returns how many seconds the client should wait: until the gate
 // can open, else a random number.
-func (a *request) retryAfter() int {
-	if a.wait == 0 && !a.verdict.Open {
-		a.wait = a.verdict.RetryAfter(time.Now())
+func (q *request) retryAfter() int {
+	if q.wait == 0 && !q.verdict.Open {
+		q.wait = q.verdict.RetryAfter(time.Now())
 	}
-	if a.wait == 0 {
-		a.wait = leastWait + rand.IntN(mostWait-leastWait+1) //nolint:gosec // not a secret
+	if q.wait == 0 {
+		q.wait = leastWait + rand.IntN(mostWait-leastWait+1) //nolint:gosec // not a secret
 	}
-	return a.wait
+	return q.wait
 }
 
-// note adds the gate, and the tunnel if there is one, to the access log.
-func (a *request) note() {
-	if s := a.h.server; s != nil && s.Logs == nil {
+// addLogFields adds the gate, and the tunnel if there is one, to the access
+// log.
+func (q *request) addLogFields() {
+	if s := q.h.server; s != nil && s.Logs == nil {
 		return // there is no access log
 	}
-	if extra, ok := a.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Set(zap.String("wsgate", a.h.Gate))
-		if a.tunnelID != "" {
-			extra.Set(zap.String("tunnel_id", a.tunnelID))
+	if extra, ok := q.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("wsgate", q.h.Gate))
+		if q.tunnelID != "" {
+			extra.Set(zap.String("tunnel_id", q.tunnelID))
 		}
 	}
 }
 
-// placeholders makes {http.wsgate.*} available to the rest of the request.
-func (a *request) placeholders() {
-	if repl, ok := a.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(a.placeholder)
+// mapPlaceholders makes {http.wsgate.*} available to the rest of the request.
+func (q *request) mapPlaceholders() {
+	if repl, ok := q.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(q.placeholder)
 	}
 }
 
-func (a *request) placeholder(key string) (any, bool) {
+func (q *request) placeholder(key string) (any, bool) {
 	switch key {
 	case "http.wsgate.gate":
-		return a.h.Gate, true
+		return q.h.Gate, true
 	case "http.wsgate.state":
-		return stateWord(a.verdict.Open), true
+		return stateWord(q.verdict.Open), true
 	case "http.wsgate.cause":
-		return string(a.verdict.Cause), true
+		return string(q.verdict.Cause), true
 	case "http.wsgate.reason":
-		if a.verdict.Open && a.verdict.Text == "" {
+		if q.verdict.Open && q.verdict.Text == "" {
 			return "", true
 		}
-		return a.verdict.PublicText(time.Now()), true
+		return q.verdict.PublicText(time.Now()), true
 	case "http.wsgate.outcome":
-		return a.outcome, true
+		return q.outcome, true
 	case "http.wsgate.until":
-		if a.verdict.Until.IsZero() {
+		if q.verdict.Until.IsZero() {
 			return "", true
 		}
-		return a.verdict.Until.UTC().Format(time.RFC3339), true
+		return q.verdict.Until.UTC().Format(time.RFC3339), true
 	case "http.wsgate.retry_after":
-		if a.verdict.Open && a.wait == 0 {
+		if q.verdict.Open && q.wait == 0 {
 			return "", true
 		}
-		return strconv.Itoa(a.retryAfter()), true
+		return strconv.Itoa(q.retryAfter()), true
 	case "http.wsgate.tunnel_id":
-		return a.tunnelID, true
+		return q.tunnelID, true
 	}
 	return nil, false
 }
