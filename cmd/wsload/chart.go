@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// bar is a line of the chart: what was measured as a ratio to stock, and the
-// goal that stands for it. A negative goal: at least; 0: none.
+// bar is a line of the chart: a ratio to stock, and its goal. The goal is at
+// most that ratio; negative: at least; 0: no goal.
 type bar struct {
 	name        string
 	ratio, goal float64
@@ -22,7 +22,7 @@ const (
 	topMargin  = 48
 )
 
-// chart draws ratios as a picture that both light and dark pages show well.
+// chart draws ratios as an SVG picture, for light and dark pages.
 func chart(w io.Writer, title string, bars []bar) error {
 	height := topMargin + lineHeight*len(bars) + 24
 	one := nameWidth + scale
@@ -34,7 +34,7 @@ func chart(w io.Writer, title string, bars []bar) error {
 	for i, b := range bars {
 		y := topMargin + i*lineHeight
 		colour := "#8a94a6"
-		switch met(b.ratio, b.goal) {
+		switch goalWord(b.ratio, b.goal) {
 		case "met":
 			colour = "#2f7d4f"
 		case "not met":

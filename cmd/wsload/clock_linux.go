@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuClock is what a process has taken so far, all its threads together, those
-// that have ended included. Linux has a clock for each process, whose number it
-// makes from that of the process (CPUCLOCK_SCHED in its posix-timers.h); /proc
-// counts in ticks.
+// cpuClock returns the processor time of a process so far. It includes all
+// threads, also those that have ended. Linux has a clock for each process, and
+// makes the clock's number from the process id (CPUCLOCK_SCHED in its
+// posix-timers.h). This clock is exact; /proc counts in ticks.
 func cpuClock(pid int) (time.Duration, bool) {
 	var at unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &at); err != nil {

@@ -13,27 +13,28 @@ import (
 	"time"
 )
 
-// row is a line of the comparison, with the goal of docs/performance.md.
+// row is one line of the table, with its goal from docs/performance.md.
 type row struct {
 	name, figure string
 	run          func(*options) (report, error)
 	set          func(*options)
-	goal         float64 // ratio to stock; negative: at least; 0: none
+	goal         float64 // at most this ratio to stock; negative: at least; 0: no goal
 	plainOnly    bool
 	tlsGoal      float64
 }
 
-// aboutMemory says that a row needs a process that has not been loaded before.
+// aboutMemory reports whether a row measures memory. Such a row needs a process
+// that has carried no load before.
 func (r row) aboutMemory() bool { return strings.Contains(r.figure, "PSS") }
 
-// aboutProcess says that a row needs a process to look at.
+// aboutProcess reports whether a row needs the id of the server's process.
 func (r row) aboutProcess() bool { return aboutProcess(r.figure) }
 
-// rows are what is compared.
+// rows are the lines of the table.
 var rows = []row{
 	{name: "handshake, CPU", figure: "CPU per handshake", run: handshakes, set: func(o *options) { o.count = 3000 }, goal: 0.5, tlsGoal: 0.8},
 	{name: "echo 64 B saturated, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 64, 64 }, goal: 0.85, tlsGoal: 1},
-	{name: "echo 64 B paced, CPU", figure: "CPU per message", run: echoes, set: paced, goal: 0.9, tlsGoal: 1},
+	{name: "echo 64 B paced, CPU", figure: "CPU per message", run: echoes, set: setPaced, goal: 0.9, tlsGoal: 1},
 	{name: "echo 1 KiB, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 64, 1024 }, tlsGoal: 1},
 	{name: "echo 64 KiB, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 16, 64<<10 }, goal: 0.6, tlsGoal: 1},
 	{name: "stream 64 KiB, CPU", figure: "CPU per GiB", run: streams, set: func(o *options) { o.size = 64 << 10 }, goal: 0.55, tlsGoal: 1},
@@ -43,17 +44,18 @@ var rows = []row{
 	{name: "idle 9 000 tunnels, PSS each", figure: "PSS per tunnel", run: idle, set: func(o *options) { o.tunnels, o.duration = 9000, 3*time.Second }, plainOnly: true},
 }
 
-// paced is a row of tunnels that say something twenty times a second. A turn is
-// as long as what else takes a round: in less their beginning would weigh most.
-func paced(o *options) {
+// setPaced sets the options for tunnels that each send twenty messages a
+// second. One turn is as long as a whole round of another row. In a shorter
+// turn the start of the tunnels would be the largest part.
+func setPaced(o *options) {
 	o.tunnels, o.size, o.rate = 200, 64, 4000
 	o.duration *= turns
 }
 
-// directives are the sides there are, each with what its Caddyfile says.
+// directives has the directive of each side, by the side's name.
 var directives = map[string]string{"stock": "reverse_proxy ", "wsgate": "wsgate ws://"}
 
-// compare runs every side in turn, round after round.
+// compare measures all sides in turn, for several rounds.
 func compare(o *options) (report, error) {
 	work, err := os.MkdirTemp("", "wsload")
 	if err != nil {
@@ -93,7 +95,7 @@ func compare(o *options) (report, error) {
 	return found, nil
 }
 
-// title is what the chart says on top.
+// title returns the title of the chart.
 func (c *comparison) title() string {
 	over := "plain TCP"
 	if c.o.tls {
@@ -108,16 +110,16 @@ type comparison struct {
 	work, backend string
 	sides         []string
 	peers         []peer
-	found         map[string]map[string][]float64 // row, side or peer
+	figures       map[string]map[string][]float64 // row, side or peer
 }
 
 func (c *comparison) run(wanted []row) error {
 	for i := range c.peers {
-		if err := c.meet(&c.peers[i]); err != nil {
+		if err := c.checkPeer(&c.peers[i]); err != nil {
 			return err
 		}
 	}
-	c.memory(wanted)
+	c.measurePeerMemory(wanted)
 	for round := range c.o.rounds {
 		for _, r := range wanted {
 			if err := c.round(round, r); err != nil {
@@ -128,16 +130,17 @@ func (c *comparison) run(wanted []row) error {
 	return nil
 }
 
-// turns is how often each takes its turn in a round. A machine that others share
-// is half as fast for a while, and then not: what comes close together is alike.
+// turns is how many turns each server has in a round. A machine that others
+// share may be half as fast for a while. Short turns one after the other meet
+// about the same speed.
 const turns = 4
 
-// round runs a row over fresh processes.
+// round measures a row once, with fresh processes.
 func (c *comparison) round(round int, r row) error {
 	fmt.Fprintf(os.Stderr, "round %d: %s\n", round+1, r.name)
 	if r.aboutMemory() {
 		for _, side := range c.sides {
-			if err := c.alone(side, r); err != nil {
+			if err := c.measureFresh(side, r); err != nil {
 				return err
 			}
 		}
@@ -157,7 +160,7 @@ func (c *comparison) round(round int, r row) error {
 			all = append(all, contender{name: p.name, url: p.url, pid: p.pid, peer: true})
 		}
 	}
-	for turn := range 1 + turns { // the first warms up
+	for turn := range 1 + turns { // the first turn warms up
 		for _, x := range all {
 			v, err := c.measure(x, r, turns)
 			switch {
@@ -176,7 +179,7 @@ func (c *comparison) round(round int, r row) error {
 	return nil
 }
 
-// contender is a server that takes its turn.
+// contender is a server that is measured in turn with others.
 type contender struct {
 	name, url string
 	pid       int
@@ -184,7 +187,7 @@ type contender struct {
 	start     *processUse // see options
 }
 
-// measure runs a row, or one of so many parts of it, and returns its figure.
+// measure runs one of several equal parts of a row, and returns its figure.
 func (c *comparison) measure(x contender, r row, parts int) (float64, error) {
 	o := *c.o
 	o.duration = min(o.duration, 3*time.Second)
@@ -198,8 +201,8 @@ func (c *comparison) measure(x contender, r row, parts int) (float64, error) {
 	return rep.value(r.figure), nil
 }
 
-// alone measures one row of a side that nothing has loaded before.
-func (c *comparison) alone(side string, r row) error {
+// measureFresh measures one row of a side with a new process.
+func (c *comparison) measureFresh(side string, r row) error {
 	s, err := c.start(side)
 	if err != nil {
 		return fmt.Errorf("%s: %w", side, err)
@@ -212,18 +215,19 @@ func (c *comparison) alone(side string, r row) error {
 	return err
 }
 
-// add keeps a figure; NaN: there is none of this turn.
+// add stores the figure of a turn. NaN: the turn has none.
 func (c *comparison) add(r row, name string, v float64) {
-	if c.found == nil {
-		c.found = map[string]map[string][]float64{}
+	if c.figures == nil {
+		c.figures = map[string]map[string][]float64{}
 	}
-	if c.found[r.name] == nil {
-		c.found[r.name] = map[string][]float64{}
+	if c.figures[r.name] == nil {
+		c.figures[r.name] = map[string][]float64{}
 	}
-	c.found[r.name][name] = append(c.found[r.name][name], v)
+	c.figures[r.name][name] = append(c.figures[r.name][name], v)
 }
 
-// report prints the table, or returns its figures; the ratios are for a chart.
+// report prints the table, or returns its figures if JSON is wanted. The bars
+// are for a chart.
 func (c *comparison) report(w io.Writer) (report, []bar) {
 	head := append(append([]string{"what"}, c.sides...), "ratio", "quartiles", "goal", "")
 	for _, p := range c.peers {
@@ -233,7 +237,7 @@ func (c *comparison) report(w io.Writer) (report, []bar) {
 	var out report
 	var bars []bar
 	for _, r := range rows {
-		found := c.found[r.name]
+		found := c.figures[r.name]
 		if len(found) == 0 {
 			continue
 		}
@@ -254,8 +258,8 @@ func (c *comparison) report(w io.Writer) (report, []bar) {
 		}
 		out = append(out, figure{r.name + ", ratio", ratio, ""}, figure{r.name + ", first quartile", quartile(each, 1), ""}, figure{r.name + ", third quartile", quartile(each, 3), ""})
 		bars = append(bars, bar{r.name, ratio, goal})
-		line = append(line, fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f–%.2f", quartile(each, 1), quartile(each, 3)), goalText(goal), met(ratio, goal))
-		cells, more := c.besides(r)
+		line = append(line, fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f–%.2f", quartile(each, 1), quartile(each, 3)), goalText(goal), goalWord(ratio, goal))
+		cells, more := c.peerCells(r)
 		out = append(out, more...)
 		lines = append(lines, append(line, cells...))
 	}
@@ -266,16 +270,16 @@ func (c *comparison) report(w io.Writer) (report, []bar) {
 	return out, bars
 }
 
-// besides returns what a row has for the peers: figure and ratio of each, or a
-// gap where it was not measured.
-func (c *comparison) besides(r row) (cells []string, out report) {
+// peerCells returns the cells of a row for the peers: figure and ratio of each,
+// or a gap if it was not measured.
+func (c *comparison) peerCells(r row) (cells []string, out report) {
 	for _, p := range c.peers {
-		found := known(c.found[r.name][p.name])
+		found := withoutGaps(c.figures[r.name][p.name])
 		if len(found) == 0 {
 			cells = append(cells, "–", "–")
 			continue
 		}
-		m, ratio := median(found), median(ratios(c.found[r.name][p.name], c.found[r.name][c.sides[0]]))
+		m, ratio := median(found), median(ratios(c.figures[r.name][p.name], c.figures[r.name][c.sides[0]]))
 		out = append(out, figure{r.name + ", " + p.name, m, r.figure}, figure{r.name + ", " + p.name + ", ratio", ratio, ""})
 		cells = append(cells, number(m), fmt.Sprintf("%.2f", ratio))
 	}
@@ -292,7 +296,7 @@ func goalText(goal float64) string {
 	return fmt.Sprintf("≤ %.2f", goal)
 }
 
-func met(ratio, goal float64) string {
+func goalWord(ratio, goal float64) string {
 	switch {
 	case goal == 0:
 		return ""

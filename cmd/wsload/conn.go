@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// step bounds a handshake and an echo.
+// step limits the time of a handshake and of an echo.
 const step = 30 * time.Second
 
-// conn is a client's end. It costs little: one buffer, no goroutine.
+// conn is the client's end of a tunnel. It has one buffer and no goroutine.
 type conn struct {
 	net.Conn
 	r *bufio.Reader

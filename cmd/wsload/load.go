@@ -37,7 +37,7 @@ func openAll(o *options, n, buffer int) ([]*conn, error) {
 	return all, nil
 }
 
-// progress says on standard error how far a long run is.
+// progress reports on standard error how far a long run is.
 func progress(what string, done, of int) {
 	if of >= 1000 && (done%1000 == 0 || done == of) {
 		fmt.Fprintf(os.Stderr, "%s %d of %d\n", what, done, of)
@@ -52,7 +52,7 @@ func closeAll(all []*conn) {
 	}
 }
 
-// echoes measures what an echo costs and takes.
+// echoes measures the cost and the time of an echo.
 func echoes(o *options) (report, error) {
 	all, err := openAll(o, o.tunnels, o.size+16)
 	if err != nil {
@@ -64,7 +64,7 @@ func echoes(o *options) (report, error) {
 			return nil, err
 		}
 	}
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func echoes(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := look(o.pid)
+	after, err := processUseOf(o.pid)
 	n := float64(len(lat))
 	return report{
 		{"messages", n, ""},
@@ -83,7 +83,8 @@ func echoes(o *options) (report, error) {
 	}, err
 }
 
-// echoFor echoes on all tunnels for a while, and returns how long each took.
+// echoFor sends echoes on all tunnels for a while. It returns how long that
+// took, and the time of each echo.
 func echoFor(o *options, all []*conn) (time.Duration, []time.Duration, error) {
 	var mu sync.Mutex
 	var lat []time.Duration
@@ -123,7 +124,7 @@ func echoFor(o *options, all []*conn) (time.Duration, []time.Duration, error) {
 	return time.Since(began), lat, first
 }
 
-// streams measures bulk in one direction.
+// streams measures large messages in one direction.
 func streams(o *options) (report, error) {
 	path := fmt.Sprintf("/source?size=%d", o.size)
 	if !o.down {
@@ -134,7 +135,7 @@ func streams(o *options) (report, error) {
 		return nil, err
 	}
 	defer c.Close()
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func streams(o *options) (report, error) {
 		}
 	}
 	took := time.Since(began)
-	after, err := look(o.pid)
+	after, err := processUseOf(o.pid)
 	gib := float64(n) / (1 << 30)
 	return report{
 		{"MiB a second", float64(n) / (1 << 20) / took.Seconds(), "MiB/s"},
@@ -159,14 +160,14 @@ func streams(o *options) (report, error) {
 	}, err
 }
 
-// idle measures what an idle tunnel holds.
+// idle measures the memory and the descriptors of an idle tunnel.
 func idle(o *options) (report, error) {
 	warm, err := openAll(o, 8, 128)
 	if err != nil {
 		return nil, err
 	}
 	closeAll(warm)
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -183,17 +184,17 @@ func idle(o *options) (report, error) {
 			return nil, err
 		}
 	}
-	time.Sleep(o.duration) // for the collector and whoever parks
-	after, err := look(o.pid)
+	time.Sleep(o.duration) // until garbage is collected and tunnels are parked
+	after, err := processUseOf(o.pid)
 	return report{
 		{"PSS per tunnel", float64(after.PSS-before.PSS) / 1024 / float64(o.tunnels), "KiB"},
 		{"descriptors per tunnel", float64(after.FDs-before.FDs) / float64(o.tunnels), ""},
 	}, err
 }
 
-// handshakes measures what opening a tunnel costs.
+// handshakes measures the cost of opening a tunnel.
 func handshakes(o *options) (report, error) {
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +204,7 @@ func handshakes(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := look(o.pid)
+	after, err := processUseOf(o.pid)
 	return report{
 		{"handshakes a second", float64(o.count) / took.Seconds(), "/s"},
 		{"CPU per handshake", float64((after.CPU - before.CPU).Nanoseconds()) / 1e3 / float64(o.count), "µs"},
@@ -241,13 +242,13 @@ func handshakeMany(o *options, count, workers int) ([]time.Duration, error) {
 	return lat, first
 }
 
-// churn connects and disconnects, and looks at what is left.
+// churn connects and disconnects many times, and measures what is left over.
 func churn(o *options) (report, error) {
 	if _, err := handshakeMany(o, min(o.count, 200), 8); err != nil {
 		return nil, err
 	}
 	time.Sleep(o.duration)
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +256,7 @@ func churn(o *options) (report, error) {
 		return nil, err
 	}
 	time.Sleep(o.duration)
-	after, err := look(o.pid)
+	after, err := processUseOf(o.pid)
 	return report{
 		{"connections", float64(o.count), ""},
 		{"descriptors left over", float64(after.FDs - before.FDs), ""},
@@ -263,7 +264,7 @@ func churn(o *options) (report, error) {
 	}, err
 }
 
-// fairness measures quiet tunnels beside a greedy one.
+// fairness measures echoes on quiet tunnels, alone and beside a busy one.
 func fairness(o *options) (report, error) {
 	all, err := openAll(o, o.tunnels, 128)
 	if err != nil {

@@ -1,11 +1,12 @@
-// Command wsload measures what carrying WebSocket tunnels costs: any ws:// or
-// wss:// URL on a loopback address, and the process that serves it. With compare it runs stock
-// reverse_proxy and wsgate from the same binary in turn and prints ratios.
+// Command wsload measures the cost of WebSocket tunnels, for any ws:// or
+// wss:// URL on a loopback address and the process that serves it. With the
+// verb compare it runs stock reverse_proxy and wsgate from the same binary in
+// turn, and prints ratios.
 //
 //	wsload echo    --url ws://127.0.0.1:8080/ --pid 4711
 //	wsload compare
 //
-// Every run is bounded in time and count.
+// Every run has a limit of time and count.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 	"time"
 )
 
-// options are the flags of all verbs; each verb uses what concerns it.
+// options are the flags of all verbs. Each verb uses some of them.
 type options struct {
 	url      string
 	pid      int
@@ -47,9 +48,9 @@ type options struct {
 	tls    bool
 	svg    string
 	also   alsoFlag
-	peers  []peer // what also says
+	peers  []peer // parsed from also
 
-	start *processUse // memory is the growth over this; nil: over what is held just before
+	start *processUse // memory is the growth since this; nil: since just before the tunnels
 }
 
 // verbs in the order of the help.
@@ -59,9 +60,9 @@ var verbs = []struct {
 }{
 	{"handshake", "open and close tunnels one after the other on several workers", handshakes},
 	{"echo", "send messages and wait for their echo", echoes},
-	{"stream", "one-way messages as fast as they go", streams},
+	{"stream", "send messages one way as fast as possible", streams},
 	{"idle", "open tunnels, one echo on each, and look at the memory", idle},
-	{"drain", "open tunnels, some of which do not read, shut the gate, and wait", drain},
+	{"drain", "open tunnels, some of which do not read, close the gate, and wait", drain},
 	{"reload", "open tunnels, load a configuration several times, and count", reloads},
 	{"churn", "connect and disconnect many times, and look at what is left", churn},
 	{"fairness", "echo on quiet tunnels beside a greedy one", fairness},
@@ -96,7 +97,7 @@ func run(args []string) error {
 			return err
 		}
 		if o.pid == 0 && v.name != "compare" {
-			r = r.unobserved()
+			r = r.withoutProcess()
 		}
 		if o.json {
 			return json.NewEncoder(os.Stdout).Encode(r)
@@ -124,14 +125,14 @@ func parse(verb string, args []string) (*options, error) {
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.IntVar(&o.tunnels, "tunnels", 64, "how many tunnels")
 	f.IntVar(&o.size, "size", 64, "bytes of a message")
-	f.IntVar(&o.rate, "rate", 0, "messages a second in all (0: as fast as they go)")
+	f.IntVar(&o.rate, "rate", 0, "messages a second over all tunnels (0: as fast as possible)")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "how long to measure")
 	f.IntVar(&o.count, "count", 2000, "handshakes, connections or loads to make")
 	f.BoolVar(&o.down, "down", true, "stream from the backend to the client, else the other way")
 	f.IntVar(&o.stalled, "stalled", 0, "tunnels that do not read")
 	f.StringVar(&o.beside, "beside", "", "another URL, of another gate, whose handshakes are timed before and during a drain")
 	f.StringVar(&o.admin, "admin", "", "Caddy's admin endpoint, host:port")
-	f.StringVar(&o.gate, "gate", "default", "the gate to shut")
+	f.StringVar(&o.gate, "gate", "default", "the gate to close")
 	f.StringVar(&o.config, "config", "", "JSON configuration to load")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens, for servers that forward to it; in a comparison on a loopback address")
 	f.StringVar(&o.binary, "binary", "", "a Caddy with wsgate (default: build ./cmd/caddy)")
@@ -177,7 +178,7 @@ func parse(verb string, args []string) (*options, error) {
 	return o, nil
 }
 
-// loopback refuses to put load on anything else.
+// loopback refuses a URL that is not on a loopback address.
 func loopback(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {

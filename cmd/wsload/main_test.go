@@ -91,7 +91,7 @@ func TestBackendEchoesWhatAClientHasMasked(t *testing.T) {
 func TestFiguresOfAProcessThatNobodyLookedAtAreLeftOut(t *testing.T) {
 	t.Parallel()
 	r := report{{"messages", 1, ""}, {"CPU per message", 0, "µs"}, {"PSS per tunnel", 0, "KiB"}, {"descriptors more", 0, ""}}
-	if got := r.unobserved(); len(got) != 1 || got[0].Name != "messages" {
+	if got := r.withoutProcess(); len(got) != 1 || got[0].Name != "messages" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -108,7 +108,8 @@ func TestFiguresOfMany(t *testing.T) {
 	if a, b := quartile([]float64{5, 1, 3, 2, 4}, 1), quartile([]float64{4, 1, 2, 3}, 3); a != 2 || b != 3.25 || quartile([]float64{7}, 3) != 7 {
 		t.Errorf("quartiles %f, %f", a, b)
 	}
-	// The machine is half as fast for the second and third turn: three quarters all the same.
+	// The machine is half as fast for the second and third turn: three quarters
+	// all the same.
 	if got := median(ratios([]float64{3, 6, 6, 3}, []float64{4, 8, 8, 4})); got != 0.75 {
 		t.Errorf("the ratio is %f", got)
 	}
@@ -132,7 +133,7 @@ func TestProcIsRead(t *testing.T) {
 	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
 		return // not Linux: nothing to look at
 	}
-	u, err := look(os.Getpid())
+	u, err := processUseOf(os.Getpid())
 	if err != nil || u.PSS == 0 || u.FDs == 0 {
 		t.Errorf("this process: %+v, %v", u, err)
 	}
@@ -143,7 +144,8 @@ func TestProcIsRead(t *testing.T) {
 	if own, _, err = parseStat(string(stat)); err != nil {
 		t.Fatal(err)
 	}
-	// What other tests take meanwhile, and a tick or two of rounding, lie between.
+	// What other tests take meanwhile, and a tick or two of rounding, lie
+	// between.
 	if exact, ok := cpuClock(os.Getpid()); !ok || exact < own-2*tick || exact > own+time.Second {
 		t.Errorf("the clock says %s, %t, /proc %s", exact, ok, own)
 	}
@@ -234,7 +236,7 @@ type gate struct {
 	calls []string
 }
 
-// ServeHTTP tells every tunnel when the gate is shut.
+// ServeHTTP sends every tunnel a close frame when the gate is switched off.
 func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	g.mu.Lock()
@@ -281,7 +283,7 @@ func TestDrainCountsWhoWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.value("tunnels that read") != 8 || r.value("told with code and reason") != 8 || r.value("handshakes beside it, p99 before") <= 0 {
+	if r.value("tunnels that read") != 8 || r.value("closed with code and reason") != 8 || r.value("handshakes beside it, p99 before") <= 0 {
 		t.Errorf("got %v", r)
 	}
 	if want := []string{"/wsgate/gates/chat", "/wsgate/gates/chat"}; !slices.Equal(g.calls, want) {

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// peer is another server to compare, which runs before and after.
+// peer is another server to compare. It runs before the comparison and after
+// it.
 type peer struct {
 	name, url string
 	pid       int // 0: its cost is not measured
 
-	start processUse // when the comparison began; set by meet
+	start processUse // at the start of the comparison; set by checkPeer
 }
 
-// alsoFlag collects what --also is given.
+// alsoFlag collects the values of --also.
 type alsoFlag []string
 
 func (a *alsoFlag) String() string     { return strings.Join(*a, " ") }
@@ -59,14 +60,15 @@ func parsePeer(s string) (peer, error) {
 			return p, fmt.Errorf("%q is not a process id", id)
 		}
 		p.pid = n
-		return p, watchable(n)
+		return p, checkProcess(n)
 	}
 	return p, nil
 }
 
-// watchable says whether a process can be looked at, and stands for a server.
-func watchable(pid int) error {
-	if _, err := look(pid); err != nil {
+// checkProcess refuses a process whose use cannot be read, and this process
+// with the ones above it.
+func checkProcess(pid int) error {
+	if _, err := processUseOf(pid); err != nil {
 		return err
 	}
 	below, err := descendants(pid)
@@ -76,9 +78,9 @@ func watchable(pid int) error {
 	return err
 }
 
-// meet makes sure that a peer carries tunnels to the backend, and keeps what
-// it holds before it is loaded.
-func (c *comparison) meet(p *peer) error {
+// checkPeer makes sure that a peer carries tunnels to the backend. It also
+// stores the peer's use before any load.
+func (c *comparison) checkPeer(p *peer) error {
 	o := &options{url: p.url, insecure: true}
 	warm, err := openAll(o, 8, 128)
 	if err == nil {
@@ -89,15 +91,15 @@ func (c *comparison) meet(p *peer) error {
 	if err != nil {
 		return fmt.Errorf("--also %s: no echo through %s, which is to forward to %s: %w", p.name, p.url, c.backend, err)
 	}
-	p.start, err = p.settle()
+	p.start, err = p.awaitRest()
 	return err
 }
 
-// memory measures the rows about memory for peers that can be looked at. A
-// peer is not fresh for each row as a side is, and many keep what they once
-// took, so a later growth says little: this comes before all other load, once,
-// over what the peer held at the start, fewer tunnels first.
-func (c *comparison) memory(wanted []row) {
+// measurePeerMemory measures the rows about memory for the peers that have a
+// process id. A peer is not started again for each row, and many servers keep
+// the memory that they once took. So these rows come before all other load,
+// only once, with fewer tunnels first. They measure the growth since the start.
+func (c *comparison) measurePeerMemory(wanted []row) {
 	for _, r := range wanted {
 		for i := range c.peers {
 			if p := &c.peers[i]; p.pid != 0 && r.aboutMemory() {
@@ -105,23 +107,24 @@ func (c *comparison) memory(wanted []row) {
 				v, err := c.measure(contender{name: p.name, url: p.url, pid: p.pid, start: &p.start}, r, 1)
 				if err == nil {
 					c.add(r, p.name, v)
-				} else { // a gap in the table: the rest is not measured in vain
+				} else { // leave a gap in the table, and go on with the rest
 					fmt.Fprintf(os.Stderr, "not measured: %v\n", err)
 				}
-				_, _ = p.settle() // the next row says what is wrong
+				_, _ = p.awaitRest() // the next row reports an error
 			}
 		}
 	}
 }
 
-// settle waits until a peer is at rest, be it that it has just been started or
-// that it closes what a row has opened, and returns what it holds then.
-func (p *peer) settle() (processUse, error) {
-	u, err := look(p.pid)
+// awaitRest waits until a peer is at rest, and returns its use then. A peer
+// that was just started, or that still closes the tunnels of a row, is not at
+// rest.
+func (p *peer) awaitRest() (processUse, error) {
+	u, err := processUseOf(p.pid)
 	for end := time.Now().Add(step); p.pid != 0 && err == nil && time.Now().Before(end); {
 		before := u
 		time.Sleep(300 * time.Millisecond)
-		u, err = look(p.pid)
+		u, err = processUseOf(p.pid)
 		if u.FDs == before.FDs && u.CPU-before.CPU <= tick {
 			break
 		}

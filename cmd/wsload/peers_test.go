@@ -23,7 +23,7 @@ func TestPeersAreRead(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	if err := watchable(os.Getpid()); err == nil || !strings.Contains(err.Error(), "this one") {
+	if err := checkProcess(os.Getpid()); err == nil || !strings.Contains(err.Error(), "this one") {
 		t.Errorf("this process as a peer: %v", err)
 	}
 }
@@ -78,7 +78,7 @@ func TestPeersMemoryComesFirst(t *testing.T) {
 	if want := append([]string{"PSS 1", "PSS 2"}, append(round, round...)...); !slices.Equal(calls, want) {
 		t.Errorf("rows were run in the order %q, want %q", calls, want)
 	}
-	if got := fmt.Sprint(c.found); got != "map[a:map[seen:[2 2 2 2 2 2 2 2]] b:map[seen:[1]] d:map[seen:[3 3 3 3 3 3 3 3] unseen:[3 3 3 3 3 3 3 3]]]" {
+	if got := fmt.Sprint(c.figures); got != "map[a:map[seen:[2 2 2 2 2 2 2 2]] b:map[seen:[1]] d:map[seen:[3 3 3 3 3 3 3 3] unseen:[3 3 3 3 3 3 3 3]]]" {
 		t.Errorf("found %s", got)
 	}
 }
@@ -91,7 +91,7 @@ func TestIdleGrowsFromTheStartItIsGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := look(pid)
+	all, err := processUseOf(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestTableShowsPeersBesideTheSides(t *testing.T) {
 	t.Parallel()
 	c := &comparison{
 		o: new(options), sides: []string{"stock", "wsgate"}, peers: []peer{{name: "nginx"}, {name: "other"}},
-		found: map[string]map[string][]float64{
+		figures: map[string]map[string][]float64{
 			"echo 1 KiB, CPU":     {"stock": {20, 40, 30}, "wsgate": {10, 20, 18}, "nginx": {10, math.NaN(), 14}, "other": {math.NaN(), math.NaN(), math.NaN()}},
 			"stream 1 MiB, MiB/s": {"stock": {100}, "wsgate": {150}, "nginx": {110}, "other": {50}},
 		},
@@ -189,7 +189,8 @@ func TestPeersOfTheDocumentationCarryTunnels(t *testing.T) {
 	}
 }
 
-// installed finds a server where Debian puts it also for those who are not root.
+// installed finds a server where Debian puts it also for those who are not
+// root.
 func installed(t *testing.T, program string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {

@@ -12,24 +12,26 @@ import (
 	"time"
 )
 
-// tick is what Linux counts processor time in (USER_HZ).
+// tick is the unit in which Linux counts processor time (USER_HZ).
 const tick = 10 * time.Millisecond
 
-// processUse is what a process and its descendants have taken so far.
+// processUse is what a process and its descendants use: processor time so far,
+// memory, descriptors.
 type processUse struct {
 	CPU time.Duration
-	PSS int64 // bytes; a page that several of them share counts once
+	PSS int64 // bytes; a page that several processes share counts once
 	FDs int
 }
 
-// look reads /proc for a process and everything beneath it: servers with
-// workers do their work there. A process of 0 is not looked at.
-func look(pid int) (processUse, error) {
+// processUseOf reads the use of a process and of its descendants from /proc:
+// servers with workers do their work in descendants. For the process 0 it
+// returns zeros.
+func processUseOf(pid int) (processUse, error) {
 	if pid == 0 {
 		return processUse{}, nil
 	}
-	u, err := lookOne(pid)
-	if err != nil && gone(err) {
+	u, err := oneProcessUse(pid)
+	if err != nil && hasEnded(err) {
 		return u, fmt.Errorf("there is no process %d: %w", pid, err)
 	}
 	if err != nil {
@@ -40,8 +42,8 @@ func look(pid int) (processUse, error) {
 		return u, fmt.Errorf("looking below process %d: %w", pid, err)
 	}
 	for _, child := range below {
-		its, err := lookOne(child)
-		if err != nil && !gone(err) {
+		its, err := oneProcessUse(child)
+		if err != nil && !hasEnded(err) {
 			return u, fmt.Errorf("looking at process %d, a descendant of %d: %w", child, pid, err)
 		}
 		u.CPU, u.PSS, u.FDs = u.CPU+its.CPU, u.PSS+its.PSS, u.FDs+its.FDs
@@ -49,13 +51,13 @@ func look(pid int) (processUse, error) {
 	return u, nil
 }
 
-// gone says that a process ended before it was looked at; whoever waited for
-// it has its processor time.
-func gone(err error) bool {
+// hasEnded reports whether an error means that a process has already ended. Its
+// processor time then belongs to the process that waited for it.
+func hasEnded(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-func lookOne(pid int) (processUse, error) {
+func oneProcessUse(pid int) (processUse, error) {
 	var u processUse
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -105,7 +107,7 @@ func descendants(pid int) ([]int, error) {
 	return found, nil
 }
 
-// parseParent takes the parent out of /proc/pid/stat; 0 has none.
+// parseParent returns the parent's id from /proc/pid/stat. 0: there is none.
 func parseParent(s string) int {
 	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
 	if len(fields) < 2 {
@@ -115,8 +117,8 @@ func parseParent(s string) int {
 	return parent
 }
 
-// parseStat takes user and system time, of the process itself and of its
-// children that have ended, out of /proc/pid/stat.
+// parseStat returns user and system time from /proc/pid/stat: of the process
+// itself, and of its children that have ended.
 func parseStat(s string) (own, ended time.Duration, err error) {
 	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:]) // a name may hold anything
 	if len(fields) < 15 {
@@ -131,7 +133,7 @@ func parseStat(s string) (own, ended time.Duration, err error) {
 	return time.Duration(ticks[0]+ticks[1]) * tick, time.Duration(ticks[2]+ticks[3]) * tick, nil
 }
 
-// parsePSS takes the proportional set size out of smaps_rollup.
+// parsePSS returns the proportional set size from smaps_rollup.
 func parsePSS(s string) int64 {
 	for line := range strings.Lines(s) {
 		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {

@@ -54,15 +54,15 @@ func TestProcessesBelowAreLookedAtToo(t *testing.T) {
 	if err != nil || r.value("CPU per message") <= 0 {
 		t.Errorf("echoes cost nothing: %v, %v", r, err)
 	}
-	alone, err := lookOne(pid)
+	alone, err := oneProcessUse(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := lookOne(workers[0])
+	worker, err := oneProcessUse(workers[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := look(pid)
+	tree, err := processUseOf(pid)
 	if err != nil || worker.CPU == 0 || tree.CPU < alone.CPU+worker.CPU || tree.PSS <= alone.PSS || tree.FDs <= alone.FDs {
 		t.Errorf("together %+v, %v; apart %+v and %+v", tree, err, alone, worker)
 	}

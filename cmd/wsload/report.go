@@ -16,16 +16,17 @@ type figure struct {
 	Unit  string  `json:"unit"`
 }
 
-// report is what a verb found.
+// report is the result of a verb.
 type report []figure
 
-// aboutProcess says that a figure is that of a process that was looked at.
+// aboutProcess reports whether a figure, by its name, belongs to a process and
+// not to the load.
 func aboutProcess(name string) bool {
 	return strings.Contains(name, "CPU") || strings.Contains(name, "PSS") || strings.Contains(name, "descriptors")
 }
 
-// unobserved leaves out what nobody has looked at.
-func (r report) unobserved() report {
+// withoutProcess leaves out the figures of a process, for a run without its id.
+func (r report) withoutProcess() report {
 	return slices.DeleteFunc(r, func(f figure) bool { return aboutProcess(f.Name) })
 }
 
@@ -66,10 +67,10 @@ func quantile(d []time.Duration, q float64) time.Duration {
 // median returns the middle value.
 func median(v []float64) float64 { return quartile(v, 2) }
 
-// quartile returns the value that q quarters of the others are below. Between
-// two of them it lies on the way from one to the other.
+// quartile returns the value below which q quarters of the values are. Between
+// two values it interpolates.
 func quartile(v []float64, q int) float64 {
-	if v = known(v); len(v) == 0 {
+	if v = withoutGaps(v); len(v) == 0 {
 		return 0
 	}
 	slices.Sort(v)
@@ -79,12 +80,13 @@ func quartile(v []float64, q int) float64 {
 	return v[low] + (v[high]-v[low])*(at-float64(low))
 }
 
-// known returns the figures that there are.
-func known(v []float64) []float64 {
+// withoutGaps returns the figures that are numbers.
+func withoutGaps(v []float64) []float64 {
 	return slices.DeleteFunc(slices.Clone(v), math.IsNaN)
 }
 
-// ratios returns the ratio of each turn; one, where they did not take turns.
+// ratios returns the ratio of each turn. If the two have different numbers of
+// turns, it returns only the ratio of the medians.
 func ratios(v, of []float64) []float64 {
 	if len(v) != len(of) {
 		return []float64{median(v) / median(of)}

@@ -23,7 +23,7 @@ func post(o *options, path string, body []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Cache-Control", "must-revalidate") // load it also if it is the same
+	req.Header.Set("Cache-Control", "must-revalidate") // load it even if it is the same
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -36,8 +36,8 @@ func post(o *options, path string, body []byte) error {
 	return nil
 }
 
-// drain measures how long a gate takes to end its tunnels, with words, and
-// what handshakes elsewhere notice of it.
+// drain measures how long a gate takes to end its tunnels with a close frame,
+// and how much slower handshakes with another gate are meanwhile.
 func drain(o *options) (report, error) {
 	all, err := openAll(o, o.tunnels, 256)
 	if err != nil {
@@ -51,12 +51,12 @@ func drain(o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := beside(o, time.After(o.duration))
+	before, err := timeHandshakes(o, time.After(o.duration))
 	if err != nil {
 		return nil, err
 	}
 	readers := all[o.stalled:]
-	var d drained
+	var d drainSeen
 	done := make(chan time.Time)
 	go func() {
 		d.watch(readers)
@@ -67,14 +67,14 @@ func drain(o *options) (report, error) {
 		return nil, err
 	}
 	answered := time.Since(began)
-	during, err := beside(o, done)
+	during, err := timeHandshakes(o, done)
 	if err != nil {
 		return nil, err
 	}
 	<-done
 	found := report{
 		{"tunnels that read", float64(len(readers)), ""},
-		{"told with code and reason", float64(d.told.Load()), ""},
+		{"closed with code and reason", float64(d.withReason.Load()), ""},
 		{"the switch answered after", answered.Seconds() * 1e3, "ms"},
 		{"the last one ended after", time.Unix(0, d.last.Load()).Sub(began).Seconds() * 1e3, "ms"},
 	}
@@ -87,14 +87,14 @@ func drain(o *options) (report, error) {
 	return found, post(o, "/wsgate/gates/"+o.gate, []byte(`{"mode":"auto"}`))
 }
 
-// drained is what readers have seen of a drain.
-type drained struct {
-	told atomic.Int64
-	last atomic.Int64 // the end of a tunnel, in Unix nanoseconds
+// drainSeen is what the clients have seen of a drain.
+type drainSeen struct {
+	withReason atomic.Int64 // tunnels whose close frame had a reason
+	last       atomic.Int64 // the end of a tunnel, in Unix nanoseconds
 }
 
 // watch answers close frames until all tunnels have ended.
-func (d *drained) watch(readers []*conn) {
+func (d *drainSeen) watch(readers []*conn) {
 	var done sync.WaitGroup
 	for _, c := range readers {
 		done.Go(func() {
@@ -106,7 +106,7 @@ func (d *drained) watch(readers []*conn) {
 				}
 				if op == 8 {
 					if n > 2 {
-						d.told.Add(1)
+						d.withReason.Add(1)
 					}
 					_, _ = c.Write(frame(8, []byte{0x03, 0xe8}, true))
 				}
@@ -117,9 +117,9 @@ func (d *drained) watch(readers []*conn) {
 	done.Wait()
 }
 
-// beside times handshakes with another gate, one after the other, until the
-// channel says that it is enough.
-func beside(o *options, enough <-chan time.Time) (took []time.Duration, err error) {
+// timeHandshakes measures handshakes with another gate, one after the other,
+// until the channel enough is ready.
+func timeHandshakes(o *options, enough <-chan time.Time) (took []time.Duration, err error) {
 	if o.beside == "" {
 		return nil, nil
 	}
@@ -141,7 +141,8 @@ func beside(o *options, enough <-chan time.Time) (took []time.Duration, err erro
 	}
 }
 
-// reloads measures what loading configurations does to open tunnels.
+// reloads measures whether tunnels survive new configurations, and what a load
+// costs.
 func reloads(o *options) (report, error) {
 	config, err := os.ReadFile(o.config)
 	if err != nil {
@@ -153,7 +154,7 @@ func reloads(o *options) (report, error) {
 	}
 	defer closeAll(all)
 	echo := frame(2, make([]byte, 64), true)
-	before, err := look(o.pid)
+	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func reloads(o *options) (report, error) {
 		}
 	}
 	time.Sleep(o.duration)
-	after, err := look(o.pid)
+	after, err := processUseOf(o.pid)
 	return report{
 		{"tunnels lost", float64(lost), fmt.Sprintf("of %d", o.tunnels)},
 		{"a load took (median)", quantile(took, .5).Seconds() * 1e3, "ms"},

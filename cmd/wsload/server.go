@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// server is a process that was started here, and is ended here.
+// server is a process that wsload starts and stops.
 type server struct {
 	cmd     *exec.Cmd
 	address string
@@ -52,7 +52,7 @@ func startBackend(listen string) (*server, error) {
 	}
 	s := &server{cmd: cmd, in: in}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil { // it said why
+	if err != nil { // the backend has written why to standard error
 		s.stop()
 		return nil, fmt.Errorf("the backend does not listen on %q", listen)
 	}
