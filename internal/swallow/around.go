@@ -15,8 +15,8 @@ import (
 func (s site) bypasses(where []level, ours []string) []word {
 	inner := where[len(where)-1]
 	var by []word
-	var look func(lines []line, level int)
-	look = func(lines []line, depth int) {
+	var walk func(lines []line, level int)
+	walk = func(lines []line, depth int) {
 		for i, l := range lines {
 			switch l[0].text {
 			case "reverse_proxy", "php_fastcgi", "forward_auth":
@@ -25,18 +25,18 @@ func (s site) bypasses(where []level, ours []string) []word {
 					by = append(by, l[0])
 				}
 			case "handle_errors": // a request that a handler in front refuses is still a handshake there
-				look(l.body(), len(where))
+				walk(l.body(), len(where))
 			case "handle", "handle_path", "route":
 				switch {
 				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
-					look(where[depth+1].lines, depth+1)
+					walk(where[depth+1].lines, depth+1)
 				case !s.excludesHandshakes(l):
-					look(l.body(), len(where))
+					walk(l.body(), len(where))
 				}
 			}
 		}
 	}
-	look(s.lines, 0)
+	walk(s.lines, 0)
 	return by
 }
 
@@ -49,10 +49,10 @@ func (s site) excludesHandshakes(l line) bool {
 	}
 	for _, other := range s.lines {
 		if strings.HasPrefix(m, "@") && other[0].text == m {
-			asks := slices.ContainsFunc(other, func(w word) bool {
+			names := slices.ContainsFunc(other, func(w word) bool {
 				return strings.Contains(w.text, "ws_handshake") || strings.EqualFold(w.text, "Upgrade") || strings.EqualFold(w.text, "Connection")
 			})
-			return asks && slices.ContainsFunc(other, func(w word) bool { return w.text == "not" || strings.ContainsAny(w.text, "!") })
+			return names && slices.ContainsFunc(other, func(w word) bool { return w.text == "not" || strings.ContainsAny(w.text, "!") })
 		}
 	}
 	return false
@@ -61,7 +61,7 @@ func (s site) excludesHandshakes(l line) bool {
 // destinations returns the upstreams of a line of reverse_proxy or php_fastcgi.
 func (l line) destinations() []string {
 	var all []string
-	take := func(words line) {
+	add := func(words line) {
 		for _, w := range words {
 			if w.text == "{" && !w.quoted {
 				return
@@ -73,10 +73,10 @@ func (l line) destinations() []string {
 	if m := l.matcher(); m != "" && m != unknownMatcher {
 		first = l[2:]
 	}
-	take(first)
+	add(first)
 	for _, inner := range l.body() {
 		if inner[0].text == "to" {
-			take(inner[1:])
+			add(inner[1:])
 		}
 	}
 	return all

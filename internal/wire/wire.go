@@ -1,5 +1,5 @@
-// Package wire has the answers of wsgate's calls on the admin endpoint, as
-// JSON: the endpoint writes them, and the command reads them.
+// Package wire has the types of the JSON answers of wsgate's calls on the admin
+// endpoint. Package admin writes them, and package command reads them.
 package wire
 
 import (
@@ -44,10 +44,10 @@ type Switched struct {
 	Replaced *Override `json:"replaced"`
 }
 
-// Drain is a drain that is running, or that belongs to the gate's current
-// state. Told is how many tunnels were sent a close frame, Gone how many of
-// them have ended, Left how many are still open. Deadline is the end of the
-// drain; Code and Reason are those of the close frame.
+// Drain is the gate's last drain, until the gate opens again. Told is how many
+// tunnels were sent a close frame, Gone how many of them have ended, Left how
+// many are still open. Deadline is the end of the drain. Code and Reason are
+// those of the close frame.
 type Drain struct {
 	Told     int       `json:"told"`
 	Gone     int       `json:"gone"`

@@ -1,9 +1,9 @@
-// Package backend is the chat server of the example as a handler of Caddy, so
-// that one command shows the whole: page, gate and server. It is compiled into
-// cmd/demo and into nothing else.
+// Package backend is the chat server of the example as a handler of Caddy. So
+// one command runs everything: page, gate and server. Only cmd/demo has it.
 //
-// A room is known by its name in the whole process: two chat_backend handlers
-// with the same name are two servers of one room, and a reload empties none.
+// The package has a process-wide variable, rooms: the rooms by their names. So
+// two chat_backend handlers with the same name serve one room, and a reload
+// keeps the people in it.
 package backend
 
 import (
@@ -43,7 +43,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision names the room.
+// Provision sets the default name of the room.
 func (h *Handler) Provision(caddy.Context) error {
 	if h.Room == "" {
 		h.Room = "lobby"
@@ -53,7 +53,8 @@ func (h *Handler) Provision(caddy.Context) error {
 
 // ServeHTTP lets one client into the room until it leaves.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	// Who may connect is the gate's affair; the Host here is the backend's.
+	// The gate decides who may connect. The Host is that of the backend here,
+	// so the check of Origin would fail.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return nil // Accept has answered

@@ -14,7 +14,7 @@ const (
 	queueLength   = 64
 )
 
-// message is what goes to a page.
+// message is a message to a page.
 type message struct {
 	Kind string    `json:"kind"` // say or count
 	From string    `json:"from,omitempty"`
@@ -31,14 +31,14 @@ func roomOf(name string) *room {
 	return r.(*room)
 }
 
-// room is everybody who hears each other.
+// room has the members of a chat room, and its last messages.
 type room struct {
 	mu      sync.Mutex // guards the fields below
 	members map[*member]bool
 	history [][]byte
 }
 
-// member is one page.
+// member is one page in a room.
 type member struct {
 	queue chan []byte // closed when the member is dropped
 }
@@ -62,7 +62,7 @@ func (r *room) leave(m *member) {
 	r.count()
 }
 
-// say passes a page's words on. What is no message is not passed on.
+// say sends a page's message to all members. It drops data that is no message.
 func (r *room) say(data []byte) {
 	var in struct{ From, Text string }
 	if json.Unmarshal(data, &in) != nil || in.Text == "" {
@@ -80,14 +80,15 @@ func (r *room) say(data []byte) {
 	r.send(out)
 }
 
-// count tells everybody how many they are. r.mu is held.
+// count sends all members their number. r.mu is held.
 func (r *room) count() {
 	if out, err := json.Marshal(message{Kind: "count", N: len(r.members)}); err == nil {
 		r.send(out)
 	}
 }
 
-// send queues for everybody, and drops who does not keep up. r.mu is held.
+// send queues data for all members, and drops a member whose queue is full.
+// r.mu is held.
 func (r *room) send(data []byte) {
 	for m := range r.members {
 		select {
@@ -98,7 +99,7 @@ func (r *room) send(data []byte) {
 	}
 }
 
-// drop takes a member out. r.mu is held.
+// drop removes a member. r.mu is held.
 func (r *room) drop(m *member) {
 	if r.members[m] {
 		delete(r.members, m)
@@ -106,7 +107,7 @@ func (r *room) drop(m *member) {
 	}
 }
 
-// write sends what is queued until the member is dropped.
+// write sends the queued messages until the member is dropped.
 func (m *member) write(ctx context.Context, conn *websocket.Conn) {
 	for data := range m.queue {
 		once, cancel := context.WithTimeout(ctx, writeTimeout)
