@@ -46,7 +46,7 @@ func (n *note) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Handle writes an event down.
+// Handle writes an event to the file.
 func (n *note) Handle(_ context.Context, e caddy.Event) error {
 	if n.Hang {
 		select {}
@@ -65,7 +65,7 @@ func (n *note) Handle(_ context.Context, e caddy.Event) error {
 
 var _ caddyevents.Handler = (*note)(nil)
 
-// noted returns what was written to a file of notes.
+// noted returns the events in a file of note.
 func noted(t *testing.T, file string) (all []map[string]any) {
 	t.Helper()
 	raw, err := os.ReadFile(file) //nolint:gosec // the test's own
@@ -143,7 +143,7 @@ func TestPromise3EventHandlerThatHangsStopsOnlyCaddysEvents(t *testing.T) {
 	s.Stop(exitLimit)
 }
 
-// A log that nobody reads: the pipe is full, and whoever writes waits.
+// Nobody reads this log: the pipe is full, and every writer waits.
 func TestPromise3LogThatBlocksHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// silent is a backend that takes a handshake and never answers. It says when
-// one has come.
+// silent is a backend that reads handshakes and never answers. The channel gets
+// a value for each handshake.
 func silent(t *testing.T) (*backend, <-chan struct{}) {
 	t.Helper()
 	came := make(chan struct{}, 16)
@@ -25,8 +25,8 @@ func silent(t *testing.T) (*backend, <-chan struct{}) {
 	}), came
 }
 
-// stuck is a backend that refuses with more than any buffer takes. It says when
-// it has written some of that, and when nobody takes any more.
+// stuck is a backend that refuses with an answer too large for any buffer. begun
+// gets a value after the first part of the answer, left when a write fails.
 func stuck(t *testing.T) (b *backend, begun, left chan struct{}) {
 	t.Helper()
 	begun, left = make(chan struct{}, 64), make(chan struct{}, 64)
@@ -45,7 +45,8 @@ func stuck(t *testing.T) (b *backend, begun, left chan struct{}) {
 	return b, begun, left
 }
 
-// unread connects and never reads: what a server says fills up.
+// unread connects and never reads, so that the server's answers fill the
+// buffers.
 func unread(t *testing.T, s *site, text string) {
 	t.Helper()
 	c, err := net.Dial("tcp", "127.0.0.1"+s.url[strings.LastIndexByte(s.url, ':'):])
@@ -201,7 +202,7 @@ func TestPromise4ExitRefusesAHandshakeThatIsUnderWayInAConfigurationThatIsGone(t
 	}
 }
 
-// answerOf reads the head of an answer; nil: there was none.
+// answerOf reads the head of an answer. Nil: there was none.
 func answerOf(c net.Conn) *http.Response {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -223,8 +224,9 @@ func TestPromise4PauseBetweenAttemptsHoldsUpNoExitAndNoTimeout(t *testing.T) {
 		answered := make(chan *http.Response, 1)
 		c := s.ask("/")
 		go func() { answered <- answerOf(c) }()
-		// An attempt fails at once, so most likely it waits for the next; if not,
-		// the exit comes before it, which is to be refused, too.
+		// An attempt fails at once. So most likely the handshake now waits for
+		// the next attempt. If the exit comes before it, it must be refused,
+		// too.
 		s.Stop(exitLimit)
 		if resp := <-answered; resp != nil && resp.StatusCode != 503 {
 			t.Errorf("answered %v", resp)

@@ -21,7 +21,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// versions are the two that carry WebSocket in a stream.
+// versions are the two HTTP versions that carry WebSocket in a stream.
 var versions = map[string]func(t *testing.T, s *site) *rawConn{"HTTP/2": dialH2, "HTTP/3": dialH3}
 
 // secure runs one gate behind TLS, with extended CONNECT turned on.
@@ -30,7 +30,7 @@ func secure(t *testing.T, b *backend, words string) *site {
 	return secureWithin(t, b, "read_body_idle 1s", words)
 }
 
-// secureWithin does so with timeouts of the server.
+// secureWithin is secure with timeouts for the server.
 func secureWithin(t *testing.T, b *backend, timeouts, words string) *site {
 	t.Helper()
 	port := testcaddy.Port(t)
@@ -69,11 +69,11 @@ func (p *pipe) Read(b []byte) (int, error)  { return p.Reader.Read(b) }
 func (p *pipe) Write(b []byte) (int, error) { return p.WriteCloser.Write(b) }
 func (p *pipe) Close() error                { _ = p.body.Close(); return p.WriteCloser.Close() }
 
-// askers make the extended CONNECT and return the answer, with what writes to
+// askers make the extended CONNECT. They return the answer, and the writer for
 // the stream.
 var askers = map[string]func(t *testing.T, s *site, edit ...func(*http.Request)) (*http.Response, io.WriteCloser){"HTTP/2": askH2, "HTTP/3": askH3}
 
-// ask makes the extended CONNECT that a round tripper is given.
+// ask makes an extended CONNECT through a round tripper.
 func ask(t *testing.T, s *site, rt http.RoundTripper, edit []func(*http.Request)) (*http.Response, io.WriteCloser) {
 	t.Helper()
 	u, err := url.Parse(strings.Replace(s.url, "wss", "https", 1) + "/ws/")

@@ -15,9 +15,9 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// Caddy's reverse_proxy and many backends take more for a handshake than RFC
-// 6455 does, and pipe every CONNECT. The gate and the matcher have to look with
-// the same eyes.
+// Caddy's reverse_proxy and many backends accept more requests as a handshake
+// than RFC 6455 does, and pipe every CONNECT. The gate and the matcher must
+// treat the same requests as handshakes.
 func TestPromise3NothingThatABackendCouldTakeForAHandshakeGetsPastAClosedGate(t *testing.T) {
 	t.Parallel()
 	for name, site := range map[string]string{

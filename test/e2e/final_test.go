@@ -43,7 +43,7 @@ var ways = map[string]string{
 	"response":  "",
 }
 
-// fronts are handlers that give what is behind them another copy of the request.
+// fronts are handlers that give the handlers behind them a copy of the request.
 var fronts = map[string]string{
 	"plain": "", "tracing": "tracing {\n\t\t\tspan refusal\n\t\t}",
 	"timeouts": "timeouts {\n\t\t\tread_timeout 30s\n\t\t}", "body": "request_body {\n\t\t\tmax_size 1MB\n\t\t}",
@@ -95,8 +95,8 @@ https://localhost:%d {
 	return s
 }
 
-// asks are one handshake for each HTTP version, which says with which status
-// it was answered.
+// asks has a function for each HTTP version. It sends one handshake, and
+// returns the status of the answer.
 var asks = map[string]func(t *testing.T, s *site, path string, malformed bool) int{
 	"HTTP/1.1": func(t *testing.T, s *site, path string, malformed bool) int {
 		text := opening(s, path)
@@ -209,8 +209,8 @@ func TestAccessLogKeepsTheFieldsOfARefusedHandshake(t *testing.T) {
 	}
 }
 
-// Behind tracing error routes have another copy of the request, which keeps what
-// the gate has taken away: a body among it.
+// Behind tracing, error routes have another copy of the request. That copy
+// keeps what the gate has removed, such as a body.
 func TestPromise3BodyOfARefusedHandshakeIsNotHandedOn(t *testing.T) {
 	t.Parallel()
 	app := rawBackend(t, func(c *rawConn, _ *http.Request) {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What guards reverse_proxy guards wsgate, which takes its place in Caddy's
-// order: the same site with the other word answers the same.
+// A guard of reverse_proxy also guards wsgate, which has its place in Caddy's
+// order. So a site with the one word answers like the same site with the other.
 func TestGuardsInFrontOfReverseProxyHoldInFrontOfWsgate(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)

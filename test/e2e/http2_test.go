@@ -23,8 +23,7 @@ type h2Conn struct {
 	encode *hpack.Encoder
 }
 
-// wideWindow is as much as a stream may be sent before it says that it has read
-// something: flow control will not be in the way.
+// wideWindow is a flow-control window that no test fills.
 const wideWindow = 1<<31 - 1
 
 // h2Dial connects, and grants windows that no test fills.
@@ -71,13 +70,13 @@ func (c *h2Conn) open(stream uint32, s *site) {
 	}
 }
 
-// event is what a stream got: data, and how it ended.
+// event is what a stream received: data, or its end.
 type event struct {
 	data []byte
 	end  string // "", END_STREAM, or the code of an RST_STREAM
 }
 
-// next returns what the next frame says about a stream.
+// next reads one frame, and returns its event for a stream.
 func (c *h2Conn) next(stream uint32) event {
 	c.t.Helper()
 	for {
@@ -108,7 +107,7 @@ func (c *h2Conn) next(stream uint32) event {
 	}
 }
 
-// ending collects what a stream gets until it ends.
+// ending collects the data of a stream until it ends.
 func (c *h2Conn) ending(stream uint32) (data []byte, end string) {
 	c.t.Helper()
 	for end == "" {
@@ -194,8 +193,9 @@ func TestPromise4HTTP2ClientThatReadsNothingHoldsUpNobody(t *testing.T) {
 	s.Stop(exitLimit)
 }
 
-// A tunnel that is cut twice, by its client that leaves and by what waits for
-// the client's window, once wrote to a stream whose handler had returned.
+// A tunnel is cut twice here: its client leaves, and data waits for the
+// client's window. Such a tunnel once wrote to a stream after its handler had
+// returned.
 func TestPromise4HTTP2ClientsThatLeaveFullStreamsLeaveTheProcessAlone(t *testing.T) {
 	t.Parallel()
 	b := flood(t)

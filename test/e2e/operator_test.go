@@ -11,7 +11,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// What an operator hears of a switch, from the command, the API and the log.
+// These tests show how the command, the API and the log report a switch.
 
 func TestOffSaysHowManyTunnelsItEnded(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestStatusShowsUpstreamsWithTunnelsAndHealthAndWhyHandshakesWereRefused(t *
 		}
 	}
 
-	// The docs say so, and which figures count tunnels.
+	// docs/operations.md says so, and says which figures count tunnels.
 	if _, text := s.Call("GET", "/reverse_proxy/upstreams", ""); !strings.Contains(text, `{"address":"`+up+`","num_requests":0,`) {
 		t.Errorf("Caddy's own figure counts tunnels now: %s", text)
 	}

@@ -28,7 +28,8 @@ func (s *site) reaches(b *backend, uri, want string) {
 	}
 }
 
-// malformed expects handshakes to be answered with 400, and to reach no backend.
+// malformed expects handshakes to be answered with 400, and to reach no
+// backend.
 func (s *site) malformed(b *backend, uris ...string) {
 	s.t.Helper()
 	before := len(b.asked())

@@ -31,8 +31,8 @@ func chatSite(port int, b *backend, words string) string {
 	return fmt.Sprintf("http://localhost:%d {\n\twsgate /ws/* ws://%s/ {\n\t\tgate chat\n\t\t%s\n\t}\n}\n", port, upstream(b, words), words)
 }
 
-// byName has a backend dialled by its name; else it is by its address, which
-// goes past net.Dialer on Linux.
+// byName makes wsgate dial a backend by its name. An address would not go
+// through net.Dialer on Linux.
 const byName = "# by name"
 
 // upstream is a backend as the configuration with these words has it.

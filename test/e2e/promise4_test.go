@@ -15,7 +15,8 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// flood is a backend that writes until nobody takes any more, and then stays.
+// flood is a backend that writes until a write blocks, and keeps the
+// connection.
 func flood(t *testing.T) *backend {
 	t.Helper()
 	return rawBackend(t, func(c *rawConn, r *http.Request) {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// handshakeText sends a request as it stands and returns the answer.
+// handshakeText sends the text of a request and returns the answer.
 func handshakeText(t *testing.T, s *site, text string) (*http.Response, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "ws://"))
@@ -33,8 +33,8 @@ func handshakeText(t *testing.T, s *site, text string) (*http.Response, string) 
 }
 
 // everyHandshake runs a test over the ways that a handshake can take to an
-// upstream: the short one, to an address or a name, through reverse_proxy, and
-// through http.Transport, which any option of the transport asks for.
+// upstream: the short way to an address, the short way to a name,
+// reverse_proxy, and http.Transport (any option of the transport leads there).
 func everyHandshake(t *testing.T, f func(t *testing.T, words string)) {
 	t.Helper()
 	for name, words := range map[string]string{

@@ -18,14 +18,14 @@ const (
 	sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// rawConn is one end of a tunnel that speaks bytes.
+// rawConn is one end of a tunnel that reads and writes bytes.
 type rawConn struct {
 	net.Conn
 	t *testing.T
 	r *bufio.Reader
 }
 
-// rawDial opens a tunnel by hand.
+// rawDial opens a tunnel without a WebSocket library.
 func rawDial(t *testing.T, s *site, path string) *rawConn {
 	t.Helper()
 	addr := strings.TrimPrefix(s.url, "ws://")
@@ -106,7 +106,8 @@ func (c *rawConn) next() (opcode byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, nil
 }
 
-// rawBackend accepts handshakes by hand and gives each connection to serve.
+// rawBackend accepts handshakes without a library, and gives each connection to
+// serve.
 func rawBackend(t *testing.T, serve func(*rawConn, *http.Request)) *backend {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -138,7 +139,7 @@ func rawBackend(t *testing.T, serve func(*rawConn, *http.Request)) *backend {
 	return b
 }
 
-// accept answers a handshake rightly.
+// accept answers a handshake with a valid 101.
 func (c *rawConn) accept(r *http.Request, more ...string) {
 	text := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 		acceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n"
@@ -148,8 +149,8 @@ func (c *rawConn) accept(r *http.Request, more ...string) {
 	_, _ = io.WriteString(c, text+"\r\n")
 }
 
-// rawCloser accepts a handshake, closes with a code of its own and a FIN, and
-// tells what comes then.
+// rawCloser accepts a handshake, and sends a close frame with a code of its own
+// and a FIN. got receives the bytes that come after that.
 func rawCloser(got chan<- []byte) func(*rawConn, *http.Request) {
 	return func(c *rawConn, r *http.Request) {
 		c.accept(r)

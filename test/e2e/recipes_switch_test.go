@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// around returns a window that is open now, and one that is shut now and
+// around returns a window that is open now, and one that is closed now and
 // opens in some hours.
 func around(now time.Time) (open, shut string) {
 	hour := func(d int) string { return fmt.Sprintf("%02d:00", (now.Hour()+d+24)%24) }

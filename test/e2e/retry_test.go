@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// opening is a handshake as it goes over the wire.
+// opening is the text of a handshake.
 func opening(s *site, target string) string {
 	return "GET " + target + " HTTP/1.1\nHost: " + strings.TrimPrefix(strings.TrimPrefix(s.url, "ws://"), "wss://") +
 		"\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: " + sampleKey + "\nSec-WebSocket-Version: 13\n\n"
 }
 
-// knock sends a handshake and returns the head of the answer, with a
-// connection that stays open.
+// knock sends a handshake, and returns the head of the answer. The connection
+// stays open.
 func knock(t *testing.T, s *site) (net.Conn, *http.Response) {
 	t.Helper()
 	c, err := net.Dial("tcp", "127.0.0.1"+s.url[strings.LastIndexByte(s.url, ':'):])

@@ -16,7 +16,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// recorder is a backend that remembers the head of each request as it came.
+// recorder is a backend that stores the head of each request, unchanged.
 func recorder(t *testing.T) (addr string, heads <-chan string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,7 +55,8 @@ func recorder(t *testing.T) (addr string, heads <-chan string) {
 	return ln.Addr().String(), got
 }
 
-// oddHeaders are fields that a proxy looks at, right and wrong.
+// oddHeaders are fields that a proxy reads or changes, with valid and invalid
+// values.
 var oddHeaders = []string{
 	"X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 203.0.113.9, 10.0.0.1", "X-Forwarded-For:", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example",
 	"Via: 1.0 somebody", "Forwarded: for=1.2.3.4", "User-Agent: test/1", "User-Agent:", "Te: trailers", "TE: gzip, trailers", "Te: gzip", "Trailer: X-T",
@@ -109,7 +110,7 @@ func TestPromise6TheShortWaySendsWhatReverseProxySends(t *testing.T) {
 	}
 }
 
-// answerTo sends a request and returns the answer's head but for its date.
+// answerTo sends a request and returns the answer's head without its date.
 func answerTo(t *testing.T, port int, text string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -15,8 +15,8 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// A FIFO as a record: Caddy's file storage waits for it and does not heed its
-// context, as with a network mount that is gone.
+// Here a record is a FIFO. Caddy's file storage waits for it and ignores its
+// context, as it does for a network mount that is gone.
 func TestPromise4StorageThatHangsHoldsUpNoOperator(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)
@@ -65,8 +65,8 @@ func TestPromise4StorageThatHangsHoldsUpNoOperator(t *testing.T) {
 	s.Stop(exitLimit)
 }
 
-// Caddy waits for a load that is under way before it stops anything: a load that
-// waits for a storage must not hold up an exit.
+// Caddy waits for a load under way before it stops anything. So a load that
+// waits for a storage must not delay an exit.
 func TestPromise4ExitWaitsForNoLoadThatWaitsForStorage(t *testing.T) {
 	t.Parallel()
 	b := rawBackend(t, func(c *rawConn, r *http.Request) { // answers no close
@@ -101,8 +101,8 @@ func TestPromise4ExitWaitsForNoLoadThatWaitsForStorage(t *testing.T) {
 	<-loaded
 }
 
-// A record that is slow, and not dead: what a load may take is not multiplied by
-// the number of gates.
+// Here a storage is slow, but answers. The time that a load may take is not
+// multiplied by the number of gates.
 func TestPromise4SlowStorageAddsFiveSecondsToALoadAtMost(t *testing.T) {
 	t.Parallel()
 	b := plainBackend(t)

@@ -18,10 +18,11 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// limit bounds each step of a client.
+// limit is the time for each step of a client.
 const limit = 20 * time.Second
 
-// backend is a WebSocket server that echoes, and remembers what was asked for.
+// backend is a WebSocket server that echoes, and stores the URIs of its
+// requests.
 type backend struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -79,7 +80,7 @@ func (b *backend) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asked returns the request URIs so far.
+// asked returns the URIs of the requests so far.
 func (b *backend) asked() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +94,7 @@ func (b *backend) tunnels() int {
 	return len(b.open)
 }
 
-// die breaks every connection, as a backend does that is killed.
+// die breaks every connection, as if the backend were killed.
 func (b *backend) die() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +103,7 @@ func (b *backend) die() {
 	}
 }
 
-// port is where the backend listens.
+// port returns the port on which the backend listens.
 func (b *backend) port() string { return portOf(b.Listener.Addr()) }
 
 func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.TCPAddr).Port) }
@@ -138,7 +139,7 @@ func recipe(t *testing.T, id string, env ...string) *site {
 	}
 }
 
-// substitute puts a value in place of {$NAME:default}.
+// substitute replaces {$NAME:default} with a value.
 func substitute(text, name, value string) string {
 	for {
 		at := strings.Index(text, "{$"+name+":")
@@ -217,7 +218,7 @@ func echoes(t *testing.T, c *websocket.Conn, text string) {
 	}
 }
 
-// closedWith expects the tunnel to be closed with words.
+// closedWith expects a close frame with a code and a reason.
 func closedWith(t *testing.T, c *websocket.Conn, code websocket.StatusCode, reason string, within time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -229,7 +230,7 @@ func closedWith(t *testing.T, c *websocket.Conn, code websocket.StatusCode, reas
 	}
 }
 
-// exits ends the server in time, and expects that the tunnel is told.
+// exits ends the server in time, and expects a close frame in the tunnel.
 func exits(t *testing.T, s *site, c *websocket.Conn) {
 	t.Helper()
 	done := make(chan struct{})

@@ -152,7 +152,8 @@ func TestPromise7OneTimeoutForAllAttempts(t *testing.T) {
 			if line["outcome"] != "upstream_timeout" || line["upstream"] != upstream(hangs, words) {
 				t.Errorf("logged %v", line)
 			}
-			// The one that hangs is out of the running now, and the other is not.
+			// The upstream that hangs counts as failed now, and the other does
+			// not.
 			echoes(t, s.dial("/ws/"), "hello")
 			if n := works.tunnels(); n != 1 {
 				t.Errorf("%d tunnels at the upstream that works", n)
@@ -254,8 +255,8 @@ func TestImpossibleStatusIsNoAnswer(t *testing.T) {
 	})
 }
 
-// A gate that closes waits for no backend: what is under way is refused at once,
-// and nothing more is sent to a backend behind it.
+// A gate that closes waits for no backend. It refuses its handshakes under way
+// at once, and sends nothing more to a backend.
 func TestPromise3HandshakeUnderWayIsRefusedWhenItsGateCloses(t *testing.T) {
 	t.Parallel()
 	everyHandshake(t, func(t *testing.T, words string) {
