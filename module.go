@@ -51,12 +51,12 @@ type Handler struct {
 	// `default`.
 	Gate string `json:"gate,omitempty"`
 
-	// A name for this handler, unique in its gate. After a reload, an open
-	// tunnel follows the limits (`idle_timeout`, `max_lifetime`) of the handler
-	// that has the same name as the one the tunnel came through. At most 256
-	// bytes of UTF-8. Default: none; its tunnels keep the limits that they
-	// began with. The Caddyfile makes a name from the site's address and the
-	// matcher.
+	// A name for this handler. After a reload, an open tunnel follows the
+	// limits (`idle_timeout`, `max_lifetime`) of the handler that has the same
+	// name as the one the tunnel came through. Handlers of a gate that have the
+	// same name must have the same limits. At most 256 bytes of UTF-8. Default:
+	// none; its tunnels keep the limits that they began with. The Caddyfile
+	// makes a name from the site's address and the matcher.
 	Name string `json:"name,omitempty"`
 
 	// The policy of the gate. Write it here, or once in the app's `gates`.

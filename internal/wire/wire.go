@@ -44,10 +44,11 @@ type Switched struct {
 	Replaced *Override `json:"replaced"`
 }
 
-// Drain is the gate's last drain, until the gate opens again. Told is how many
-// tunnels were sent a close frame, Gone how many of them have ended, Left how
-// many are still open. Deadline is the end of the drain. Code and Reason are
-// those of the close frame.
+// Drain is the gate's last drain. It is shown until the gate has opened again
+// and none of its tunnels is left. Told is how many tunnels were sent a close
+// frame, Gone how many of them have ended, Left how many are still open.
+// Deadline is the end of the drain. Code and Reason are those of the close
+// frame.
 type Drain struct {
 	Told     int       `json:"told"`
 	Gone     int       `json:"gone"`
