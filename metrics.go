@@ -39,18 +39,18 @@ var (
 )
 
 var (
-	changesDesc    = desc("gate_changes_total", "Times a gate opened or closed.", "gate", "to", "cause")
-	handshakesDesc = desc("handshakes_total", "Opening handshakes by outcome.", "gate", "outcome")
-	triesDesc      = desc("handshake_duration_seconds", "Time from the client's handshake to the answer, of handshakes that reached an upstream.", "gate")
-	livesDesc      = desc("tunnel_duration_seconds", "How long tunnels were open.", "gate")
-	closedDesc     = desc("tunnels_closed_total", "Tunnels that ended, by who ended them and the close code.", "gate", "closed_by", "code")
+	changesDesc       = desc("gate_changes_total", "Times a gate opened or closed.", "gate", "to", "cause")
+	handshakesDesc    = desc("handshakes_total", "Opening handshakes by outcome.", "gate", "outcome")
+	handshakeTimeDesc = desc("handshake_duration_seconds", "Time from the client's handshake to the answer, of handshakes that reached an upstream.", "gate")
+	tunnelTimeDesc    = desc("tunnel_duration_seconds", "How long tunnels were open.", "gate")
+	closedDesc        = desc("tunnels_closed_total", "Tunnels that ended, by who ended them and the close code.", "gate", "closed_by", "code")
 )
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		openDesc, nextDesc, tunnelsDesc, bytesDesc, messagesDesc, drainDesc,
-		changesDesc, handshakesDesc, triesDesc, livesDesc, closedDesc,
+		changesDesc, handshakesDesc, handshakeTimeDesc, tunnelTimeDesc, closedDesc,
 	} {
 		ch <- d
 	}
@@ -64,11 +64,11 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+func sendGauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
-func count(ch chan<- prometheus.Metric, d *prometheus.Desc, v int64, labels ...string) {
+func sendCounter(ch chan<- prometheus.Metric, d *prometheus.Desc, v int64, labels ...string) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
@@ -78,32 +78,32 @@ func collectState(ch chan<- prometheus.Metric, s registry.Status) {
 		open = 1
 	}
 	if !s.Removed { // a removed gate must raise no alarm
-		gauge(ch, openDesc, open, s.Name)
+		sendGauge(ch, openDesc, open, s.Name)
 	}
 	if !s.Until.IsZero() {
-		gauge(ch, nextDesc, float64(s.Until.UnixMilli())/1e3, s.Name)
+		sendGauge(ch, nextDesc, float64(s.Until.UnixMilli())/1e3, s.Name)
 	}
 	for _, u := range s.Upstreams {
-		gauge(ch, tunnelsDesc, float64(u.Tunnels), s.Name, u.Address)
+		sendGauge(ch, tunnelsDesc, float64(u.Tunnels), s.Name, u.Address)
 	}
-	gauge(ch, drainDesc, float64(s.Draining), s.Name)
-	count(ch, bytesDesc, s.Totals.BytesUp, s.Name, "up")
-	count(ch, bytesDesc, s.Totals.BytesDown, s.Name, "down")
-	count(ch, messagesDesc, s.Totals.MessagesUp, s.Name, "up")
-	count(ch, messagesDesc, s.Totals.MessagesDown, s.Name, "down")
+	sendGauge(ch, drainDesc, float64(s.Draining), s.Name)
+	sendCounter(ch, bytesDesc, s.Totals.BytesUp, s.Name, "up")
+	sendCounter(ch, bytesDesc, s.Totals.BytesDown, s.Name, "down")
+	sendCounter(ch, messagesDesc, s.Totals.MessagesUp, s.Name, "up")
+	sendCounter(ch, messagesDesc, s.Totals.MessagesDown, s.Name, "down")
 }
 
 func collectCounters(ch chan<- prometheus.Metric, name string, c registry.Counters) {
 	for label, n := range c.Changes {
-		count(ch, changesDesc, n, name, label.To, label.Cause)
+		sendCounter(ch, changesDesc, n, name, label.To, label.Cause)
 	}
 	for outcome, n := range c.Handshakes {
-		count(ch, handshakesDesc, n, name, outcome)
+		sendCounter(ch, handshakesDesc, n, name, outcome)
 	}
 	for label, n := range c.Closed {
-		count(ch, closedDesc, n, name, label.By, label.Code)
+		sendCounter(ch, closedDesc, n, name, label.By, label.Code)
 	}
-	for d, h := range map[*prometheus.Desc]registry.Histogram{triesDesc: c.HandshakeSeconds, livesDesc: c.TunnelSeconds} {
+	for d, h := range map[*prometheus.Desc]registry.Histogram{handshakeTimeDesc: c.HandshakeSeconds, tunnelTimeDesc: c.TunnelSeconds} {
 		if h.Count > 0 {
 			ch <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, h.Buckets, name)
 		}
