@@ -1,4 +1,6 @@
-// Package arrows holds which room may import which: the arrows point inward.
+// Package arrows checks two rules of the whole repository: which room may import
+// which (the arrows point inward), and which may have variables of the whole
+// process.
 package arrows
 
 import (
