@@ -46,9 +46,7 @@ func (l *Ledger) sweepOnce() {
 		}
 	}
 	l.armSweep(next)
-	if len(gone) > 0 {
-		l.startWriter()
-	}
+	l.startWriter()
 	l.mu.Unlock()
 	l.tell(gone...)
 }

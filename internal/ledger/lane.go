@@ -25,6 +25,7 @@ var errBusy = errors.New("the place does not answer a read")
 type lane struct {
 	place       Place
 	read, write chan struct{} // each holds one token
+	users       int           // goroutines that read or write here. Guarded by Ledger.mu
 }
 
 func newLane(p Place) *lane {
@@ -34,12 +35,12 @@ func newLane(p Place) *lane {
 	return a
 }
 
-// idle reports whether no call is under way.
-func (a *lane) idle() bool { return len(a.read) == 1 && len(a.write) == 1 }
+// unused reports whether no call is under way, and nobody is about to make one.
+func (a *lane) unused() bool { return a.users == 0 && len(a.read) == 1 }
 
 // laneOf returns the lane into a place. l.mu is held.
 func (l *Ledger) laneOf(p Place) *lane {
-	l.lanes = slices.DeleteFunc(l.lanes, func(a *lane) bool { return a.idle() && (l.site == nil || l.site.lane != a) })
+	l.lanes = slices.DeleteFunc(l.lanes, (*lane).unused)
 	for _, a := range l.lanes {
 		if a.place.Same(p) {
 			return a

@@ -87,9 +87,9 @@ type entry struct {
 	history []Record
 }
 
-// debt is what the place does not have yet.
+// debt is what the place does not have yet. It is never modified: another one
+// replaces it.
 type debt struct {
-	turn  uint64 // counts what was to be written
 	check bool   // most likely it is there: look first
 	gone  Record // delete it, if it is still this one or an older one
 	force bool   // delete it, whatever it is
@@ -244,9 +244,9 @@ func (l *Ledger) take(e *entry, r Record, ends time.Time) {
 
 // owe notes that the place does not have what is in force. l.mu is held.
 func (e *entry) owe(d debt) {
-	d.turn, d.done = 1, make(chan struct{})
+	d.done = make(chan struct{})
 	if before := e.dirty; before != nil {
-		d.turn, d.done = before.turn+1, before.done
+		d.done = before.done
 	}
 	e.dirty = &d
 }

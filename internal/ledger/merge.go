@@ -47,9 +47,7 @@ func (l *Ledger) broken(e *entry, r Record, err error) (say bool) {
 	e.seen = max(e.seen, r.Seq)
 	if e.said {
 		if e.rec.Value != nil {
-			if e.rec.Seq <= r.Seq {
-				e.rec.Seq = r.Seq + 1
-			}
+			e.rec.Seq = max(e.rec.Seq, r.Seq+1)
 			e.owe(debt{})
 			l.startWriter()
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -109,6 +110,104 @@ func TestRecordOfExactlyADayIsWrittenAgain(t *testing.T) {
 	})
 }
 
+func TestRecordOfTheLongestLengthIsWrittenAndNoneThatIsLonger(t *testing.T) {
+	r := Record{V: Version, Seq: 1, By: "n1", Value: value("")}
+	raw, err := r.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := maxRecord - len(raw)
+	for _, tt := range []struct {
+		bytes   int
+		written bool
+	}{{room, true}, {room + 1, false}} {
+		r.Value = value(strings.Repeat("x", tt.bytes))
+		if raw, err := r.encode(); (err == nil) != tt.written {
+			t.Errorf("%d bytes: %v", len(raw), err)
+		}
+	}
+}
+
+func TestFirstWordReplacesTheRecordOfAnOlderWsgateUnderItsOwnNumber(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.put("words/a", `{"say":"x"}`)
+		b.say(t, "a", "mine")
+		synctest.Wait()
+		if f := stored(t, d, "a"); f["say"] != "mine" || f["seq"] != 1.0 || len(b.changed()) > 0 {
+			t.Errorf("there %v", f)
+		}
+	})
+}
+
+// TestNumbersOfARecordThatWinsOverABrokenOne asks the ledger itself: a writer
+// that can read the place would mend a wrong number.
+func TestNumbersOfARecordThatWinsOverABrokenOne(t *testing.T) {
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		known entry
+		seq   uint64 // afterwards
+		write bool
+	}{
+		"a lower number":            {entry{said: true, rec: Record{Seq: 1, Value: value("x")}}, 6, true},
+		"the same number":           {entry{said: true, rec: Record{Seq: 5, Value: value("x")}}, 6, true},
+		"a higher number":           {entry{said: true, rec: Record{Seq: 6, Value: value("x")}}, 6, true},
+		"a record that has ended":   {entry{said: true, rec: Record{Seq: 1}}, 1, false},
+		"a record that was read":    {entry{rec: Record{Seq: 1, Value: value("x")}}, 1, false},
+		"nothing is known, nor set": {entry{}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := newBoard(), tt.known
+			news := b.broken(&e, Record{Seq: 5}, broken)
+			if e.rec.Seq != tt.seq || (e.dirty != nil) != tt.write || e.seen != 5 {
+				t.Errorf("number %d, to be written %v, seen %d", e.rec.Seq, e.dirty != nil, e.seen)
+			}
+			if news == tt.known.said || (e.trouble == "") != tt.known.said || b.broken(&e, Record{Seq: 5}, broken) {
+				t.Errorf("news %v, trouble %q", news, e.trouble)
+			}
+		})
+	}
+}
+
+// TestNumbersOfARecordThatWinsOverOneThatWasRead asks the ledger itself, too.
+func TestNumbersOfARecordThatWinsOverOneThatWasRead(t *testing.T) {
+	ours := func(seq uint64) entry {
+		return entry{said: true, rec: Record{Seq: seq, By: "n1", Value: value("ours")}}
+	}
+	pending := func(e entry) entry { e.owe(debt{}); return e }
+	read := Record{Seq: 5, By: "n2", SaidAt: time.Unix(1, 0), V: Version, Value: value("theirs")}
+	for name, tt := range map[string]struct {
+		known   entry
+		unread  bool // the place was never read through
+		seq     uint64
+		wins    bool
+		changed bool
+		write   bool
+	}{
+		"first reading, a lower number":   {ours(1), true, 6, true, true, true},
+		"first reading, the same number":  {ours(5), true, 6, true, true, true},
+		"first reading, a higher number":  {ours(6), true, 6, true, false, false},
+		"not stored, a lower number":      {pending(ours(4)), false, 6, true, true, true},
+		"not stored, a higher number":     {pending(ours(6)), false, 6, true, false, true},
+		"stored, a lower number":          {ours(4), false, 5, false, true, false},
+		"stored, the number of a later":   {ours(5), false, 5, false, true, false},
+		"stored, a higher number":         {ours(6), false, 6, true, false, true},
+		"nothing is known of it, in time": {entry{}, false, 5, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := newBoard(), tt.known
+			changed := b.merge(&site{unread: tt.unread}, &e, read, time.Time{})
+			if wins := string(e.rec.Value) == string(value("ours")); wins != tt.wins || e.rec.Seq != tt.seq || changed != tt.changed || (e.dirty != nil) != tt.write {
+				t.Errorf("wins %v, number %d, changed %v, to be written %v", wins, e.rec.Seq, changed, e.dirty != nil)
+			}
+			if e.said && !tt.wins || e.seen != 5 {
+				t.Errorf("put here %v, seen %d", e.said, e.seen)
+			}
+		})
+	}
+}
+
 func TestOnlySoManyRecordsAreRead(t *testing.T) {
 	b := newBoard()
 	keys := make([]string, maxRecords)
@@ -137,6 +236,83 @@ func TestLanesOfPlacesThatAreLeftGo(t *testing.T) {
 		if n := len(b.lanes); n > 2 {
 			t.Errorf("%d lanes are kept", n)
 		}
+	})
+}
+
+func TestLaneStaysWhileSomebodyMayCallThere(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		one, two := OnStorage(named{d, "one"}), OnStorage(named{d, "two"})
+		laneOf := func(p Place) *lane {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.laneOf(p)
+		}
+		d.set(errors.New("full"))
+		b.Bind(one)
+		b.say(t, "a", "x")
+		synctest.Wait() // the writer waits for its next try, no call is under way
+		before := laneOf(one)
+		laneOf(two)
+		if laneOf(one) != before {
+			t.Error("the writer and whoever comes next write at the same time")
+		}
+		d.set(nil)
+		time.Sleep(writeRetryMost)
+		d.hang(func(op, _ string) bool { return op == "list" })
+		b.Bind(one)
+		synctest.Wait() // the reading hangs
+		laneOf(two)
+		if laneOf(one) != before {
+			t.Error("two readings are under way")
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
+		synctest.Wait()
+		laneOf(two)
+		if laneOf(one) == before {
+			t.Error("it stays for ever")
+		}
+	})
+}
+
+func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.hang(func(op, _ string) bool { return op == "store" })
+		b.say(t, "a", "x")
+		synctest.Wait()
+		time.Sleep(hangs - 1)
+		if !b.writes() {
+			t.Error("it does not wait for a write that may still come to its end")
+		}
+		time.Sleep(1)
+		if b.writes() {
+			t.Error("it waits for a write that hangs")
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
+	})
+}
+
+func TestWriteThatHangsIsReportedAfterElevenSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.hang(func(op, _ string) bool { return op == "store" })
+		b.say(t, "a", "x")
+		synctest.Wait()
+		time.Sleep(11*time.Second - 1)
+		if told := b.told(); len(told) > 0 {
+			t.Errorf("told %q too early", told)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if told := b.told(); len(told) != 1 || !strings.Contains(told[0], "no answer after 11s") {
+			t.Errorf("told %q", told)
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
 	})
 }
 

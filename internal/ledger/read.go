@@ -57,6 +57,7 @@ func (l *Ledger) startReader(s *site) {
 		s.retry = nil
 	}
 	s.reading = true
+	s.lane.users++
 	go l.read(s)
 }
 
@@ -132,7 +133,7 @@ func (l *Ledger) readDone(s *site, err error) (again bool) {
 		}
 	}()
 	if s != l.site {
-		s.reading = false
+		s.endReader()
 		return false
 	}
 	pause := readRetry
@@ -152,7 +153,7 @@ func (l *Ledger) readDone(s *site, err error) (again bool) {
 		s.again = false
 		return true
 	}
-	s.reading = false
+	s.endReader()
 	if pause > 0 {
 		s.retry = time.AfterFunc(pause, func() {
 			l.mu.Lock()
@@ -163,6 +164,12 @@ func (l *Ledger) readDone(s *site, err error) (again bool) {
 		})
 	}
 	return false
+}
+
+// endReader notes that no reading is under way. Ledger.mu is held.
+func (s *site) endReader() {
+	s.reading = false
+	s.lane.users--
 }
 
 // anyTrouble reports whether there is a record that cannot be taken. l.mu is

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,10 +63,7 @@ func (r Record) numberless() bool { return r.V == 0 && r.By == "" && r.SaidAt.Is
 
 // Later reports whether r comes after than.
 func (r Record) Later(than Record) bool {
-	if r.Seq != than.Seq {
-		return r.Seq > than.Seq
-	}
-	return r.By > than.By
+	return cmp.Or(cmp.Compare(r.Seq, than.Seq), cmp.Compare(r.By, than.By)) > 0
 }
 
 // The fields that stand beside those of the value. Who knows only the value's

@@ -16,6 +16,9 @@ const (
 	writeRetryMost = 15 * time.Second
 	// hangs is after how long a write is one that Flush does not wait for.
 	hangs = 2 * time.Second
+	// unanswered is after how long a write that hangs is reported. A place that
+	// heeds its context has answered by then.
+	unanswered = callTimeout + time.Second
 )
 
 // errGone says that what was written is not there, or something else is.
@@ -39,6 +42,7 @@ func (l *Ledger) startWriter() {
 	for _, e := range l.entries {
 		if e.dirty != nil {
 			s.writing = true
+			s.lane.users++
 			go l.write(s)
 			return
 		}
@@ -57,12 +61,12 @@ func (l *Ledger) write(s *site) {
 		key, r, d, p := l.nextDebt(s, failed)
 		switch {
 		case d != nil:
-			err := l.carryOut(s, p, key, r, *d)
+			err := l.carryOut(s, p, key, r, d)
 			if errors.Is(err, errOvertaken) {
 				continue // something else is in force, or it has another number
 			}
 			if err == nil {
-				l.paid(s, key, d.turn)
+				l.paid(s, key, d)
 				delete(reported, key)
 				wait = writeRetry
 				continue
@@ -95,27 +99,29 @@ func (l *Ledger) nextDebt(s *site, failed map[string]bool) (string, Record, *deb
 	if s == l.site {
 		for key, e := range l.entries {
 			if e.dirty != nil && !failed[key] {
-				d := *e.dirty
-				return key, e.rec, &d, s.place
+				return key, e.rec, e.dirty, s.place
 			}
 		}
 	} else {
 		clear(failed)
 	}
-	s.writing = len(failed) > 0
+	if len(failed) == 0 {
+		s.writing = false
+		s.lane.users--
+	}
 	return "", Record{}, nil, nil
 }
 
 // paid notes that the place has what was written, unless something newer came
 // meanwhile.
-func (l *Ledger) paid(s *site, key string, turn uint64) {
+func (l *Ledger) paid(s *site, key string, d *debt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
-	if e == nil || s != l.site || e.dirty == nil || e.dirty.turn != turn {
+	if e == nil || s != l.site || e.dirty != d {
 		return
 	}
-	close(e.dirty.done)
+	close(d.done)
 	e.dirty, e.lost = nil, false
 	if e.rec.Value == nil && e.trouble == "" {
 		delete(l.entries, key)
@@ -123,11 +129,11 @@ func (l *Ledger) paid(s *site, key string, turn uint64) {
 }
 
 // carryOut pays one debt: afterwards the place has what is in force.
-func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d debt) error {
+func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d *debt) error {
 	l.writeBegins(s, time.Now())
 	defer l.writeBegins(s, time.Time{})
-	silent := time.AfterFunc(callTimeout+time.Second, func() {
-		l.reports.Unwritten(key, 0, fmt.Errorf("storing the record: no answer after %s", callTimeout+time.Second))
+	silent := time.AfterFunc(unanswered, func() {
+		l.reports.Unwritten(key, 0, fmt.Errorf("storing the record: no answer after %s", unanswered))
 	})
 	defer silent.Stop()
 	<-s.lane.write
@@ -152,7 +158,7 @@ func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d debt) error 
 // compare looks what the place has, before it is replaced. done reports that it is
 // the record already. A record of another process that is as late by its number is
 // outdone by a higher one, unless it was said later, too: then it counts.
-func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d debt) (done bool, err error) {
+func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d *debt) (done bool, err error) {
 	there, err := s.load(p, key, compareWait)
 	switch {
 	case err != nil:
@@ -164,16 +170,16 @@ func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d d
 	if other.Seq < r.Seq || err == nil && other.numberless() {
 		return false, nil
 	}
-	l.overtake(s, key, d.turn, other, there, err == nil && other.Later(r) && other.SaidAt.After(r.SaidAt))
+	l.overtake(s, key, d, other, there, err == nil && other.Later(r) && other.SaidAt.After(r.SaidAt))
 	return false, errOvertaken
 }
 
 // overtake puts another process's record in force, if it counts, or gives ours a
 // higher number.
-func (l *Ledger) overtake(s *site, key string, turn uint64, other Record, raw []byte, counts bool) {
+func (l *Ledger) overtake(s *site, key string, d *debt, other Record, raw []byte, counts bool) {
 	l.mu.Lock()
 	e := l.entries[key]
-	if e == nil || s != l.site || e.dirty == nil || e.dirty.turn != turn {
+	if e == nil || s != l.site || e.dirty != d {
 		l.mu.Unlock()
 		return
 	}
@@ -215,7 +221,7 @@ func (l *Ledger) look(s *site, p Place, key string, want []byte) error {
 }
 
 // remove deletes a record, if nobody has said anything later there.
-func (l *Ledger) remove(s *site, p Place, key string, d debt) error {
+func (l *Ledger) remove(s *site, p Place, key string, d *debt) error {
 	raw, err := s.load(p, key, callTimeout)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
