@@ -11,7 +11,7 @@ import (
 
 // Which number a record gets, at the edges.
 
-func TestNumbersOfWhatWasSaidBeforeThePlaceWasRead(t *testing.T) {
+func TestNumbersOfRecordsPutBeforeThePlaceWasRead(t *testing.T) {
 	for name, tt := range map[string]struct {
 		there string
 		seq   uint64
@@ -47,7 +47,7 @@ func TestNumbersOfWhatWasSaidBeforeThePlaceWasRead(t *testing.T) {
 	}
 }
 
-func TestNumbersOfWhatIsSaidWhereSomebodyElseHasWritten(t *testing.T) {
+func TestNumbersOfRecordsPutWhereAnotherNodeHasWritten(t *testing.T) {
 	for name, tt := range map[string]struct {
 		there string
 		seq   uint64
@@ -72,8 +72,8 @@ func TestNumbersOfWhatIsSaidWhereSomebodyElseHasWritten(t *testing.T) {
 				if f := stored(t, d, "a"); r.Seq != tt.seq || f["say"] != "mine" || f["seq"] != float64(tt.seq) {
 					t.Errorf("in force with the number %d, there %v", r.Seq, f)
 				}
-				if told := len(b.changed()) > 0; told != (tt.seq > 2) {
-					t.Errorf("told of another number: %v", told)
+				if notified := len(b.changed()) > 0; notified != (tt.seq > 2) {
+					t.Errorf("watchers called: %v", notified)
 				}
 			})
 		})
@@ -96,7 +96,7 @@ func TestRecordComesAfterNoneThatIsTheSame(t *testing.T) {
 
 func TestRecordOfExactlyADayIsWrittenAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
-		d.put("words/a", fmt.Sprintf(`{"say":"x","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-rewrites).Format(time.RFC3339Nano)))
+		d.put("words/a", fmt.Sprintf(`{"say":"x","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-maxRewriteAge).Format(time.RFC3339Nano)))
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		d.mu.Lock()
@@ -150,20 +150,20 @@ func TestNumbersOfARecordThatWinsOverABrokenOne(t *testing.T) {
 		seq   uint64 // afterwards
 		write bool
 	}{
-		"a lower number":            {entry{said: true, rec: Record{Seq: 1, Value: value("x")}}, 6, true},
-		"the same number":           {entry{said: true, rec: Record{Seq: 5, Value: value("x")}}, 6, true},
-		"a higher number":           {entry{said: true, rec: Record{Seq: 6, Value: value("x")}}, 6, true},
-		"a record that has ended":   {entry{said: true, rec: Record{Seq: 1}}, 1, false},
+		"a lower number":            {entry{putHere: true, rec: Record{Seq: 1, Value: value("x")}}, 6, true},
+		"the same number":           {entry{putHere: true, rec: Record{Seq: 5, Value: value("x")}}, 6, true},
+		"a higher number":           {entry{putHere: true, rec: Record{Seq: 6, Value: value("x")}}, 6, true},
+		"a record that has ended":   {entry{putHere: true, rec: Record{Seq: 1}}, 1, false},
 		"a record that was read":    {entry{rec: Record{Seq: 1, Value: value("x")}}, 1, false},
 		"nothing is known, nor set": {entry{}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, e := newBoard(), tt.known
-			news := b.broken(&e, Record{Seq: 5}, broken)
-			if e.rec.Seq != tt.seq || (e.dirty != nil) != tt.write || e.seen != 5 {
-				t.Errorf("number %d, to be written %v, seen %d", e.rec.Seq, e.dirty != nil, e.seen)
+			news := b.noteBroken(&e, Record{Seq: 5}, broken)
+			if e.rec.Seq != tt.seq || (e.queued != nil) != tt.write || e.seenSeq != 5 {
+				t.Errorf("number %d, to be written %v, seen %d", e.rec.Seq, e.queued != nil, e.seenSeq)
 			}
-			if news == tt.known.said || (e.trouble == "") != tt.known.said || b.broken(&e, Record{Seq: 5}, broken) {
+			if news == tt.known.putHere || (e.trouble == "") != tt.known.putHere || b.noteBroken(&e, Record{Seq: 5}, broken) {
 				t.Errorf("news %v, trouble %q", news, e.trouble)
 			}
 		})
@@ -173,9 +173,9 @@ func TestNumbersOfARecordThatWinsOverABrokenOne(t *testing.T) {
 // TestNumbersOfARecordThatWinsOverOneThatWasRead asks the ledger itself, too.
 func TestNumbersOfARecordThatWinsOverOneThatWasRead(t *testing.T) {
 	ours := func(seq uint64) entry {
-		return entry{said: true, rec: Record{Seq: seq, By: "n1", Value: value("ours")}}
+		return entry{putHere: true, rec: Record{Seq: seq, By: "n1", Value: value("ours")}}
 	}
-	pending := func(e entry) entry { e.owe(debt{}); return e }
+	pending := func(e entry) entry { e.queueWrite(queuedWrite{}); return e }
 	read := Record{Seq: 5, By: "n2", SaidAt: time.Unix(1, 0), V: Version, Value: value("theirs")}
 	for name, tt := range map[string]struct {
 		known   entry
@@ -197,12 +197,12 @@ func TestNumbersOfARecordThatWinsOverOneThatWasRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, e := newBoard(), tt.known
-			changed := b.merge(&site{unread: tt.unread}, &e, read, time.Time{})
-			if wins := string(e.rec.Value) == string(value("ours")); wins != tt.wins || e.rec.Seq != tt.seq || changed != tt.changed || (e.dirty != nil) != tt.write {
-				t.Errorf("wins %v, number %d, changed %v, to be written %v", wins, e.rec.Seq, changed, e.dirty != nil)
+			changed := b.merge(&binding{unread: tt.unread}, &e, read, time.Time{})
+			if wins := string(e.rec.Value) == string(value("ours")); wins != tt.wins || e.rec.Seq != tt.seq || changed != tt.changed || (e.queued != nil) != tt.write {
+				t.Errorf("wins %v, number %d, changed %v, to be written %v", wins, e.rec.Seq, changed, e.queued != nil)
 			}
-			if e.said && !tt.wins || e.seen != 5 {
-				t.Errorf("put here %v, seen %d", e.said, e.seen)
+			if e.putHere && !tt.wins || e.seenSeq != 5 {
+				t.Errorf("put here %v, seen %d", e.putHere, e.seenSeq)
 			}
 		})
 	}
@@ -214,14 +214,14 @@ func TestOnlySoManyRecordsAreRead(t *testing.T) {
 	for i := range keys {
 		keys[i] = fmt.Sprintf("words/%05d", i)
 	}
-	if n := len(b.worthReading(&words, keys)); n != maxRecords || len(b.told()) > 0 {
-		t.Errorf("%d are read, told %q", n, b.told())
+	if n := len(b.recordKeys(&words, keys)); n != maxRecords || len(b.reported()) > 0 {
+		t.Errorf("%d are read, reported %q", n, b.reported())
 	}
-	if n := len(b.worthReading(&words, append(keys, "words/too-many"))); n != maxRecords {
+	if n := len(b.recordKeys(&words, append(keys, "words/too-many"))); n != maxRecords {
 		t.Errorf("%d are read", n)
 	}
-	if told := b.told(); len(told) != 1 || !strings.Contains(told[0], "has 10001 records: 10000 of them are read") {
-		t.Errorf("told %q", told)
+	if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "has 10001 records: 10000 of them are read") {
+		t.Errorf("reported %q", reported)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestLaneStaysWhileSomebodyMayCallThere(t *testing.T) {
 		time.Sleep(writeRetryMost)
 		d.hang(func(op, _ string) bool { return op == "list" })
 		b.Bind(one)
-		synctest.Wait() // the reading hangs
+		synctest.Wait() // the reading hangsAfter
 		laneOf(two)
 		if laneOf(one) != before {
 			t.Error("two readings are under way")
@@ -282,13 +282,13 @@ func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
 		d.hang(func(op, _ string) bool { return op == "store" })
 		b.say(t, "a", "x")
 		synctest.Wait()
-		time.Sleep(hangs - 1)
-		if !b.writes() {
+		time.Sleep(hangsAfter - 1)
+		if !b.isWriting() {
 			t.Error("it does not wait for a write that may still come to its end")
 		}
 		time.Sleep(1)
-		if b.writes() {
-			t.Error("it waits for a write that hangs")
+		if b.isWriting() {
+			t.Error("it waits for a write that hangsAfter")
 		}
 		d.hang(nil)
 		d.release <- struct{}{}
@@ -303,13 +303,13 @@ func TestWriteThatHangsIsReportedAfterElevenSeconds(t *testing.T) {
 		b.say(t, "a", "x")
 		synctest.Wait()
 		time.Sleep(11*time.Second - 1)
-		if told := b.told(); len(told) > 0 {
-			t.Errorf("told %q too early", told)
+		if reported := b.reported(); len(reported) > 0 {
+			t.Errorf("reported %q too early", reported)
 		}
 		time.Sleep(1)
 		synctest.Wait()
-		if told := b.told(); len(told) != 1 || !strings.Contains(told[0], "no answer after 11s") {
-			t.Errorf("told %q", told)
+		if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "no answer after 11s") {
+			t.Errorf("reported %q", reported)
 		}
 		d.hang(nil)
 		d.release <- struct{}{}

@@ -85,7 +85,7 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	e.refs++
 	r.mu.Unlock()
 	if fresh && first {
-		r.ledger.Lend(place(s))
+		r.ledger.BindReadOnly(place(s))
 		r.awaitRead()
 		e.adopt()
 	}

@@ -26,10 +26,10 @@ func (e *UnknownFlagError) Error() string { return fmt.Sprintf("flag %q is not s
 
 // flags are the records of live flags.
 var flags = ledger.Kind{
-	Prefix: flagsPrefix,
-	Fields: []string{"value", "unset"},
-	Name:   func(name string) bool { return ValidFlagName(name) == nil },
-	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+	Prefix:    flagsPrefix,
+	Fields:    []string{"value", "unset"},
+	ValidName: func(name string) bool { return ValidFlagName(name) == nil },
+	Validate: func(_ string, r ledger.Record) (ends time.Time, err error) {
 		value, err := decodeFlag(r)
 		if err == nil && value == nil {
 			ends = r.SaidAt.Add(keepsSilence)
@@ -205,7 +205,7 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 		}
 	}
 	if value != nil && had && old == *value && !troubled {
-		f.reg.ledger.Renew(key) // somebody may have taken it away
+		f.reg.ledger.EnsureStored(key) // somebody may have taken it away
 		return nil, nil
 	}
 	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())

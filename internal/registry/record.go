@@ -18,10 +18,10 @@ const keepsSilence = 24 * time.Hour
 
 // overrides are the records of switches: one for each gate.
 var overrides = ledger.Kind{
-	Prefix: gatesPrefix,
-	Fields: []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
-	Name:   gate.ValidName,
-	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+	Prefix:    gatesPrefix,
+	Fields:    []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
+	ValidName: gate.ValidName,
+	Validate: func(_ string, r ledger.Record) (ends time.Time, err error) {
 		_, ends, err = decode(r)
 		return ends, err
 	},

@@ -58,7 +58,7 @@ func (r *registry) awaitStored(ctx context.Context, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	defer context.AfterFunc(r.exits, cancel)()
-	return r.ledger.Wait(ctx, key)
+	return r.ledger.AwaitStored(ctx, key)
 }
 
 // readPoll is how often those who wait for a storage look whether the process

@@ -116,7 +116,7 @@ func (r *registry) forget(e *Entry) {
 	r.keepPast(e)
 	e.follow.stop()
 	if len(r.entries) == 0 && len(r.inForce) == 0 {
-		for _, key := range r.ledger.Return() { // a configuration that never was in force had brought them
+		for _, key := range r.ledger.UnbindReadOnly() { // a configuration that never was in force had brought them
 			if name, ok := strings.CutPrefix(key, flagsPrefix); ok {
 				r.flags.adopt(name)
 			}

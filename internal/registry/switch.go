@@ -121,7 +121,7 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 	}
 	was = was.InForce(now)
 	if req.repeats(was, o) && e.reg.ledger.Trouble(e.key()) == "" {
-		e.reg.ledger.Renew(e.key()) // somebody may have taken it away
+		e.reg.ledger.EnsureStored(e.key()) // somebody may have taken it away
 	} else {
 		if !e.gate.Fits(l) {
 			return nil, false, nil
