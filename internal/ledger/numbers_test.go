@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -339,6 +340,46 @@ func TestWritesGoOnWhileReadsHang(t *testing.T) {
 		synctest.Wait()
 		if p := b.Pending(); len(p) > 0 {
 			t.Errorf("pending %v", p)
+		}
+	})
+}
+
+// undeletable is a storage that can delete nothing while locked is set.
+type undeletable struct {
+	*disk
+	locked bool
+}
+
+func (u *undeletable) Delete(ctx context.Context, key string) error {
+	u.mu.Lock()
+	locked := u.locked
+	u.mu.Unlock()
+	if locked {
+		return errors.New("permission denied")
+	}
+	return u.disk.Delete(ctx, key)
+}
+
+func TestEndedRecordThatCannotBeDeletedIsTriedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		u := &undeletable{disk: d, locked: true}
+		b.Bind(OnStorage(u))
+		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if b.Stored("words/a") || b.reads("a") != "" {
+			t.Errorf("stored %v, in force %q", b.Stored("words/a"), b.reads("a"))
+		}
+		if reported := b.reported(); len(reported) != 1 || reported[0] != "unwritten words/a: removing the record: permission denied" {
+			t.Errorf("reported %q", reported)
+		}
+		u.mu.Lock()
+		u.locked = false
+		u.mu.Unlock()
+		time.Sleep(writeRetryMost)
+		if _, there := d.get("words/a"); there || !b.Stored("words/a") {
+			t.Errorf("there %v, stored %v", there, b.Stored("words/a"))
 		}
 	})
 }
