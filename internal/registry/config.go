@@ -83,7 +83,7 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 		e.handlers.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
-	events.Default.Renew()
+	events.Default.ReplaceHung()
 	switch {
 	case !alone:
 	case c.Current == nil:

@@ -94,7 +94,7 @@ func logLine(level zapcore.Level, message string, fields ...zap.Field) {
 func Say(l Line) { publish("", l) }
 
 func init() {
-	events.Default.Recall(func(name string, from uint64) []events.Event { return reg.recall(name, from) })
+	events.Default.SetRecaller(func(name string, from uint64) []events.Event { return reg.recall(name, from) })
 }
 
 // recall returns what the ledger has of a gate's switches from a number on, and
