@@ -172,10 +172,10 @@ func (a *request) refuse(outcome string, status int, err error) {
 	if outcome == outcomeClosed && caddyhttp.GetVar(a.r.Context(), caddyhttp.LogLevelVar) == nil {
 		caddyhttp.SetVar(a.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
 	}
-	a.h.entry.Refused(outcome)
+	a.h.entry.CountRefused(outcome)
 	took := time.Since(a.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
-		a.h.entry.Tried(took)
+		a.h.entry.ObserveHandshake(took)
 	}
 	events.Default.Publish(events.Event{Gate: a.h.Gate, What: refused{
 		clientIP: a.clientIP, upstream: a.upstream, outcome: outcome, status: status,
