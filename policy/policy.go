@@ -189,7 +189,7 @@ func (p *Policy) plain() (string, error) {
 	for i, rule := range c.OpenWhen {
 		text, err := json.Marshal(rule)
 		if err != nil {
-			return "", fmt.Errorf("open_when %d: %w", i+1, err)
+			return "", err
 		}
 		rules[i] = string(text)
 	}
