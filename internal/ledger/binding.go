@@ -23,7 +23,7 @@ type binding struct {
 	trouble    string        // why the place cannot be read
 
 	writing    bool      // the writer runs
-	writeBegan time.Time // the write under way; zero: there is none
+	writeBegan time.Time // when the write under way began; zero: there is none
 }
 
 func (l *Ledger) newBinding(p Place, readOnly bool) *binding {
