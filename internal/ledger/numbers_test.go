@@ -283,11 +283,11 @@ func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
 		d.hang(func(op, _ string) bool { return op == "store" })
 		b.say(t, "a", "x")
 		synctest.Wait()
-		time.Sleep(hangsAfter - 1)
+		time.Sleep(hangsAfter - time.Nanosecond)
 		if !b.isWriting() {
 			t.Error("it does not wait for a write that may still come to its end")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if b.isWriting() {
 			t.Error("it waits for a write that hangsAfter")
 		}
@@ -303,11 +303,11 @@ func TestWriteThatHangsIsReportedAfterElevenSeconds(t *testing.T) {
 		d.hang(func(op, _ string) bool { return op == "store" })
 		b.say(t, "a", "x")
 		synctest.Wait()
-		time.Sleep(11*time.Second - 1)
+		time.Sleep(11*time.Second - time.Nanosecond)
 		if reported := b.reported(); len(reported) > 0 {
 			t.Errorf("reported %q too early", reported)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "no answer after 11s") {
 			t.Errorf("reported %q", reported)
