@@ -172,10 +172,10 @@ func (q *request) refuse(outcome string, status int, err error) {
 	if outcome == outcomeClosed && caddyhttp.GetVar(q.r.Context(), caddyhttp.LogLevelVar) == nil {
 		caddyhttp.SetVar(q.r.Context(), caddyhttp.LogLevelVar, "info") // a gate that is closed all night is no error
 	}
-	q.h.entry.Refused(outcome)
+	q.h.entry.CountRefused(outcome)
 	took := time.Since(q.began)
 	if outcome != outcomeClosed && outcome != outcomeMalformed {
-		q.h.entry.Tried(took)
+		q.h.entry.ObserveHandshake(took)
 	}
 	events.Default.Publish(events.Event{Gate: q.h.Gate, What: refused{
 		clientIP: q.clientIP, upstream: q.upstream, outcome: outcome, status: status,

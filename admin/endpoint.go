@@ -128,5 +128,5 @@ func reply(w http.ResponseWriter, etag string, value any) error {
 
 // logLine logs a line as admin.api.wsgate. The answer does not wait for it.
 func logLine(message string, fields ...zap.Field) {
-	registry.Say(registry.Line{Logger: "admin.api.wsgate", Level: zapcore.InfoLevel, Message: message, Fields: fields})
+	registry.Log(registry.Line{Logger: "admin.api.wsgate", Level: zapcore.InfoLevel, Message: message, Fields: fields})
 }

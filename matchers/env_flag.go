@@ -210,7 +210,7 @@ func FlagMeant(words []string) string {
 		return ""
 	}
 	right := strings.TrimSpace(strings.ReplaceAll(found[1]+found[2], "-", "_") + " " + found[3])
-	if right == text || len(strings.Fields(right)) > 2 {
+	if right == text {
 		return ""
 	}
 	return right

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -152,10 +151,9 @@ func (c *Closing) values() (gate.Closing, error) {
 	if out.Deadline == 0 {
 		out.Deadline = gate.DefaultDeadline
 	}
-	if c.Code < 0 || c.Code > math.MaxUint16 {
+	if out.Code = uint16(c.Code); int(out.Code) != c.Code {
 		return gate.Closing{}, registry.InvalidCloseCode(c.Code)
 	}
-	out.Code = uint16(c.Code)
 	return out, registry.ValidClosing(out)
 }
 
@@ -191,7 +189,7 @@ func (p *Policy) plain() (string, error) {
 	for i, rule := range c.OpenWhen {
 		text, err := json.Marshal(rule)
 		if err != nil {
-			return "", fmt.Errorf("open_when %d: %w", i+1, err)
+			return "", err
 		}
 		rules[i] = string(text)
 	}

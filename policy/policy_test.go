@@ -71,6 +71,13 @@ func TestPoliciesThatSayTheSameInOtherWordsAreTheSame(t *testing.T) {
 	}
 }
 
+func TestPolicyThatIsNoJSONIsTheSameAsNone(t *testing.T) {
+	p := &Policy{OpenWhen: []OpenWhen{{RuleRaw: caddy.ModuleMap{"a": json.RawMessage("{")}}}}
+	if p.Same(p) {
+		t.Error("nobody can tell what it means")
+	}
+}
+
 func TestWhenClosedIs503(t *testing.T) {
 	for status, good := range map[int]bool{0: true, 503: true, 404: false, 502: false} {
 		p := &Policy{WhenClosed: status}

@@ -1,16 +1,18 @@
-// Package events hands what happened on to whoever listens: the log, Caddy's
-// events, and later streams of them.
+// Package events passes on what happened to whoever listens, such as the log
+// and Caddy's own events.
 //
-// Whoever publishes never waits for a listener. Each has a queue with a bound
-// and is called by one goroutine, which lives while there is something to hear;
-// events of one gate and of one tunnel come in their order. A listener that is
-// too slow misses events, and is told how many. What it missed of gates is not
-// lost: once it has heard its queue, it is told the switches and the state of
-// those gates anew, from what is recorded ([Hub.Recall]).
+// A publisher never waits for a listener. Each listener has a bounded queue. One
+// goroutine calls it, and lives only while the queue has events. Events of one
+// gate arrive in order, and so do those of one tunnel. A listener that is too
+// slow misses events, and learns how many. It does not lose the state of a gate:
+// once its queue is empty, it gets the switches and the state of each gate whose
+// events it missed, from what is recorded ([Hub.SetRecaller]).
 //
-// A listener may hang. The others go on, and so do the publishers. When a
-// configuration comes, which may have brought another log, a listener that
-// hangs is called anew by another goroutine ([Hub.Renew]).
+// A listener may hang. Publishers and other listeners go on. A configuration
+// that is loaded may bring another log, so it has each listener that hangs called
+// by another goroutine ([Hub.ReplaceHung]).
 //
-// The hub of the process is one of wsgate's process-wide variables ([Default]).
+// The package holds one process-wide variable, [Default]: the hub of the
+// process. What happens outlives a configuration, as tunnels do, so no
+// configuration can own the hub.
 package events

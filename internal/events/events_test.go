@@ -63,7 +63,7 @@ func numbers(from, to int) (all []string) {
 	return all
 }
 
-func TestEventsAreHeardInTheirOrder(t *testing.T) {
+func TestListenerGetsEventsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := listening(0)
 		began := time.Now()
@@ -87,7 +87,7 @@ func TestEventsAreHeardInTheirOrder(t *testing.T) {
 	})
 }
 
-func TestListenerThatHangsHoldsUpNobodyAndIsToldWhatItMissed(t *testing.T) {
+func TestListenerThatHangsDelaysNobodyAndLearnsWhatItMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, slow := listening(10)
 		quick := new(ear)
@@ -117,11 +117,11 @@ func TestListenerThatHangsHoldsUpNobodyAndIsToldWhatItMissed(t *testing.T) {
 	})
 }
 
-func TestWhatWasMissedOfAGateIsRecalled(t *testing.T) {
+func TestMissedStateOfAGateIsRecalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := listening(2)
 		var asked []string
-		h.Recall(func(gate string, from uint64) []Event {
+		h.SetRecaller(func(gate string, from uint64) []Event {
 			asked = append(asked, fmt.Sprint(gate, " from ", from))
 			// While it looks, something more happens, which it has seen already.
 			h.Publish(Event{Gate: gate, Lasting: true, What: gate + " later"})
@@ -150,10 +150,10 @@ func TestWhatWasMissedOfAGateIsRecalled(t *testing.T) {
 	})
 }
 
-func TestWhatWasRecalledIsNotToldAgain(t *testing.T) {
+func TestRecalledEventIsNotDeliveredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := new(Hub), new(ear)
-		h.Recall(func(gate string, _ uint64) []Event { return []Event{{Gate: gate, Lasting: true, What: "recalled"}} })
+		h.SetRecaller(func(gate string, _ uint64) []Event { return []Event{{Gate: gate, Lasting: true, What: "recalled"}} })
 		h.Listen(Listener{
 			Bound: 2,
 			Hear:  e.hear,
@@ -180,7 +180,7 @@ func TestWhatWasRecalledIsNotToldAgain(t *testing.T) {
 	})
 }
 
-func TestListenerHearsWhatItWants(t *testing.T) {
+func TestListenerGetsOnlyTheEventsThatItWants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := new(Hub), new(ear)
 		h.Publish(Event{What: "nobody listens"})
@@ -197,7 +197,7 @@ func TestListenerHearsWhatItWants(t *testing.T) {
 	})
 }
 
-func TestStopForgetsWhatIsNotToldYet(t *testing.T) {
+func TestStopDropsTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := new(Hub), new(ear)
 		stop := h.Listen(Listener{Hear: e.hear, Missed: e.miss, Bound: 1})
@@ -216,7 +216,7 @@ func TestStopForgetsWhatIsNotToldYet(t *testing.T) {
 	})
 }
 
-func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
+func TestReplaceHungGivesAListenerThatHangsAnotherGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := listening(0)
 		hang := make(chan struct{})
@@ -225,9 +225,9 @@ func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
 		h.Publish(Event{What: "waits"})
 		synctest.Wait()
 		e.set(nil)
-		h.Renew()
-		h.Renew()
-		time.Sleep(hangs - time.Nanosecond)
+		h.ReplaceHung()
+		h.ReplaceHung()
+		time.Sleep(hungAfter - time.Nanosecond)
 		synctest.Wait()
 		if heard, _ := e.all(); heard != nil {
 			t.Errorf("not given its time: heard %v", heard)
@@ -244,16 +244,16 @@ func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
 		if heard, _ := e.all(); !slices.Equal(heard, []string{"waits", "more", "hangs"}) {
 			t.Errorf("heard %v", heard)
 		}
-		h.Renew() // nothing hangs
+		h.ReplaceHung() // nothing hangs
 		slow := make(chan struct{})
 		e.set(slow)
 		h.Publish(Event{What: "slow"})
 		synctest.Wait()
-		h.Renew()
+		h.ReplaceHung()
 		e.set(nil)
 		close(slow) // in time
 		h.Publish(Event{What: "and on"})
-		time.Sleep(hangs)
+		time.Sleep(hungAfter)
 		synctest.Wait()
 		if heard, _ := e.all(); !slices.Equal(heard[3:], []string{"slow", "and on"}) {
 			t.Errorf("heard %v", heard)
@@ -261,7 +261,7 @@ func TestRenewCallsAListenerThatHangsAnew(t *testing.T) {
 	})
 }
 
-func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
+func TestListenerThatHangsAgainAndAgainGetsNoMoreGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		h, e := new(Hub), new(ear)
@@ -272,11 +272,11 @@ func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
 			h.Publish(Event{What: i})
 		}
 		for range 20 {
-			h.Renew()
-			time.Sleep(hangs)
+			h.ReplaceHung()
+			time.Sleep(hungAfter)
 		}
 		synctest.Wait()
-		if n := calls.Load(); n != mostHanging+1 {
+		if n := calls.Load(); n != maxHung+1 {
 			t.Errorf("%d goroutines hang in it", n)
 		}
 		close(hang)
@@ -288,8 +288,8 @@ func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
 		}
 		e.set(make(chan struct{}))
 		h.Publish(Event{What: "again"})
-		h.Renew() // those that hung are back
-		time.Sleep(hangs)
+		h.ReplaceHung() // those that hung are back
+		time.Sleep(hungAfter)
 		h.Publish(Event{What: "and on"})
 		e.mu.Lock()
 		close(e.hang)
@@ -302,7 +302,7 @@ func TestListenerThatHangsAgainAndAgainIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestFlushWaitsUntilEverythingIsHeardOrTimeIsOver(t *testing.T) {
+func TestFlushWaitsUntilAllEventsAreDeliveredOrTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := listening(0)
 		h.Flush(t.Context())

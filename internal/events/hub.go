@@ -10,44 +10,46 @@ import (
 
 // Event is something that happened.
 type Event struct {
-	// At is when it was published. Publish sets it.
+	// At is when the event was published. Publish sets it.
 	At time.Time
-	// Gate it happened to. Empty: none.
+	// Gate is the gate that the event belongs to. Empty: none.
 	Gate string
-	// Lasting events say what state a gate is in. Those that are missed are
-	// recalled.
+	// Lasting marks an event that changes the state of its gate. If a listener
+	// misses it, the state is recalled.
 	Lasting bool
-	// Switch is the number of the record that says the same, if one does.
+	// Switch is the seq of the record of a switch. Zero: the event is no
+	// switch.
 	Switch uint64
-	// What happened: a value of the publisher's.
+	// What happened: a value of the publisher's own type.
 	What any
 
-	turn uint64 // counts what was published
+	seq uint64 // counts the published events
 }
 
-// Hub hands events on. The zero value is a hub without listeners. Safe for
-// concurrent use.
+// Hub passes events on to listeners. The zero value is a hub without listeners.
+// Safe for concurrent use.
 type Hub struct {
-	turns     atomic.Uint64
-	listeners atomic.Pointer[[]*listener] // replaced whole
+	lastSeq   atomic.Uint64
+	listeners atomic.Pointer[[]*listener] // replaced whole, never modified
 	recall    atomic.Pointer[Recaller]
 
 	mu sync.Mutex // held while listeners is replaced
 }
 
-// Recaller returns what a listener has missed of a gate: the switches with the
-// number from or a higher one, as far as they are known (zero: none was missed),
-// and then the state. It is called by listeners' goroutines.
+// Recaller returns the events of a gate that stand for those that a listener
+// has missed: the switches with the seq from or a higher one, as far as they
+// are known, and then the state. If from is zero, no switch was missed. The
+// goroutines of listeners call it.
 type Recaller func(gate string, from uint64) []Event
 
 // Default is the hub of the process.
 var Default = new(Hub)
 
-// Recall names who knows what was missed, in place of the one before.
-func (h *Hub) Recall(r Recaller) { h.recall.Store(&r) }
+// SetRecaller replaces the function that returns missed events.
+func (h *Hub) SetRecaller(r Recaller) { h.recall.Store(&r) }
 
-// Listen has l told what happens from now on, until stop is called. What is in
-// its queue then is not told any more.
+// Listen calls l for each event from now on, until stop is called. stop drops
+// the events that are still in the queue.
 func (h *Hub) Listen(l Listener) (stop func()) {
 	one := &listener{Listener: l, hub: h}
 	if one.Bound <= 0 {
@@ -76,34 +78,35 @@ func (h *Hub) all() []*listener {
 	return nil
 }
 
-// Publish tells the listeners what happened. It does not wait for them, and may
-// be called under any lock.
+// Publish puts an event into the queue of each listener that wants it. It does
+// not wait for listeners, and may be called under any lock.
 func (h *Hub) Publish(e Event) {
 	all := h.all()
 	if len(all) == 0 {
 		return
 	}
-	e.At, e.turn = time.Now(), h.turns.Add(1)
+	e.At, e.seq = time.Now(), h.lastSeq.Add(1)
 	for _, l := range all {
 		if l.Wants == nil || l.Wants(e) {
-			l.put(e)
+			l.enqueue(e)
 		}
 	}
 }
 
-// Renew has listeners that hang called anew, without what they hang in.
-func (h *Hub) Renew() {
+// ReplaceHung gives each listener that hangs in a call another goroutine. The
+// call that hangs is left alone.
+func (h *Hub) ReplaceHung() {
 	for _, l := range h.all() {
-		l.renew()
+		l.replaceIfHung()
 	}
 }
 
-// Flush returns when the listeners have heard everything, or when ctx ends.
+// Flush returns when the listeners have got all events, or when ctx ends.
 func (h *Hub) Flush(ctx context.Context) {
 	for _, l := range h.all() {
-		if heard := l.heard(); heard != nil {
+		if idle := l.idle(); idle != nil {
 			select {
-			case <-heard:
+			case <-idle:
 			case <-ctx.Done():
 				return
 			}

@@ -8,28 +8,29 @@ import (
 )
 
 const (
-	// DefaultBound is how many events may wait for a listener.
+	// DefaultBound is the default of [Listener.Bound].
 	DefaultBound = 4096
-	// hangs is how long a listener may take for one event after [Hub.Renew] before
-	// it is taken for one that hangs.
-	hangs = time.Second
-	// mostHanging is how many goroutines may hang in one listener. With that many
-	// it is left alone.
-	mostHanging = 4
+	// hungAfter is how long a call may take before [Hub.ReplaceHung] replaces
+	// its goroutine.
+	hungAfter = time.Second
+	// maxHung is how many goroutines may hang in one listener. Then it gets no
+	// other one.
+	maxHung = 4
 )
 
-// Listener is told what happens.
+// Listener gets events.
 type Listener struct {
-	// Wants reports whether an event is worth telling. It is called by whoever
-	// publishes: it must not block. Nil: all are.
+	// Wants reports whether the listener wants an event. The publisher calls
+	// it, so it must not block. Nil: it wants all events.
 	Wants func(Event) bool
-	// Hear is told one event after the other. It may block, and holds up only
-	// itself.
+	// Hear is called for one event after the other. It may block, and then
+	// delays only this listener.
 	Hear func(Event)
-	// Missed is told how many events were missed, before what came after them.
-	// Nil: nobody wants to know.
+	// Missed is called with the number of events that the listener has missed,
+	// before the events that came after them. Nil: it is not called.
 	Missed func(n int)
-	// Bound is how many events may wait. Zero or less: [DefaultBound].
+	// Bound is how many events may wait in the queue. Zero or less:
+	// [DefaultBound].
 	Bound int
 }
 
@@ -37,7 +38,7 @@ type Listener struct {
 //
 //	idle ──event──▶ hearing ──queue empty──▶ idle
 //	                  │  ▲
-//	       queue full │  │ queue empty: Missed, then what is recalled
+//	       queue full │  │ queue empty: call Missed, recall the state of gates
 //	                  ▼  │
 //	                 missing
 type listener struct {
@@ -47,23 +48,24 @@ type listener struct {
 
 	mu      sync.Mutex // guards the fields below
 	queue   []Event
-	missed  int               // events, since the queue was full
-	gates   map[string]uint64 // of those that last: the first switch that was missed; zero: none
-	worker  *worker           // nil: nothing is to be heard
-	hanging int               // workers that were given up
+	missed  int               // events since the queue was full
+	gates   map[string]uint64 // gates of missed lasting events, with the first switch that was missed; zero: none
+	worker  *worker           // nil: there is nothing to deliver
+	hung    int               // workers that were replaced, and still hang
 	stopped bool
 }
 
-// worker is one goroutine that calls a listener.
+// worker is the goroutine that calls a listener.
 type worker struct {
-	done  chan struct{}
-	since time.Time         // when the call under way began. Guarded by listener.mu
-	told  map[string]uint64 // gates that were recalled, and up to which turn. The goroutine's own
+	done     chan struct{}
+	since    time.Time         // when the present call began; zero: there is none. Guarded by listener.mu
+	recalled map[string]uint64 // the seq at which each gate was recalled. Only this goroutine uses it
 }
 
-// put adds an event to the queue, or notes that it is missed: from then on all
-// are, until the queue is empty, so that none comes before an older one.
-func (l *listener) put(e Event) {
+// enqueue adds an event to the queue. If the queue is full, the event is
+// missed, and all others are until the queue is empty, so that the listener
+// gets no event before an older one.
+func (l *listener) enqueue(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -75,11 +77,11 @@ func (l *listener) put(e Event) {
 		l.miss(e)
 	}
 	if l.worker == nil {
-		l.start(nil)
+		l.startWorker()
 	}
 }
 
-// miss notes an event that is not told. l.mu is held.
+// miss notes a missed event. l.mu is held.
 func (l *listener) miss(e Event) {
 	l.missed++
 	if !e.Lasting {
@@ -93,14 +95,14 @@ func (l *listener) miss(e Event) {
 	}
 }
 
-// start begins to tell. l.mu is held.
-func (l *listener) start(told map[string]uint64) {
-	l.worker = &worker{done: make(chan struct{}), told: told}
-	go l.work(l.worker)
+// startWorker starts a worker. l.mu is held.
+func (l *listener) startWorker() {
+	l.worker = &worker{done: make(chan struct{})}
+	go l.run(l.worker)
 }
 
-// work tells what is in the queue until it is empty.
-func (l *listener) work(w *worker) {
+// run delivers events until the queue is empty.
+func (l *listener) run(w *worker) {
 	defer close(w.done)
 	for {
 		next, ok := l.next(w)
@@ -114,43 +116,43 @@ func (l *listener) work(w *worker) {
 	}
 }
 
-// next returns what is to be told next. ok is false when nothing is, or when
-// another worker has taken over.
-func (l *listener) next(w *worker) (tell func(), ok bool) {
+// next returns the next call to make. ok is false if there is none, or if
+// another worker has replaced w.
+func (l *listener) next(w *worker) (call func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.worker != w:
-		l.hanging-- // it hangs no more
+		l.hung-- // it hangs no longer
 		return nil, false
 	case len(l.queue) > 0:
 		e := l.queue[0]
 		l.queue[0] = Event{}
 		l.queue = l.queue[1:]
 		if len(l.queue) == 0 {
-			l.queue = nil // what a rush has left behind
+			l.queue = nil // frees the memory of a long queue
 		}
-		tell = func() { l.hear(w, e) }
+		call = func() { l.deliver(w, e) }
 	case l.missed > 0:
 		n, gates := l.missed, l.gates
 		l.missed, l.gates = 0, nil
-		tell = func() { l.catchUp(w, n, gates) }
+		call = func() { l.catchUp(w, n, gates) }
 	default:
 		l.worker = nil
 		return nil, false
 	}
 	w.since = time.Now()
-	return tell, true
+	return call, true
 }
 
-// hear tells an event, unless its gate was recalled since.
-func (l *listener) hear(w *worker, e Event) {
-	if !e.Lasting || e.turn > w.told[e.Gate] {
+// deliver passes an event on, unless its gate was recalled later.
+func (l *listener) deliver(w *worker, e Event) {
+	if !e.Lasting || e.seq > w.recalled[e.Gate] {
 		l.Hear(e)
 	}
 }
 
-// catchUp tells what was missed, as far as it is known.
+// catchUp reports the missed events, and passes on what is recalled of them.
 func (l *listener) catchUp(w *worker, n int, gates map[string]uint64) {
 	if l.Missed != nil {
 		l.Missed(n)
@@ -160,21 +162,22 @@ func (l *listener) catchUp(w *worker, n int, gates map[string]uint64) {
 		return
 	}
 	for _, gate := range slices.Sorted(maps.Keys(gates)) {
-		turn := l.hub.turns.Load()
+		seq := l.hub.lastSeq.Load()
 		for _, e := range (*recall)(gate, gates[gate]) {
 			if l.Wants == nil || l.Wants(e) {
 				l.Hear(e)
 			}
 		}
-		if w.told == nil {
-			w.told = make(map[string]uint64)
+		if w.recalled == nil {
+			w.recalled = make(map[string]uint64)
 		}
-		w.told[gate] = turn
+		w.recalled[gate] = seq
 	}
 }
 
-// renew replaces a worker that hangs, or will have hung in the call under way.
-func (l *listener) renew() {
+// replaceIfHung replaces the worker if its present call takes longer than
+// hungAfter.
+func (l *listener) replaceIfHung() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.worker
@@ -182,21 +185,23 @@ func (l *listener) renew() {
 		return
 	}
 	since := w.since
-	time.AfterFunc(max(hangs-time.Since(since), 0), func() { l.replace(w, since) })
+	time.AfterFunc(max(hungAfter-time.Since(since), 0), func() { l.replaceWorker(w, since) })
 }
 
-// replace has another worker go on, if w is still in the call that began then.
-func (l *listener) replace(w *worker, since time.Time) {
+// replaceWorker starts another worker if w is still in the call that began at
+// since.
+func (l *listener) replaceWorker(w *worker, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.worker == w && w.since.Equal(since) && l.hanging < mostHanging {
-		l.hanging++
-		l.start(nil)
+	if l.worker == w && w.since.Equal(since) && l.hung < maxHung {
+		l.hung++
+		l.startWorker()
 	}
 }
 
-// heard is closed when nothing is left to tell. Nil: nothing is.
-func (l *listener) heard() <-chan struct{} {
+// idle returns a channel that is closed when everything is delivered. Nil:
+// there is nothing to deliver.
+func (l *listener) idle() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.worker == nil {
@@ -205,7 +210,7 @@ func (l *listener) heard() <-chan struct{} {
 	return l.worker.done
 }
 
-// stop forgets what is not told yet.
+// stop drops the events in the queue.
 func (l *listener) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

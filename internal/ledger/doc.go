@@ -1,25 +1,31 @@
-// Package ledger keeps records: the few small things that outlive the process,
-// such as a switch that was thrown and a flag that was set.
+// Package ledger stores records: the few small things that outlive the process,
+// such as an operator's switch and a live flag.
 //
-// A [Ledger] answers from memory. What is put is in force at once and is
-// written behind the caller's back; what is read is handed to whoever watches.
-// Both happen in a [Place], of which Caddy's storage is the first
-// ([OnStorage]). A place may hang: no lock is held while it is called, at most
-// one read and one write are under way in it, and while one hangs none is
-// begun. Whoever waits for a place waits for a bounded time.
+// A [Ledger] answers from memory. [Ledger.Put] puts a record in force at once,
+// and a goroutine writes it. When a record that was read changes what is in
+// force, the ledger calls its watchers. Records are read from a [Place] and
+// written to it. Caddy's storage is one ([OnStorage]).
 //
-//	Bind ──▶ reading ──(every record seen)──▶ read
-//	            │ ▲                            │ ▲
-//	  (an error,│ │(after 3 s)       (Bind, an │ │
-//	   no answer)▼│                 unreadable ▼ │
-//	           trouble               record)  reading again
+// A place may hang. The ledger holds no lock while it calls a place. At most one
+// read and one write are under way, and while one hangs, no other one begins.
+// Every wait for a place has a limit.
 //
-// The first reading of a place is taken as it is, whatever the numbers, except
-// for what was said in this process: that wins, and is written there with the
-// highest number plus one. A later reading of the same place takes only what is
-// later than what is known. A place is read when a configuration comes, never
-// polled.
+//	Bind ──▶ reading ──(all records read)──▶ read
+//	            │ ▲                           │ ▲
+//	  (an error,│ │(after 3 s)       (Bind, a │ │
+//	  no answer)▼ │                    broken ▼ │
+//	           trouble                record)  reading again
 //
-// Two records of one key are ordered by seq, then by by. The first record that
-// says a thing has the highest seq that is known for its key, plus one.
+// After the first reading of a place, its records are in force, even if the
+// ledger knew a record with a higher seq. The exception are records that were
+// put in this process: they win, and are written with a higher seq. A later
+// reading of the same place puts a record in force only if it comes after the
+// known one. A configuration that is loaded starts a reading. The ledger does
+// not poll.
+//
+// Two records of one key are ordered by seq, then by the name of the node. A new
+// record gets the highest seq known for its key, plus one.
+//
+// The package holds no process-wide variable. The ledger of the process belongs
+// to package registry, which says what its records mean.
 package ledger

@@ -4,32 +4,33 @@ import (
 	"time"
 )
 
-// retire leaves nothing in force under a key. l.mu is held.
+// retire takes a record that has ended out of force. l.mu is held.
 func (l *Ledger) retire(e *entry) {
 	gone := e.rec
-	l.floor = max(l.floor, gone.Seq, e.seen)
+	l.forgottenSeq = max(l.forgottenSeq, gone.Seq, e.seenSeq)
 	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
-	e.owe(debt{gone: gone})
+	e.queueWrite(queuedWrite{gone: gone})
 }
 
-// armSweep makes sure that records go when their end has come. l.mu is held.
+// armSweep sets the timer that retires records, if this end comes before the
+// others. l.mu is held.
 func (l *Ledger) armSweep(ends time.Time) {
 	if ends.IsZero() {
 		return
 	}
 	now := time.Now()
-	at := now.Add(min(max(ends.Sub(now), 0), lookAgain))
+	at := now.Add(min(max(ends.Sub(now), 0), maxSleep))
 	if l.sweep != nil {
 		if !at.Before(l.sweepAt) {
 			return
 		}
 		l.sweep.Stop()
 	}
-	l.sweep, l.sweepAt = time.AfterFunc(at.Sub(now), l.sweepOnce), at
+	l.sweep, l.sweepAt = time.AfterFunc(at.Sub(now), l.sweepEnded), at
 }
 
-// sweepOnce retires the records whose end has come.
-func (l *Ledger) sweepOnce() {
+// sweepEnded retires the records that have ended.
+func (l *Ledger) sweepEnded() {
 	now := time.Now()
 	l.mu.Lock()
 	l.sweep = nil
@@ -46,9 +47,7 @@ func (l *Ledger) sweepOnce() {
 		}
 	}
 	l.armSweep(next)
-	if len(gone) > 0 {
-		l.startWriter()
-	}
+	l.startWriter()
 	l.mu.Unlock()
-	l.tell(gone...)
+	l.notify(gone...)
 }

@@ -8,23 +8,25 @@ import (
 )
 
 const (
-	// callTimeout bounds one call of a place that heeds its context.
+	// callTimeout is the deadline of one call. A place may ignore it.
 	callTimeout = 10 * time.Second
 	// turnWait is how long a write waits for its turn to read.
 	turnWait = time.Second
-	// compareWait is how long it waits to see what the place has, before it is
-	// replaced.
+	// compareWait is how long a write waits for the record that it is about to
+	// replace.
 	compareWait = 2 * time.Second
 )
 
-// errBusy says that a read hangs, so that none is begun.
+// errBusy is returned if a read hangs, so that no other one may begin.
 var errBusy = errors.New("the place does not answer a read")
 
 // lane lets one read and one write at a time into a place. It outlives the
-// site: a call that hangs is in the way of the next site at the same place, too.
+// binding: if a call hangs, the next binding to the same place waits for it,
+// too.
 type lane struct {
 	place       Place
 	read, write chan struct{} // each holds one token
+	users       int           // goroutines that read or write here; guarded by Ledger.mu
 }
 
 func newLane(p Place) *lane {
@@ -34,12 +36,12 @@ func newLane(p Place) *lane {
 	return a
 }
 
-// idle reports whether no call is under way.
-func (a *lane) idle() bool { return len(a.read) == 1 && len(a.write) == 1 }
+// unused reports whether no goroutine reads or writes here.
+func (a *lane) unused() bool { return a.users == 0 && len(a.read) == 1 }
 
 // laneOf returns the lane into a place. l.mu is held.
 func (l *Ledger) laneOf(p Place) *lane {
-	l.lanes = slices.DeleteFunc(l.lanes, func(a *lane) bool { return a.idle() && (l.site == nil || l.site.lane != a) })
+	l.lanes = slices.DeleteFunc(l.lanes, (*lane).unused)
 	for _, a := range l.lanes {
 		if a.place.Same(p) {
 			return a
@@ -50,22 +52,22 @@ func (l *Ledger) laneOf(p Place) *lane {
 	return a
 }
 
-// inTurn reads when no other read is under way in the place. It waits as long
-// as that takes.
-func inTurn[T any](s *site, p Place, do func(context.Context, Place) (T, error)) (T, error) {
-	<-s.lane.read
-	defer func() { s.lane.read <- struct{}{} }()
+// readInTurn reads as soon as no other read is under way in the place. It has
+// no time limit of its own.
+func readInTurn[T any](b *binding, p Place, do func(context.Context, Place) (T, error)) (T, error) {
+	<-b.lane.read
+	defer func() { b.lane.read <- struct{}{} }()
 	return call(p, do)
 }
 
-// load reads a record for the writer, which must not hang with a read: it waits a
-// second for its turn, and for the answer until most. A read that takes longer
-// keeps its turn until it is done.
-func (s *site) load(p Place, key string, most time.Duration) ([]byte, error) {
+// load reads a record for the writer. It waits one second for its turn, and at
+// most so long for the answer, so that the writer does not hang with a read. A
+// read that takes longer keeps its turn until it ends.
+func (b *binding) load(p Place, key string, most time.Duration) ([]byte, error) {
 	wait := time.NewTimer(turnWait)
 	defer wait.Stop()
 	select {
-	case <-s.lane.read:
+	case <-b.lane.read:
 	case <-wait.C:
 		return nil, errBusy
 	}
@@ -73,10 +75,10 @@ func (s *site) load(p Place, key string, most time.Duration) ([]byte, error) {
 		raw []byte
 		err error
 	}
-	done := make(chan answer, 1) // which nobody takes from a read that was given up
+	done := make(chan answer, 1) // room for an answer that nobody waits for any more
 	go func() {
 		raw, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
-		s.lane.read <- struct{}{}
+		b.lane.read <- struct{}{}
 		done <- answer{raw, err}
 	}()
 	limit := time.NewTimer(most)
@@ -89,7 +91,7 @@ func (s *site) load(p Place, key string, most time.Duration) ([]byte, error) {
 	}
 }
 
-// call gives one call of a place a limit, for places that heed it.
+// call makes one call of a place, with a deadline.
 func call[T any](p Place, do func(context.Context, Place) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()

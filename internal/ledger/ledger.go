@@ -13,99 +13,104 @@ import (
 const (
 	// ReadWait is how long a start waits for a place to be read, in all.
 	ReadWait = 5 * time.Second
-	// maxHistory is how many records of a key are remembered.
+	// maxHistory is how many records of a key a ledger keeps in memory.
 	maxHistory = 16
-	// maxRecords is how many records of a kind are read. What is beyond is
-	// left aside, and said.
+	// maxRecords is how many records of a kind are read. If there are more, the
+	// rest is not read, and this is reported.
 	maxRecords = 10_000
-	// rewrites is how old a record may be that is written again where its place has
-	// lost it. Of an older one nobody knows whether a later one was there, and was
-	// removed after its day.
-	rewrites = 24 * time.Hour
-	// lookAgain bounds how long a change of the wall clock can go unnoticed.
-	lookAgain = time.Minute
-	// flushLook is how often Flush looks whether everything is written.
-	flushLook = 5 * time.Millisecond
+	// maxRewriteAge bounds the age of a record that is written again if its
+	// place has lost it. Nobody knows whether an older one was replaced by a
+	// later record, which was removed when it had ended.
+	maxRewriteAge = 24 * time.Hour
+	// maxSleep is how long a timer sleeps at most, so that a change of the wall
+	// clock is noticed by then.
+	maxSleep = time.Minute
+	// flushPoll is how often Flush checks whether everything is written.
+	flushPoll = 5 * time.Millisecond
 )
 
-// ErrConflict is returned by [Ledger.Put] when something else was said since.
+// ErrConflict is returned by [Ledger.Put] if the record in force is not the one
+// that the caller expects.
 var ErrConflict = errors.New("the record has changed since it was read")
 
 // Kind is one sort of records.
 type Kind struct {
-	// Prefix of the keys: gates/.
+	// Prefix begins each key of the kind: gates/.
 	Prefix string
-	// Fields of the values that this version knows. Others are kept.
+	// Fields are the fields of a value that this version knows. Others are
+	// kept.
 	Fields []string
-	// Name reports whether a record of the kind can have this name. Files
-	// beside the records are left alone.
-	Name func(name string) bool
-	// Valid refuses a record, read or put, that may not be said, and returns when it
-	// may be removed. Zero: it stays. One that means nothing any more is kept for a
-	// day, so that others who read the place hear of it.
-	Valid func(name string, r Record) (ends time.Time, err error)
+	// ValidName reports whether a record of the kind can have this name. A file
+	// with another name is ignored.
+	ValidName func(name string) bool
+	// Validate refuses a record, read or put, with a value that is not allowed.
+	// It returns when the record ends: then it is removed. Zero: never. A
+	// record that has lost its effect ends one day later, so that the other
+	// nodes that read the place see it.
+	Validate func(name string, r Record) (ends time.Time, err error)
 }
 
-// Reports is told what goes wrong. The calls come from the goroutines that read
-// and write: they must not block. Each trouble is told once while it lasts.
+// Reports are called when something goes wrong. The goroutines that read and
+// write call them, so they must not block. A problem that lasts is reported
+// once.
 type Reports struct {
-	// Unreadable: the place cannot be read, or not through.
+	// Unreadable: the place cannot be read, or only a part of it.
 	Unreadable func(error)
-	// Broken: one record cannot be taken.
+	// Broken: one record cannot be used.
 	Broken func(key string, err error)
-	// Unwritten: one record cannot be written. It is tried again after a while.
+	// Unwritten: one record cannot be written. The ledger tries again after the
+	// given time.
 	Unwritten func(key string, after time.Duration, err error)
 }
 
-// Ledger is the records of a process. Safe for concurrent use.
+// Ledger holds the records of a process. Safe for concurrent use.
 type Ledger struct {
 	// Set once by New.
 	kinds   []Kind
 	reports Reports
 
-	mu       sync.Mutex // guards the fields below
-	by       string
-	floor    uint64 // the highest seq of a key that was forgotten
-	entries  map[string]*entry
-	site     *site // nil: no place yet
-	lanes    []*lane
-	watchers map[string][]func(key string)
-	sweep    *time.Timer // nil: no record has an end
-	sweepAt  time.Time
+	mu           sync.Mutex // guards the fields below
+	by           string
+	forgottenSeq uint64 // the highest seq of all keys whose entries were deleted
+	entries      map[string]*entry
+	bound        *binding // nil: there is no place yet
+	lanes        []*lane
+	watchers     map[string][]func(key string)
+	sweep        *time.Timer // nil: no record has an end
+	sweepAt      time.Time
 }
 
-// entry is what is known of a key.
+// entry is what the ledger knows of a key.
 type entry struct {
-	rec     Record // Value nil: nothing is said
-	said    bool   // in this process; else it was read
-	stale   bool   // it was read in another place than the one in use
+	rec     Record // Value nil: there is no record
+	putHere bool   // it was put in this process; otherwise it was read
+	stale   bool   // it was read in another place than the present one
 	ends    time.Time
-	seen    uint64 // the highest seq that was read, whatever it meant
-	trouble string // why what was read is not taken
-	lost    bool   // its place does not have it any more
-	dirty   *debt  // nil: the place has it
+	seenSeq uint64       // the highest seq that was read, even if the record was broken
+	trouble string       // why the record that was read is not used
+	lost    bool         // the place has lost it
+	queued  *queuedWrite // nil: the place has the record in force
 	history []Record
 }
 
-// debt is what the place does not have yet.
-type debt struct {
-	turn  uint64 // counts what was to be written
-	check bool   // most likely it is there: look first
-	gone  Record // delete it, if it is still this one or an older one
-	force bool   // delete it, whatever it is
+// queuedWrite is a write that the place has yet to get. It is never modified: a
+// newer one replaces it.
+type queuedWrite struct {
+	gone  Record // delete this record, or an older one
+	force bool   // delete any record
 	done  chan struct{}
 }
 
-// New returns a ledger without a place. by names this node until
-// [Ledger.SetBy] gives it a better name.
+// New returns a ledger without a place. by names this node until [Ledger.SetBy]
+// gives it another name.
 func New(by string, reports Reports, kinds ...Kind) *Ledger {
 	l := &Ledger{kinds: kinds, reports: reports, entries: make(map[string]*entry), watchers: make(map[string][]func(string))}
 	l.SetBy(by)
 	return l
 }
 
-// SetBy names this node in the records to come. A name that no ETag could carry
-// is left aside.
+// SetBy names this node in the records to come. It ignores a name that does not
+// fit into an ETag.
 func (l *Ledger) SetBy(by string) {
 	if by == "" || !validBy(by) {
 		return
@@ -115,17 +120,18 @@ func (l *Ledger) SetBy(by string) {
 	l.by = by
 }
 
-// Watch calls changed with the key of each record that became another one by
-// reading, or whose end has come; not after a Put. The records may be another
-// one again by then: ask for it. Watch before the first Bind.
+// Watch calls changed with the key of each record that a reading has changed,
+// or that has ended. It does not call it after a Put. The record may have
+// changed again by then, so changed asks [Ledger.Get]. Call Watch before the
+// first Bind.
 func (l *Ledger) Watch(prefix string, changed func(key string)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchers[prefix] = append(l.watchers[prefix], changed)
 }
 
-// tell calls who watches the keys. l.mu is not held.
-func (l *Ledger) tell(keys ...string) {
+// notify calls the watchers of the keys. l.mu is not held.
+func (l *Ledger) notify(keys ...string) {
 	for _, key := range keys {
 		l.mu.Lock()
 		var who []func(string)
@@ -141,7 +147,7 @@ func (l *Ledger) tell(keys ...string) {
 	}
 }
 
-// Get returns what is said under a key. ok is false when nothing is.
+// Get returns the record in force under a key. ok is false if there is none.
 func (l *Ledger) Get(key string) (r Record, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,7 +158,7 @@ func (l *Ledger) Get(key string) (r Record, ok bool) {
 	return e.rec, true
 }
 
-// Keys returns the keys of a kind under which something is said, sorted.
+// Keys returns the keys of a kind that have a record, sorted.
 func (l *Ledger) Keys(prefix string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,8 +171,8 @@ func (l *Ledger) Keys(prefix string) []string {
 	})
 }
 
-// History returns what was said under a key, as far as this process knows,
-// oldest first: at most 16 records.
+// History returns the records of a key that this process knows, oldest first:
+// at most 16.
 func (l *Ledger) History(key string) []Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,9 +182,10 @@ func (l *Ledger) History(key string) []Record {
 	return nil
 }
 
-// Put says something under a key: it is in force at once, and written as soon
-// as can be. expect is the tag of what it replaces ([NoTag]: nothing); with
-// another one in force it fails with [ErrConflict]. Empty: whatever is there.
+// Put puts a value in force under a key, at once, and has it written as soon as
+// possible. expect is the tag of the record that it replaces ([NoTag]: there is
+// none). If another one is in force, Put returns [ErrConflict]. Empty: replace
+// any record.
 func (l *Ledger) Put(key string, value json.RawMessage, expect string, now time.Time) (Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,41 +207,42 @@ func (l *Ledger) Put(key string, value json.RawMessage, expect string, now time.
 	if kept, err := carryOver(value, e.rec.Value, k.Fields); err == nil {
 		r.Value = kept
 		if _, err := r.encode(); err != nil {
-			r.Value = value // with fields that are not known here it is too long: what is said now counts
+			r.Value = value // too long with the unknown fields: they are dropped
 		}
 	}
-	ends, err := k.Valid(strings.TrimPrefix(key, k.Prefix), r)
+	ends, err := k.Validate(strings.TrimPrefix(key, k.Prefix), r)
 	if err != nil {
 		return e.rec, err
 	}
 	l.entries[key] = e
-	e.said = true
-	l.take(e, r, ends)
-	e.owe(debt{})
+	e.putHere = true
+	l.putInForce(e, r, ends)
+	e.queueWrite(queuedWrite{})
 	l.startWriter()
 	return r, nil
 }
 
-// Renew says again what is in force already: it is looked for in its place, and
-// written there if it has gone. It stays what it is, and counts as said here.
-func (l *Ledger) Renew(key string) {
+// EnsureStored checks whether the place still has the record in force, and
+// writes it again if not. The record does not change, but it counts as put in
+// this process.
+func (l *Ledger) EnsureStored(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
 	if e == nil || e.rec.Value == nil {
 		return
 	}
-	e.said = true
-	if e.dirty == nil {
-		e.owe(debt{check: true})
+	e.putHere = true
+	if e.queued == nil {
+		e.queueWrite(queuedWrite{})
 	}
 	l.startWriter()
 }
 
-// take puts a record in force. l.mu is held.
-func (l *Ledger) take(e *entry, r Record, ends time.Time) {
+// putInForce replaces the record of a key. l.mu is held.
+func (l *Ledger) putInForce(e *entry, r Record, ends time.Time) {
 	e.rec, e.ends, e.trouble, e.stale, e.lost = r, ends, "", false, false
-	e.seen = max(e.seen, r.Seq)
+	e.seenSeq = max(e.seenSeq, r.Seq)
 	if len(e.history) == maxHistory {
 		e.history = append(e.history[:0:0], e.history[1:]...)
 	}
@@ -242,17 +250,17 @@ func (l *Ledger) take(e *entry, r Record, ends time.Time) {
 	l.armSweep(ends)
 }
 
-// owe notes that the place does not have what is in force. l.mu is held.
-func (e *entry) owe(d debt) {
-	d.turn, d.done = 1, make(chan struct{})
-	if before := e.dirty; before != nil {
-		d.turn, d.done = before.turn+1, before.done
+// queueWrite notes that the place does not have what is in force. l.mu is held.
+func (e *entry) queueWrite(d queuedWrite) {
+	d.done = make(chan struct{})
+	if before := e.queued; before != nil {
+		d.done = before.done
 	}
-	e.dirty = &d
+	e.queued = &d
 }
 
-// nextSeq is one more than the highest number that is known. l.mu is held.
-func (l *Ledger) nextSeq(e *entry) uint64 { return max(e.rec.Seq, e.seen, l.floor) + 1 }
+// nextSeq is one more than the highest seq known for a key. l.mu is held.
+func (l *Ledger) nextSeq(e *entry) uint64 { return max(e.rec.Seq, e.seenSeq, l.forgottenSeq) + 1 }
 
 func tagOf(r Record) string {
 	if r.Value == nil {
@@ -261,7 +269,7 @@ func tagOf(r Record) string {
 	return r.Tag()
 }
 
-// Tag returns the tag of what is in force under a key.
+// Tag returns the tag of the record in force under a key.
 func (l *Ledger) Tag(key string) string {
 	r, _ := l.Get(key)
 	return tagOf(r)

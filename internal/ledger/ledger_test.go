@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// disk is a storage that can be told to fail, and to hang whatever the context
+// disk is a storage that a test can make fail, or hang whatever the context
 // of a call says.
 type disk struct {
 	mu                                   sync.Mutex
@@ -167,10 +167,10 @@ type board struct {
 }
 
 var words = Kind{
-	Prefix: "words/",
-	Fields: []string{"say", "ends"},
-	Name:   func(name string) bool { return !strings.Contains(name, "~") },
-	Valid: func(_ string, r Record) (time.Time, error) {
+	Prefix:    "words/",
+	Fields:    []string{"say", "ends"},
+	ValidName: func(name string) bool { return !strings.Contains(name, "~") },
+	Validate: func(_ string, r Record) (time.Time, error) {
 		var v struct {
 			Say  *string   `json:"say"`
 			Ends time.Time `json:"ends"`
@@ -205,7 +205,7 @@ func newBoard() *board {
 	return b
 }
 
-func (b *board) told() []string {
+func (b *board) reported() []string {
 	b.noted.Lock()
 	defer b.noted.Unlock()
 	return slices.Clone(b.troubles)
@@ -287,7 +287,7 @@ func TestWordIsInForceAtOnceAndStoredSoon(t *testing.T) {
 		synctest.Wait()
 		d.hang(nil)
 		d.release <- struct{}{}
-		if !b.Wait(t.Context(), "words/a") || !b.Stored("words/a") || len(b.Pending()) != 0 {
+		if !b.AwaitStored(t.Context(), "words/a") || !b.Stored("words/a") || len(b.Pending()) != 0 {
 			t.Error("not stored")
 		}
 		f := stored(t, d, "a")
@@ -298,7 +298,7 @@ func TestWordIsInForceAtOnceAndStoredSoon(t *testing.T) {
 			t.Errorf("tags %s, %s", r.Tag(), b.Tag("words/none"))
 		}
 		if len(b.changed()) != 0 {
-			t.Error("who puts is told of it")
+			t.Error("a Put calls the watchers")
 		}
 	})
 }
@@ -315,7 +315,7 @@ func TestNextProcessReadsWhatWasStored(t *testing.T) {
 			t.Errorf("read %q, %q", b.reads("a"), b.reads("old"))
 		}
 		if c := b.changed(); !slices.Equal(c, []string{"words/a", "words/old"}) {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 		if !slices.Equal(b.Keys("words/"), []string{"words/a", "words/old"}) {
 			t.Errorf("keys %v", b.Keys("words/"))
@@ -323,13 +323,13 @@ func TestNextProcessReadsWhatWasStored(t *testing.T) {
 		if r := b.say(t, "a", "more"); r.Seq != 8 || r.By != "n1" {
 			t.Errorf("the next word is %+v", r)
 		}
-		if len(b.told()) > 0 || !b.Stored("words/old") || b.Trouble("words/old") != "" {
-			t.Errorf("troubles %v", b.told())
+		if len(b.reported()) > 0 || !b.Stored("words/old") || b.Trouble("words/old") != "" {
+			t.Errorf("troubles %v", b.reported())
 		}
 	})
 }
 
-func TestSecondWriterIsTold(t *testing.T) {
+func TestPutFailsIfAnotherRecordIsInForce(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		if _, err := b.Put("words/a", value("x"), `"9-n1"`, time.Now()); !errors.Is(err, ErrConflict) {
@@ -348,7 +348,7 @@ func TestSecondWriterIsTold(t *testing.T) {
 	})
 }
 
-func TestPutRefusesWhatMayNotBeSaid(t *testing.T) {
+func TestPutRefusesValuesThatAreNotAllowed(t *testing.T) {
 	b := newBoard()
 	for name, raw := range map[string]string{
 		"null": `null`, "a list": `[]`, "a word": `"say"`, "nothing": ``, "half": `{"say":`, "no word": `{}`, "much": `{"say":"` + strings.Repeat("x", 101) + `"}`,
@@ -399,11 +399,11 @@ func TestBrokenRecordIsATroubleUntilANewWordReplacesIt(t *testing.T) {
 				if b.reads("b") != "fine" || b.Trouble("words/b") != "" || !b.Stored("words/b") {
 					t.Error("it hides another one")
 				}
-				if told := b.told(); len(told) != 1 || !strings.HasPrefix(told[0], "broken words/a: ") {
-					t.Errorf("told %q", told)
+				if reported := b.reported(); len(reported) != 1 || !strings.HasPrefix(reported[0], "broken words/a: ") {
+					t.Errorf("reported %q", reported)
 				}
 				r := b.say(t, "a", "new")
-				if b.Trouble("words/a") != "" || !b.Wait(t.Context(), "words/a") || !b.Stored("words/a") || stored(t, d, "a")["say"] != "new" {
+				if b.Trouble("words/a") != "" || !b.AwaitStored(t.Context(), "words/a") || !b.Stored("words/a") || stored(t, d, "a")["say"] != "new" {
 					t.Errorf("a new word does not replace it: %q", b.Trouble("words/a"))
 				}
 				if name == "later version" && r.Seq != 41 {
@@ -421,12 +421,12 @@ func TestLongestRecordIsRead(t *testing.T) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		if b.reads("a") != "x" || b.reads("b") != "x" {
-			t.Errorf("troubles %v", b.told())
+			t.Errorf("troubles %v", b.reported())
 		}
 	})
 }
 
-func TestLaterVersionIsSaidToBeOne(t *testing.T) {
+func TestRecordOfALaterVersionIsRefusedWithErrVersion(t *testing.T) {
 	if _, err := decode("words/a", []byte(`{"say":"x","v":2}`)); !errors.Is(err, ErrVersion) {
 		t.Errorf("got %v", err)
 	}
@@ -448,14 +448,14 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		b.say(t, "a", "y")
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		if f := stored(t, d, "a"); f["note"] != "of a later one" || fmt.Sprint(f["more"]) != "[1 2]" || f["say"] != "y" || f["seq"] != 4.0 {
 			t.Errorf("stored %v", f)
 		}
 		if _, err := b.Put("words/a", json.RawMessage(`{"say":"z","note":"mine"}`), "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		if f := stored(t, d, "a"); f["note"] != "mine" {
 			t.Errorf("a field that is said is overwritten: %v", f)
 		}
@@ -468,14 +468,14 @@ func TestFieldsOfALaterVersionGoWithTheirRecord(t *testing.T) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		b.say(t, "a", "y")
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		if f := stored(t, d, "a"); f["only_for"] != nil || f["v"] != 1.0 || f["seq"] != 4.0 {
 			t.Errorf("stored %v: what it means is not known", f)
 		}
 	})
 }
 
-func TestStoredIsWhatCanBeReadBack(t *testing.T) {
+func TestRecordIsStoredOnceItCanBeReadBack(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
@@ -484,8 +484,8 @@ func TestStoredIsWhatCanBeReadBack(t *testing.T) {
 		d.mu.Unlock()
 		b.say(t, "a", "x")
 		time.Sleep(time.Minute)
-		if b.Stored("words/a") || !strings.Contains(fmt.Sprint(b.told()), errGone.Error()) {
-			t.Errorf("stored %v, told %v", b.Stored("words/a"), b.told())
+		if b.Stored("words/a") || !strings.Contains(fmt.Sprint(b.reported()), errGone.Error()) {
+			t.Errorf("stored %v, reported %v", b.Stored("words/a"), b.reported())
 		}
 		d.mu.Lock()
 		d.lose = false
@@ -497,30 +497,30 @@ func TestStoredIsWhatCanBeReadBack(t *testing.T) {
 	})
 }
 
-func TestSameWordAgainIsWrittenWhereItHasGone(t *testing.T) {
+func TestRecordThatIsGoneIsWrittenAgainOnRequest(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		r := b.say(t, "a", "x")
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		d.count("")
-		b.Renew("words/a")
-		if !b.Wait(t.Context(), "words/a") || d.count("store") != 0 {
+		b.EnsureStored("words/a")
+		if !b.AwaitStored(t.Context(), "words/a") || d.count("store") != 0 {
 			t.Error("written though it is there")
 		}
 		d.mu.Lock()
 		clear(d.files) // somebody has deleted wsgate/
 		d.mu.Unlock()
-		b.Renew("words/a")
-		if b.Stored("words/a") || !b.Wait(t.Context(), "words/a") || stored(t, d, "a")["seq"] != float64(r.Seq) || b.Tag("words/a") != r.Tag() {
+		b.EnsureStored("words/a")
+		if b.Stored("words/a") || !b.AwaitStored(t.Context(), "words/a") || stored(t, d, "a")["seq"] != float64(r.Seq) || b.Tag("words/a") != r.Tag() {
 			t.Errorf("stored %v", d.files)
 		}
-		b.Renew("words/none")
+		b.EnsureStored("words/none")
 		if len(b.Pending()) > 0 {
 			t.Error("nothing is to be written")
 		}
 		d.put("words/a", `{"say":"somebody else","seq":1,"by":"n1"}`)
-		b.Renew("words/a")
-		if !b.Wait(t.Context(), "words/a") || stored(t, d, "a")["say"] != "x" {
+		b.EnsureStored("words/a")
+		if !b.AwaitStored(t.Context(), "words/a") || stored(t, d, "a")["say"] != "x" {
 			t.Error("another record stands for it")
 		}
 	})
@@ -536,7 +536,7 @@ func TestStorageThatFailsIsTriedAgainUntilItTakesTheNewestWord(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if b.Wait(ctx, "words/a") || b.Stored("words/a") {
+		if b.AwaitStored(ctx, "words/a") || b.Stored("words/a") {
 			t.Error("stored")
 		}
 		n := d.count("store")
@@ -551,7 +551,7 @@ func TestStorageThatFailsIsTriedAgainUntilItTakesTheNewestWord(t *testing.T) {
 	})
 }
 
-func TestRecordThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
+func TestRecordThatCannotBeWrittenDelaysNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		p := &picky{disk: d, refuses: at("words/bad")}
 		b.Bind(OnStorage(p))
@@ -559,13 +559,13 @@ func TestRecordThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 		time.Sleep(time.Minute) // the pauses have grown
 		began := time.Now()
 		b.say(t, "good", "x")
-		if !b.Wait(t.Context(), "words/good") || time.Since(began) > time.Second {
+		if !b.AwaitStored(t.Context(), "words/good") || time.Since(began) > time.Second {
 			t.Errorf("waited %s", time.Since(began))
 		}
 		p.mu.Lock()
 		p.refuses = ""
 		p.mu.Unlock()
-		b.Wait(t.Context(), "words/bad")
+		b.AwaitStored(t.Context(), "words/bad")
 	})
 }
 
@@ -585,14 +585,14 @@ func (p *picky) Store(ctx context.Context, key string, value []byte) error {
 	return p.disk.Store(ctx, key, value)
 }
 
-func TestHangingReadHoldsUpAStartOnceForFiveSeconds(t *testing.T) {
+func TestReadThatHangsDelaysAStartOnceByFiveSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/a", `{"say":"a"}`)
 		d.put("words/b", `{"say":"b"}`)
 		d.put("words/c", `{"say":"c"}`)
 		d.hang(func(op, key string) bool { return op == "load" && key == at("words/b") })
 		began := time.Now()
-		b.Lend(OnStorage(d))
+		b.BindReadOnly(OnStorage(d))
 		for range 10 {
 			b.AwaitRead(t.Context())
 		}
@@ -602,17 +602,17 @@ func TestHangingReadHoldsUpAStartOnceForFiveSeconds(t *testing.T) {
 			t.Errorf("waited %s", took)
 		}
 		synctest.Wait()
-		if b.reads("a") != "a" || b.reads("b") != "" || b.Stored("words/b") || b.Trouble("words/c") != "not read through after 5s" || b.Troubles("words/") == "" {
+		if b.reads("a") != "a" || b.reads("b") != "" || b.Stored("words/b") || b.Trouble("words/c") != "not fully read after 5s" || b.Troubles("words/") == "" {
 			t.Errorf("a %q, b %q, stored %v, trouble %q", b.reads("a"), b.reads("b"), b.Stored("words/b"), b.Trouble("words/c"))
 		}
 		r := b.say(t, "c", "newer")
 		awhile, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if b.Wait(awhile, "words/c") || b.Stored("words/c") {
+		if b.AwaitStored(awhile, "words/c") || b.Stored("words/c") {
 			t.Error("stored, and nobody could look whether it is there")
 		}
 		if stored(t, d, "c")["say"] != "newer" {
-			t.Error("nothing is written while a read hangs")
+			t.Error("nothing is written while a read hangsAfter")
 		}
 		for range 5 {
 			b.Bind(OnStorage(d)) // reloads
@@ -621,8 +621,8 @@ func TestHangingReadHoldsUpAStartOnceForFiveSeconds(t *testing.T) {
 		if reads, _ := d.busiest(); reads != 1 {
 			t.Errorf("%d reads at once", reads)
 		}
-		if told := b.told(); len(told) != 2 || !strings.Contains(told[1], errBusy.Error()) {
-			t.Errorf("told %q", told)
+		if reported := b.reported(); len(reported) != 2 || !strings.Contains(reported[1], errBusy.Error()) {
+			t.Errorf("reported %q", reported)
 		}
 		d.hang(nil)
 		d.release <- struct{}{}
@@ -647,7 +647,7 @@ func TestWordThatIsSaidBeforeTheReadingWinsOverWhatIsFound(t *testing.T) {
 		d.release <- struct{}{}
 		synctest.Wait()
 		for _, key := range []string{"a", "b"} {
-			b.Wait(t.Context(), "words/"+key)
+			b.AwaitStored(t.Context(), "words/"+key)
 			r, _ := b.Get("words/" + key)
 			if b.reads(key) != "new" || r.Seq <= 41 || stored(t, d, key)["seq"] != float64(r.Seq) || stored(t, d, key)["say"] != "new" {
 				t.Errorf("%s: %q, seq %d, stored %v", key, b.reads(key), r.Seq, stored(t, d, key))
@@ -656,7 +656,7 @@ func TestWordThatIsSaidBeforeTheReadingWinsOverWhatIsFound(t *testing.T) {
 	})
 }
 
-func TestHangingWriteHoldsUpNobody(t *testing.T) {
+func TestWriteThatHangsDelaysNobody(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
@@ -667,13 +667,13 @@ func TestHangingWriteHoldsUpNobody(t *testing.T) {
 		if _, writes := d.busiest(); writes != 1 || b.Stored("words/a") || b.Stored("words/b") {
 			t.Errorf("%d writes at once", writes)
 		}
-		if told := b.told(); len(told) != 1 || !strings.Contains(told[0], "no answer after 11s") {
-			t.Errorf("told %q", told)
+		if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "no answer after 11s") {
+			t.Errorf("reported %q", reported)
 		}
 		began := time.Now()
 		b.Flush(t.Context())
 		if took := time.Since(began); took > 10*time.Millisecond {
-			t.Errorf("an exit waits %s for a write that hangs", took)
+			t.Errorf("an exit waits %s for a write that hangsAfter", took)
 		}
 		d.hang(nil)
 		d.release <- struct{}{}
@@ -713,27 +713,27 @@ func TestFailedStartForgetsWhatItRead(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/a", `{"say":"a"}`)
 		b.say(t, "mine", "x")
-		b.Lend(OnStorage(d))
+		b.BindReadOnly(OnStorage(d))
 		b.AwaitRead(t.Context())
 		synctest.Wait()
 		if b.reads("a") != "a" || d.count("store") != 0 {
 			t.Errorf("read %q, or written before it may", b.reads("a"))
 		}
-		if gone := b.Return(); !slices.Equal(gone, []string{"words/a"}) {
+		if gone := b.UnbindReadOnly(); !slices.Equal(gone, []string{"words/a"}) {
 			t.Errorf("forgot %v", gone)
 		}
-		if gone := b.Return(); gone != nil {
+		if gone := b.UnbindReadOnly(); gone != nil {
 			t.Errorf("forgot %v, twice", gone)
 		}
 		if b.reads("a") != "" || b.reads("mine") != "x" {
 			t.Errorf("a %q, mine %q", b.reads("a"), b.reads("mine"))
 		}
 		if c := b.changed(); !slices.Equal(c, []string{"words/a"}) {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 		other := newDisk()
 		b.Bind(OnStorage(named{other, "other"}))
-		b.Return() // not lent any more
+		b.UnbindReadOnly() // not readOnly any more
 		synctest.Wait()
 		if b.reads("a") != "" || stored(t, other, "mine")["say"] != "x" {
 			t.Error("records of a configuration that never was are in force")
@@ -743,8 +743,8 @@ func TestFailedStartForgetsWhatItRead(t *testing.T) {
 
 func TestPlaceThatWasLentIsReadOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
-		b.Lend(OnStorage(d))
-		b.Lend(OnStorage(newDisk()))
+		b.BindReadOnly(OnStorage(d))
+		b.BindReadOnly(OnStorage(newDisk()))
 		b.AwaitRead(t.Context())
 		b.Bind(OnStorage(d))
 		synctest.Wait()
@@ -764,7 +764,7 @@ func TestPlaceThatWasLentIsReadOnce(t *testing.T) {
 	})
 }
 
-func TestReloadTakesWhatIsLaterAndNothingElse(t *testing.T) {
+func TestReloadTakesOnlyLaterRecords(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/later", `{"say":"1","seq":4,"by":"n1"}`)
 		d.put("words/tie", `{"say":"1","seq":4,"by":"n1"}`)
@@ -773,7 +773,7 @@ func TestReloadTakesWhatIsLaterAndNothingElse(t *testing.T) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		b.say(t, "mine", "mine")
-		b.Wait(t.Context(), "words/mine")
+		b.AwaitStored(t.Context(), "words/mine")
 		b.changed()
 		d.put("words/later", `{"say":"2","seq":5,"by":"n0"}`)
 		d.put("words/tie", `{"say":"2","seq":4,"by":"n2"}`)
@@ -795,12 +795,12 @@ func TestReloadTakesWhatIsLaterAndNothingElse(t *testing.T) {
 			}
 		}
 		if c := b.changed(); !slices.Equal(c, []string{"words/later", "words/mine", "words/new", "words/tie"}) {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 	})
 }
 
-func TestMoveTakesAlongWhatWasSaidAndElseTakesWhatIsThere(t *testing.T) {
+func TestMoveTakesItsOwnRecordsAlongAndReadsTheOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/read", `{"say":"old place","seq":99,"by":"n9"}`)
 		d.put("words/only", `{"say":"old place","seq":99,"by":"n9"}`)
@@ -833,7 +833,7 @@ func TestMoveTakesAlongWhatWasSaidAndElseTakesWhatIsThere(t *testing.T) {
 			}
 		}
 		if c := b.changed(); !slices.Contains(c, "words/nameless") {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 		for key, seq := range map[string]float64{"said": 8, "alone": 2, "broken": 8} {
 			if f := stored(t, other, key); f["seq"] != seq || f["say"] != "mine" {
@@ -868,17 +868,17 @@ func TestMoveToAPlaceThatCannotBeReadKeepsWhatIsKnown(t *testing.T) {
 	})
 }
 
-func TestOldPlaceThatHangsDoesNotHoldUpTheNewOne(t *testing.T) {
+func TestOldPlaceThatHangsDoesNotDelayTheNewOne(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(named{d, "old"}))
 		synctest.Wait()
 		d.hang(func(string, string) bool { return true })
 		b.say(t, "a", "x")
-		b.Bind(OnStorage(named{d, "old"})) // a reload: its reading hangs, too
+		b.Bind(OnStorage(named{d, "old"})) // a reload: its reading hangsAfter, too
 		time.Sleep(time.Minute)
 		other := newDisk()
 		b.Bind(OnStorage(named{other, "new"}))
-		if !b.Wait(t.Context(), "words/a") || stored(t, other, "a")["say"] != "x" {
+		if !b.AwaitStored(t.Context(), "words/a") || stored(t, other, "a")["say"] != "x" {
 			t.Error("not stored in the new place")
 		}
 		b.Bind(OnStorage(named{d, "old"})) // back: what hung there still does
@@ -894,7 +894,7 @@ func TestOldPlaceThatHangsDoesNotHoldUpTheNewOne(t *testing.T) {
 	})
 }
 
-func TestPlaceThatCannotBeReadIsTriedAgainAndSaidOnce(t *testing.T) {
+func TestPlaceThatCannotBeReadIsTriedAgainAndReportedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/a", `{"say":"a"}`)
 		d.set(errors.New("stale NFS handle"))
@@ -913,8 +913,8 @@ func TestPlaceThatCannotBeReadIsTriedAgainAndSaidOnce(t *testing.T) {
 		if n := d.count("list"); n != 10 {
 			t.Errorf("read %d times in ten periods", n)
 		}
-		if told := b.told(); len(told) != 1 {
-			t.Errorf("told %q", told)
+		if reported := b.reported(); len(reported) != 1 {
+			t.Errorf("reported %q", reported)
 		}
 		d.set(nil)
 		time.Sleep(readRetry)
@@ -947,8 +947,8 @@ func TestRecordThatIsMendedIsTakenAndItsTroubleEnds(t *testing.T) {
 		if b.reads("a") != "mended" || b.Trouble("words/a") != "" || b.Trouble("words/b") != "" || !b.Stored("words/b") || b.Troubles("words/") != "" {
 			t.Errorf("%q, troubles %q and %q", b.reads("a"), b.Trouble("words/a"), b.Trouble("words/b"))
 		}
-		if told := b.told(); len(told) != 2 {
-			t.Errorf("told %q", told)
+		if reported := b.reported(); len(reported) != 2 {
+			t.Errorf("reported %q", reported)
 		}
 	})
 }
@@ -972,7 +972,7 @@ func ending(text string, at time.Time) json.RawMessage {
 	return raw
 }
 
-func TestRecordGoesWhenItsEndHasCome(t *testing.T) {
+func TestRecordIsRemovedWhenItEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/long ago", string(ending("x", time.Now().Add(-time.Hour))))
 		d.put("words/now", string(ending("x", time.Now())))
@@ -985,7 +985,7 @@ func TestRecordGoesWhenItsEndHasCome(t *testing.T) {
 			}
 		}
 		if c := b.changed(); !slices.Equal(c, []string{"words/soon"}) {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 		for _, end := range []time.Duration{24 * time.Hour, time.Second, time.Hour} {
 			if _, err := b.Put("words/"+end.String(), ending("x", time.Now().Add(end)), "", time.Now()); err != nil {
@@ -1001,7 +1001,7 @@ func TestRecordGoesWhenItsEndHasCome(t *testing.T) {
 			t.Errorf("there %v, in force %q", there, b.reads("soon"))
 		}
 		if c := b.changed(); !slices.Equal(c, []string{"words/1s", "words/soon"}) {
-			t.Errorf("told of %v", c)
+			t.Errorf("watchers called for %v", c)
 		}
 		time.Sleep(25 * time.Hour)
 		d.mu.Lock()
@@ -1019,14 +1019,14 @@ func TestRecordGoesWhenItsEndHasCome(t *testing.T) {
 	})
 }
 
-func TestEndOfOneDoesNotTakeAwayWhatAnotherNodeHasSaidSince(t *testing.T) {
+func TestEndOfARecordDoesNotRemoveALaterOneOfAnotherNode(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		d.put("words/a", `{"say":"theirs","seq":2,"by":"n2"}`)
 		d.put("words/b", `junk`)
 		time.Sleep(2 * time.Minute)
@@ -1047,7 +1047,7 @@ func TestReloadWhileAnEndIsNotStoredYetDoesNotBringTheRecordBack(t *testing.T) {
 		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		d.hang(func(op, key string) bool { return op == "delete" })
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -1065,27 +1065,27 @@ func TestReloadWhileAnEndIsNotStoredYetDoesNotBringTheRecordBack(t *testing.T) {
 	})
 }
 
-func TestEndThatTheOldPlaceHasNotHeardOfGoesAlongOnAMove(t *testing.T) {
+func TestEndedRecordThatTheOldPlaceStillHasIsRemovedInTheNewOne(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(named{d, "old"}))
 		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		d.set(errors.New("read-only"))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		other := newDisk()
 		other.put("words/a", `{"say":"old","seq":9,"by":"n2"}`)
 		b.Bind(OnStorage(named{other, "new"}))
-		b.Wait(t.Context(), "words/a")
+		b.AwaitStored(t.Context(), "words/a")
 		if _, there := other.get("words/a"); there || b.reads("a") != "" {
 			t.Errorf("there %v, in force %q", there, b.reads("a"))
 		}
 	})
 }
 
-func TestNodesNameIsTheOneThatWasGivenLast(t *testing.T) {
+func TestLastValidNameOfTheNodeCounts(t *testing.T) {
 	b := newBoard()
 	b.SetBy("")
 	b.SetBy("with space")
@@ -1102,20 +1102,20 @@ func TestWithoutAPlaceEverythingWaits(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.AwaitRead(t.Context())
 		b.say(t, "a", "x")
-		b.Renew("words/a")
+		b.EnsureStored("words/a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if b.Wait(ctx, "words/a") || b.Stored("words/a") || !b.Stored("words/b") || b.Trouble("words/b") != "" {
+		if b.AwaitStored(ctx, "words/a") || b.Stored("words/a") || !b.Stored("words/b") || b.Trouble("words/b") != "" {
 			t.Error("stored nowhere")
 		}
 		b.Bind(OnStorage(d))
-		if !b.Wait(t.Context(), "words/a") {
+		if !b.AwaitStored(t.Context(), "words/a") {
 			t.Error("not stored")
 		}
 	})
 }
 
-func TestWhatSomebodyHasTakenAwayIsWrittenAgainAtTheNextLoad(t *testing.T) {
+func TestRecordThatSomebodyRemovedIsWrittenAgainAtTheNextLoad(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.put("words/read", fmt.Sprintf(`{"say":"read","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-23*time.Hour).Format(time.RFC3339)))
 		d.put("words/old", fmt.Sprintf(`{"say":"old","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-25*time.Hour).Format(time.RFC3339)))
@@ -1133,7 +1133,7 @@ func TestWhatSomebodyHasTakenAwayIsWrittenAgainAtTheNextLoad(t *testing.T) {
 				t.Errorf("%s: in force %q, stored %v, there %v", key, b.reads(key), b.Stored("words/"+key), there)
 			}
 		}
-		b.Renew("words/old") // said again
+		b.EnsureStored("words/old") // said again
 		synctest.Wait()
 		if _, there := d.get("words/old"); !there || !b.Stored("words/old") {
 			t.Error("it is said again, and not stored")
@@ -1192,7 +1192,7 @@ func TestWordThatCouldNotBeStoredGivesWayToALaterOne(t *testing.T) {
 	})
 }
 
-func TestReloadRepairsWhatSomebodyHasReplacedWithSomethingEarlier(t *testing.T) {
+func TestReloadRepairsARecordThatAnEarlierOneHasReplaced(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		for _, text := range []string{"1", "2", "3"} {
@@ -1221,7 +1221,7 @@ func TestReloadRepairsWhatSomebodyHasReplacedWithSomethingEarlier(t *testing.T) 
 	})
 }
 
-func TestWhoWaitsForAReadingMayLeave(t *testing.T) {
+func TestWaitForAReadingEndsWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		d.hang(func(op, _ string) bool { return op == "list" })
 		b.Bind(OnStorage(d))
@@ -1238,7 +1238,7 @@ func TestWhoWaitsForAReadingMayLeave(t *testing.T) {
 	})
 }
 
-func TestBindSaysWhetherThePlaceIsAnother(t *testing.T) {
+func TestBindReportsAMove(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		for i, tt := range []struct {
 			name  string

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// found takes a record that was read, if it counts.
-func (l *Ledger) found(s *site, k *Kind, key string, raw []byte, err error) {
+// handleRead handles the answer to one read: a record, or the error.
+func (l *Ledger) handleRead(b *binding, k *Kind, key string, raw []byte, err error) {
 	var r Record
 	var ends time.Time
 	if err == nil {
 		r, err = decode(key, raw)
 	}
 	if err == nil {
-		ends, err = k.Valid(strings.TrimPrefix(key, k.Prefix), r)
+		ends, err = k.Validate(strings.TrimPrefix(key, k.Prefix), r)
 	}
 	l.mu.Lock()
-	if s != l.site {
+	if b != l.bound {
 		l.mu.Unlock()
 		return
 	}
@@ -26,31 +26,29 @@ func (l *Ledger) found(s *site, k *Kind, key string, raw []byte, err error) {
 		l.entries[key] = e
 	}
 	if err != nil {
-		say := l.broken(e, r, err)
+		say := l.noteBroken(e, r, err)
 		l.mu.Unlock()
 		if say {
 			l.reports.Broken(key, err)
 		}
 		return
 	}
-	changed := l.merge(s, e, r, ends)
+	changed := l.merge(b, e, r, ends)
 	l.startWriter()
 	l.mu.Unlock()
 	if changed {
-		l.tell(key)
+		l.notify(key)
 	}
 }
 
-// broken notes a record that cannot be taken, and reports whether that is news.
-// What was said in this process replaces it. l.mu is held.
-func (l *Ledger) broken(e *entry, r Record, err error) (say bool) {
-	e.seen = max(e.seen, r.Seq)
-	if e.said {
+// noteBroken notes a record that cannot be used, and reports whether this is
+// new. A record that was put in this process replaces it. l.mu is held.
+func (l *Ledger) noteBroken(e *entry, r Record, err error) (say bool) {
+	e.seenSeq = max(e.seenSeq, r.Seq)
+	if e.putHere {
 		if e.rec.Value != nil {
-			if e.rec.Seq <= r.Seq {
-				e.rec.Seq = r.Seq + 1
-			}
-			e.owe(debt{})
+			e.rec.Seq = max(e.rec.Seq, r.Seq+1)
+			e.queueWrite(queuedWrite{})
 			l.startWriter()
 		}
 		return false
@@ -60,76 +58,77 @@ func (l *Ledger) broken(e *entry, r Record, err error) (say bool) {
 	return say
 }
 
-// merge decides between what was read and what is known, and reports whether
-// something else is in force now. l.mu is held.
-func (l *Ledger) merge(s *site, e *entry, r Record, ends time.Time) (changed bool) {
-	e.seen = max(e.seen, r.Seq)
+// merge decides between the record that was read and the one that is known. It
+// reports whether another one is in force now. l.mu is held.
+func (l *Ledger) merge(b *binding, e *entry, r Record, ends time.Time) (changed bool) {
+	e.seenSeq = max(e.seenSeq, r.Seq)
 	e.trouble = ""
 	there := e.rec.Value != nil
 	e.lost = false
 	switch {
 	case there && r.Same(e.rec) && !e.stale:
 		return false
-	case !there && e.dirty != nil: // its end has come here, and its place has yet to hear of it
-		if e.dirty.force || !r.Later(e.dirty.gone) {
+	case !there && e.queued != nil: // it has ended here, and is not deleted in the place yet
+		if e.queued.force || !r.Later(e.queued.gone) {
 			return false
 		}
-	case e.said && (s.unread || e.dirty != nil): // what was said here wins
+	case e.putHere && (b.unread || e.queued != nil): // the record of this process wins
 		if e.rec.Seq > r.Seq {
 			return false
 		}
 		e.rec.Seq = r.Seq + 1
-		e.owe(debt{})
+		e.queueWrite(queuedWrite{})
 		return true
-	case s.unread, e.stale, r.Later(e.rec):
-	case r.numberless() && e.dirty == nil: // an older wsgate, which knows no numbers, has put it in place of ours
-	default: // somebody who did not know ours has put it there
-		e.owe(debt{})
+	case b.unread, e.stale, r.Later(e.rec):
+	case r.unnumbered() && e.queued == nil: // an older wsgate, which writes no seq, has replaced our record
+	default: // a node that did not know our record has replaced it
+		e.queueWrite(queuedWrite{})
 		return false
 	}
-	e.dismiss()
-	e.said = false
+	e.dropWrite()
+	e.putHere = false
 	if !ends.IsZero() && !ends.After(time.Now()) {
 		e.rec = r
 		l.retire(e)
 		return there
 	}
 	changed = !r.Same(e.rec)
-	l.take(e, r, ends)
+	l.putInForce(e, r, ends)
 	return changed
 }
 
-// missing notes what a place that was read through does not have. At its first
-// reading there is no such record then, unless it was said in this process. Later
-// it is written again if it is younger than a day: a place that has lost everything
-// says nothing, but one that has lost an old record may have had a later one.
-func (l *Ledger) missing(s *site, found map[string]bool) {
+// noteMissing handles the records that the place does not have, after all were
+// read. After the first reading of a place there is no such record, unless it
+// was put in this process. After a later one, a record younger than a day is
+// written again. An older one stays in force, but counts as not stored: another
+// node may have replaced it, and that record may have ended.
+func (l *Ledger) noteMissing(b *binding, found map[string]bool) {
 	l.mu.Lock()
-	if s != l.site {
+	if b != l.bound {
 		l.mu.Unlock()
 		return
 	}
 	var gone []string
 	for key, e := range l.entries {
-		if found[key] || e.said || e.dirty != nil {
+		if found[key] || e.putHere || e.queued != nil {
 			continue
 		}
 		e.trouble = ""
-		if s.unread || e.rec.Value == nil {
+		if b.unread || e.rec.Value == nil {
 			delete(l.entries, key)
-			l.floor = max(l.floor, e.rec.Seq, e.seen)
+			l.forgottenSeq = max(l.forgottenSeq, e.rec.Seq, e.seenSeq)
 			gone = append(gone, key)
 		}
 	}
-	for key, e := range l.entries { // what somebody has taken away is in force, and not stored
-		if found[key] || s.unread || e.rec.Value == nil || e.dirty != nil {
+	for key, e := range l.entries { // removed by somebody: in force, but not stored
+		if found[key] || b.unread || e.rec.Value == nil || e.queued != nil {
 			continue
 		}
-		if e.lost = time.Since(e.rec.SaidAt) > rewrites; !e.lost {
-			e.owe(debt{check: true})
+		if e.lost = time.Since(e.rec.SaidAt) > maxRewriteAge; !e.lost {
+			e.queueWrite(queuedWrite{})
 		}
 	}
 	l.startWriter()
 	l.mu.Unlock()
-	l.tell(gone...)
+	l.notify(gone...)
 }

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,7 +12,7 @@ import (
 
 // Which number a record gets, at the edges.
 
-func TestNumbersOfWhatWasSaidBeforeThePlaceWasRead(t *testing.T) {
+func TestNumbersOfRecordsPutBeforeThePlaceWasRead(t *testing.T) {
 	for name, tt := range map[string]struct {
 		there string
 		seq   uint64
@@ -46,7 +48,7 @@ func TestNumbersOfWhatWasSaidBeforeThePlaceWasRead(t *testing.T) {
 	}
 }
 
-func TestNumbersOfWhatIsSaidWhereSomebodyElseHasWritten(t *testing.T) {
+func TestNumbersOfRecordsPutWhereAnotherNodeHasWritten(t *testing.T) {
 	for name, tt := range map[string]struct {
 		there string
 		seq   uint64
@@ -71,8 +73,8 @@ func TestNumbersOfWhatIsSaidWhereSomebodyElseHasWritten(t *testing.T) {
 				if f := stored(t, d, "a"); r.Seq != tt.seq || f["say"] != "mine" || f["seq"] != float64(tt.seq) {
 					t.Errorf("in force with the number %d, there %v", r.Seq, f)
 				}
-				if told := len(b.changed()) > 0; told != (tt.seq > 2) {
-					t.Errorf("told of another number: %v", told)
+				if notified := len(b.changed()) > 0; notified != (tt.seq > 2) {
+					t.Errorf("watchers called: %v", notified)
 				}
 			})
 		})
@@ -95,7 +97,7 @@ func TestRecordComesAfterNoneThatIsTheSame(t *testing.T) {
 
 func TestRecordOfExactlyADayIsWrittenAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
-		d.put("words/a", fmt.Sprintf(`{"say":"x","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-rewrites).Format(time.RFC3339Nano)))
+		d.put("words/a", fmt.Sprintf(`{"say":"x","seq":3,"by":"n2","v":1,"said_at":%q}`, time.Now().Add(-maxRewriteAge).Format(time.RFC3339Nano)))
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		d.mu.Lock()
@@ -109,20 +111,118 @@ func TestRecordOfExactlyADayIsWrittenAgain(t *testing.T) {
 	})
 }
 
+func TestRecordOfTheLongestLengthIsWrittenAndNoneThatIsLonger(t *testing.T) {
+	r := Record{V: Version, Seq: 1, By: "n1", Value: value("")}
+	raw, err := r.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := maxRecord - len(raw)
+	for _, tt := range []struct {
+		bytes   int
+		written bool
+	}{{room, true}, {room + 1, false}} {
+		r.Value = value(strings.Repeat("x", tt.bytes))
+		if raw, err := r.encode(); (err == nil) != tt.written {
+			t.Errorf("%d bytes: %v", len(raw), err)
+		}
+	}
+}
+
+func TestFirstWordReplacesTheRecordOfAnOlderWsgateUnderItsOwnNumber(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.put("words/a", `{"say":"x"}`)
+		b.say(t, "a", "mine")
+		synctest.Wait()
+		if f := stored(t, d, "a"); f["say"] != "mine" || f["seq"] != 1.0 || len(b.changed()) > 0 {
+			t.Errorf("there %v", f)
+		}
+	})
+}
+
+// TestNumbersOfARecordThatWinsOverABrokenOne asks the ledger itself: a writer
+// that can read the place would mend a wrong number.
+func TestNumbersOfARecordThatWinsOverABrokenOne(t *testing.T) {
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		known entry
+		seq   uint64 // afterwards
+		write bool
+	}{
+		"a lower number":            {entry{putHere: true, rec: Record{Seq: 1, Value: value("x")}}, 6, true},
+		"the same number":           {entry{putHere: true, rec: Record{Seq: 5, Value: value("x")}}, 6, true},
+		"a higher number":           {entry{putHere: true, rec: Record{Seq: 6, Value: value("x")}}, 6, true},
+		"a record that has ended":   {entry{putHere: true, rec: Record{Seq: 1}}, 1, false},
+		"a record that was read":    {entry{rec: Record{Seq: 1, Value: value("x")}}, 1, false},
+		"nothing is known, nor set": {entry{}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := newBoard(), tt.known
+			news := b.noteBroken(&e, Record{Seq: 5}, broken)
+			if e.rec.Seq != tt.seq || (e.queued != nil) != tt.write || e.seenSeq != 5 {
+				t.Errorf("number %d, to be written %v, seen %d", e.rec.Seq, e.queued != nil, e.seenSeq)
+			}
+			if news == tt.known.putHere || (e.trouble == "") != tt.known.putHere || b.noteBroken(&e, Record{Seq: 5}, broken) {
+				t.Errorf("news %v, trouble %q", news, e.trouble)
+			}
+		})
+	}
+}
+
+// TestNumbersOfARecordThatWinsOverOneThatWasRead asks the ledger itself, too.
+func TestNumbersOfARecordThatWinsOverOneThatWasRead(t *testing.T) {
+	ours := func(seq uint64) entry {
+		return entry{putHere: true, rec: Record{Seq: seq, By: "n1", Value: value("ours")}}
+	}
+	pending := func(e entry) entry { e.queueWrite(queuedWrite{}); return e }
+	read := Record{Seq: 5, By: "n2", SaidAt: time.Unix(1, 0), V: Version, Value: value("theirs")}
+	for name, tt := range map[string]struct {
+		known   entry
+		unread  bool // the place was never read through
+		seq     uint64
+		wins    bool
+		changed bool
+		write   bool
+	}{
+		"first reading, a lower number":   {ours(1), true, 6, true, true, true},
+		"first reading, the same number":  {ours(5), true, 6, true, true, true},
+		"first reading, a higher number":  {ours(6), true, 6, true, false, false},
+		"not stored, a lower number":      {pending(ours(4)), false, 6, true, true, true},
+		"not stored, a higher number":     {pending(ours(6)), false, 6, true, false, true},
+		"stored, a lower number":          {ours(4), false, 5, false, true, false},
+		"stored, the number of a later":   {ours(5), false, 5, false, true, false},
+		"stored, a higher number":         {ours(6), false, 6, true, false, true},
+		"nothing is known of it, in time": {entry{}, false, 5, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := newBoard(), tt.known
+			changed := b.merge(&binding{unread: tt.unread}, &e, read, time.Time{})
+			if wins := string(e.rec.Value) == string(value("ours")); wins != tt.wins || e.rec.Seq != tt.seq || changed != tt.changed || (e.queued != nil) != tt.write {
+				t.Errorf("wins %v, number %d, changed %v, to be written %v", wins, e.rec.Seq, changed, e.queued != nil)
+			}
+			if e.putHere && !tt.wins || e.seenSeq != 5 {
+				t.Errorf("put here %v, seen %d", e.putHere, e.seenSeq)
+			}
+		})
+	}
+}
+
 func TestOnlySoManyRecordsAreRead(t *testing.T) {
 	b := newBoard()
 	keys := make([]string, maxRecords)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("words/%05d", i)
 	}
-	if n := len(b.worthReading(&words, keys)); n != maxRecords || len(b.told()) > 0 {
-		t.Errorf("%d are read, told %q", n, b.told())
+	if n := len(b.recordKeys(&words, keys)); n != maxRecords || len(b.reported()) > 0 {
+		t.Errorf("%d are read, reported %q", n, b.reported())
 	}
-	if n := len(b.worthReading(&words, append(keys, "words/too-many"))); n != maxRecords {
+	if n := len(b.recordKeys(&words, append(keys, "words/too-many"))); n != maxRecords {
 		t.Errorf("%d are read", n)
 	}
-	if told := b.told(); len(told) != 1 || !strings.Contains(told[0], "has 10001 records: 10000 of them are read") {
-		t.Errorf("told %q", told)
+	if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "has 10001 records: 10000 of them are read") {
+		t.Errorf("reported %q", reported)
 	}
 }
 
@@ -137,6 +237,83 @@ func TestLanesOfPlacesThatAreLeftGo(t *testing.T) {
 		if n := len(b.lanes); n > 2 {
 			t.Errorf("%d lanes are kept", n)
 		}
+	})
+}
+
+func TestLaneStaysWhileSomebodyMayCallThere(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		one, two := OnStorage(named{d, "one"}), OnStorage(named{d, "two"})
+		laneOf := func(p Place) *lane {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.laneOf(p)
+		}
+		d.set(errors.New("full"))
+		b.Bind(one)
+		b.say(t, "a", "x")
+		synctest.Wait() // the writer waits for its next try, no call is under way
+		before := laneOf(one)
+		laneOf(two)
+		if laneOf(one) != before {
+			t.Error("the writer and whoever comes next write at the same time")
+		}
+		d.set(nil)
+		time.Sleep(writeRetryMost)
+		d.hang(func(op, _ string) bool { return op == "list" })
+		b.Bind(one)
+		synctest.Wait() // the reading hangsAfter
+		laneOf(two)
+		if laneOf(one) != before {
+			t.Error("two readings are under way")
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
+		synctest.Wait()
+		laneOf(two)
+		if laneOf(one) == before {
+			t.Error("it stays for ever")
+		}
+	})
+}
+
+func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.hang(func(op, _ string) bool { return op == "store" })
+		b.say(t, "a", "x")
+		synctest.Wait()
+		time.Sleep(hangsAfter - time.Nanosecond)
+		if !b.isWriting() {
+			t.Error("it does not wait for a write that may still come to its end")
+		}
+		time.Sleep(time.Nanosecond)
+		if b.isWriting() {
+			t.Error("it waits for a write that hangsAfter")
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
+	})
+}
+
+func TestWriteThatHangsIsReportedAfterElevenSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		synctest.Wait()
+		d.hang(func(op, _ string) bool { return op == "store" })
+		b.say(t, "a", "x")
+		synctest.Wait()
+		time.Sleep(11*time.Second - time.Nanosecond)
+		if reported := b.reported(); len(reported) > 0 {
+			t.Errorf("reported %q too early", reported)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if reported := b.reported(); len(reported) != 1 || !strings.Contains(reported[0], "no answer after 11s") {
+			t.Errorf("reported %q", reported)
+		}
+		d.hang(nil)
+		d.release <- struct{}{}
 	})
 }
 
@@ -163,6 +340,46 @@ func TestWritesGoOnWhileReadsHang(t *testing.T) {
 		synctest.Wait()
 		if p := b.Pending(); len(p) > 0 {
 			t.Errorf("pending %v", p)
+		}
+	})
+}
+
+// undeletable is a storage that can delete nothing while locked is set.
+type undeletable struct {
+	*disk
+	locked bool
+}
+
+func (u *undeletable) Delete(ctx context.Context, key string) error {
+	u.mu.Lock()
+	locked := u.locked
+	u.mu.Unlock()
+	if locked {
+		return errors.New("permission denied")
+	}
+	return u.disk.Delete(ctx, key)
+}
+
+func TestEndedRecordThatCannotBeDeletedIsTriedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		u := &undeletable{disk: d, locked: true}
+		b.Bind(OnStorage(u))
+		if _, err := b.Put("words/a", ending("x", time.Now().Add(time.Minute)), "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if b.Stored("words/a") || b.reads("a") != "" {
+			t.Errorf("stored %v, in force %q", b.Stored("words/a"), b.reads("a"))
+		}
+		if reported := b.reported(); len(reported) != 1 || reported[0] != "unwritten words/a: removing the record: permission denied" {
+			t.Errorf("reported %q", reported)
+		}
+		u.mu.Lock()
+		u.locked = false
+		u.mu.Unlock()
+		time.Sleep(writeRetryMost)
+		if _, there := d.get("words/a"); there || !b.Stored("words/a") {
+			t.Errorf("there %v, stored %v", there, b.Stored("words/a"))
 		}
 	})
 }

@@ -12,24 +12,24 @@ import (
 	"strings"
 )
 
-// Place keeps records for longer than the process lives. Its calls may block
-// for ever, whatever their context says.
+// Place stores records for longer than the process lives. A call may block for
+// ever, even if its context ends.
 type Place interface {
 	// List returns the keys of all records of a kind.
 	List(ctx context.Context, prefix string) ([]string, error)
-	// Load returns a record as it is there, or fs.ErrNotExist.
+	// Load returns the bytes of a record, or fs.ErrNotExist.
 	Load(ctx context.Context, key string) ([]byte, error)
-	// Store puts a record in place of the one before.
+	// Store replaces a record.
 	Store(ctx context.Context, key string, raw []byte) error
-	// Delete removes a record. One that is not there is no error.
+	// Delete removes a record. It is no error if there is none.
 	Delete(ctx context.Context, key string) error
-	// Same reports whether another value stands for this place, too. It does
-	// not block.
+	// Same reports whether another value stands for the same place. It does not
+	// block.
 	Same(Place) bool
 }
 
-// Storage is what a ledger needs of a certmagic.Storage, which Caddy
-// configures. A missing key is fs.ErrNotExist.
+// Storage is the part of certmagic.Storage, Caddy's storage, that a ledger
+// needs. A missing key is fs.ErrNotExist.
 type Storage interface {
 	Store(ctx context.Context, key string, value []byte) error
 	Load(ctx context.Context, key string) ([]byte, error)
@@ -40,11 +40,11 @@ type Storage interface {
 // onStorage is a place in Caddy's storage.
 type onStorage struct{ Storage }
 
-// OnStorage returns the place of all records in a storage: below wsgate/, a
-// folder for each kind, a JSON file for each record.
+// OnStorage returns a place in a storage: the folder wsgate/, with a folder for
+// each kind, and a JSON file for each record.
 func OnStorage(s Storage) Place { return onStorage{s} }
 
-// StorageKey is where a record lies in Caddy's storage.
+// StorageKey returns the key of a record in Caddy's storage.
 func StorageKey(key string) string { return "wsgate/" + key + ".json" }
 
 func (o onStorage) List(ctx context.Context, prefix string) ([]string, error) {
@@ -81,13 +81,13 @@ func (o onStorage) Delete(ctx context.Context, key string) error {
 	return err
 }
 
-// Same tells storages apart by what they are. Each configuration brings a value
-// of its own, most often for the same place. Two values are the same place when
-// they are one value, or when they have the same type and say the same of
-// themselves: the same configuration (their exported fields as JSON, which is
-// how Caddy makes them) and the same name, where they have a String method.
-// Where neither says anything, they are two places: to take one for two costs a
-// few writes, to take two for one costs a switch.
+// Same compares the storages by what they say of themselves. Each configuration
+// brings a value of its own, most often for the same place. Two values are the
+// same place if they are one value. They also are if they have the same type,
+// the same configuration (their exported fields as JSON, from which Caddy makes
+// them) and the same name (their String method). If they have neither
+// configuration nor name, they are two places: a needless move costs a few
+// writes, but a missed move would lose a switch.
 func (o onStorage) Same(other Place) bool {
 	p, ok := other.(onStorage)
 	if !ok {
@@ -100,20 +100,20 @@ func (o onStorage) Same(other Place) bool {
 	if reflect.ValueOf(a).Comparable() && a == b {
 		return true
 	}
-	nameA, namedA := name(a)
-	nameB, namedB := name(b)
-	confA, saysA := configuration(a)
-	confB, saysB := configuration(b)
+	nameA, namedA := nameOf(a)
+	nameB, namedB := nameOf(b)
+	confA, saysA := configurationOf(a)
+	confB, saysB := configurationOf(b)
 	if named, says := namedA && namedB, saysA && saysB; !named && !says {
 		return false
 	}
 	return nameA == nameB && bytes.Equal(confA, confB)
 }
 
-// name is what a storage calls itself.
-func name(s Storage) (text string, ok bool) {
+// nameOf returns what a storage calls itself.
+func nameOf(s Storage) (text string, ok bool) {
 	defer func() {
-		if recover() != nil { // a nil pointer, for example
+		if recover() != nil { // for example because of a nil pointer
 			text, ok = "", false
 		}
 	}()
@@ -124,8 +124,9 @@ func name(s Storage) (text string, ok bool) {
 	return n.String(), true
 }
 
-// configuration is what a storage was made from, if that says anything.
-func configuration(s Storage) (raw []byte, says bool) {
+// configurationOf returns the configuration of a storage. says is false if it
+// is empty, or cannot be encoded.
+func configurationOf(s Storage) (raw []byte, says bool) {
 	defer func() {
 		if recover() != nil {
 			raw, says = nil, false

@@ -58,7 +58,7 @@ type uncomparable struct {
 	Hosts   []string
 }
 
-func TestPlacesAreToldApartByWhatTheyAre(t *testing.T) {
+func TestPlacesAreComparedByConfigurationAndName(t *testing.T) {
 	one, two := &quiet{}, &quiet{}
 	secret := &secretive{Address: "a"}
 	for name, tt := range map[string]struct {

@@ -11,106 +11,110 @@ import (
 )
 
 const (
-	// readRetry is how soon a place that could not be read is read again. With
-	// records in it that cannot be taken, the pause doubles up to readRetryMost.
+	// readRetry is how soon a place that could not be read is read again. If
+	// some of its records are broken, the pause doubles up to readRetryMost.
 	readRetry     = 3 * time.Second
 	readRetryMost = time.Minute
 )
 
-// AwaitRead returns when the place was read or could not be, when ctx ends, at
-// the latest 5 s after the place came: all who wait share these.
+// AwaitRead returns when the place was read, or could not be read, when ctx
+// ends, or 5 s after Bind. All callers share these 5 s.
 func (l *Ledger) AwaitRead(ctx context.Context) {
 	l.mu.Lock()
-	s := l.site
+	b := l.bound
 	l.mu.Unlock()
-	if s != nil {
+	if b != nil {
 		select {
-		case <-s.ready:
+		case <-b.ready:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// late lets go who waits for a place that does not answer.
-func (l *Ledger) late(s *site) {
-	err := fmt.Errorf("not read through after %s", ReadWait)
+// readTimedOut ends the wait for a place that does not answer.
+func (l *Ledger) readTimedOut(b *binding) {
+	err := fmt.Errorf("not fully read after %s", ReadWait)
 	l.mu.Lock()
-	say := s == l.site && s.trouble != err.Error()
-	if s.unread {
-		s.trouble = err.Error()
+	say := b == l.bound && b.trouble != err.Error()
+	if b.unread {
+		b.trouble = err.Error()
 	}
-	s.setReady()
+	b.setReady()
 	l.mu.Unlock()
 	if say {
 		l.reports.Unreadable(err)
 	}
 }
 
-// startReader has a place read, once more if that is being done. l.mu is held.
-func (l *Ledger) startReader(s *site) {
-	if s.reading {
-		s.again = true
+// startReader starts to read the place. If a reading is under way, another one
+// follows it. l.mu is held.
+func (l *Ledger) startReader(b *binding) {
+	if b.reading {
+		b.readAgain = true
 		return
 	}
-	if s.retry != nil {
-		s.retry.Stop()
-		s.retry = nil
+	if b.retry != nil {
+		b.retry.Stop()
+		b.retry = nil
 	}
-	s.reading = true
-	go l.read(s)
+	b.reading = true
+	b.lane.users++
+	go l.read(b)
 }
 
-// read goes through all records of a place. Each counts as soon as it is read.
-func (l *Ledger) read(s *site) {
+// read reads the place, again and again while another reading is due. Each
+// record counts as soon as it is read.
+func (l *Ledger) read(b *binding) {
 	for again := true; again; {
-		late := time.AfterFunc(ReadWait, func() { l.late(s) })
-		err := l.readThrough(s)
+		late := time.AfterFunc(ReadWait, func() { l.readTimedOut(b) })
+		err := l.readAll(b)
 		late.Stop()
-		again = l.readDone(s, err)
+		again = l.finishRead(b, err)
 	}
 }
 
-// current returns the newest value that stands for a site's place. ok is false
-// when the site is none any more.
-func (l *Ledger) current(s *site) (p Place, ok bool) {
+// current returns the newest value of a binding's place. ok is false if the
+// ledger has left the binding.
+func (l *Ledger) current(b *binding) (p Place, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return s.place, s == l.site
+	return b.place, b == l.bound
 }
 
-func (l *Ledger) readThrough(s *site) error {
+// readAll reads all records of all kinds.
+func (l *Ledger) readAll(b *binding) error {
 	found := make(map[string]bool)
 	for i := range l.kinds {
 		k := &l.kinds[i]
-		p, ok := l.current(s)
+		p, ok := l.current(b)
 		if !ok {
 			return nil
 		}
-		keys, err := inTurn(s, p, func(ctx context.Context, p Place) ([]string, error) { return p.List(ctx, k.Prefix) })
+		keys, err := readInTurn(b, p, func(ctx context.Context, p Place) ([]string, error) { return p.List(ctx, k.Prefix) })
 		if err != nil {
 			return fmt.Errorf("listing %s: %w", k.Prefix, err)
 		}
-		for _, key := range l.worthReading(k, keys) {
-			if p, ok = l.current(s); !ok {
+		for _, key := range l.recordKeys(k, keys) {
+			if p, ok = l.current(b); !ok {
 				return nil
 			}
-			raw, err := inTurn(s, p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
+			raw, err := readInTurn(b, p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			found[key] = true
-			l.found(s, k, key, raw, err)
+			l.handleRead(b, k, key, raw, err)
 		}
 	}
-	l.missing(s, found)
+	l.noteMissing(b, found)
 	return nil
 }
 
-// worthReading returns the keys that can be of a kind, each once, in order, and
-// not more than is good.
-func (l *Ledger) worthReading(k *Kind, keys []string) []string {
+// recordKeys returns the keys that can belong to a kind, sorted, each once, at
+// most maxRecords.
+func (l *Ledger) recordKeys(k *Kind, keys []string) []string {
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
-		return !strings.HasPrefix(key, k.Prefix) || !k.Name(strings.TrimPrefix(key, k.Prefix))
+		return !strings.HasPrefix(key, k.Prefix) || !k.ValidName(strings.TrimPrefix(key, k.Prefix))
 	})
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
@@ -121,8 +125,9 @@ func (l *Ledger) worthReading(k *Kind, keys []string) []string {
 	return keys
 }
 
-// readDone notes how a reading went, and reports whether to read once more.
-func (l *Ledger) readDone(s *site, err error) (again bool) {
+// finishRead notes the result of a reading, and reports whether to read again
+// at once.
+func (l *Ledger) finishRead(b *binding, err error) (again bool) {
 	l.mu.Lock()
 	var say error
 	defer func() {
@@ -131,42 +136,47 @@ func (l *Ledger) readDone(s *site, err error) (again bool) {
 			l.reports.Unreadable(say)
 		}
 	}()
-	if s != l.site {
-		s.reading = false
+	if b != l.bound {
+		b.endReader()
 		return false
 	}
 	pause := readRetry
 	switch {
 	case err != nil:
-		if s.trouble != err.Error() {
-			s.trouble, say = err.Error(), err
+		if b.trouble != err.Error() {
+			b.trouble, say = err.Error(), err
 		}
 	case l.anyTrouble():
-		s.unread, s.trouble = false, ""
-		pause, s.pause = s.pause, min(2*s.pause, readRetryMost)
+		b.unread, b.trouble = false, ""
+		pause, b.retryAfter = b.retryAfter, min(2*b.retryAfter, readRetryMost)
 	default:
-		s.unread, s.trouble, s.pause, pause = false, "", readRetry, 0
+		b.unread, b.trouble, b.retryAfter, pause = false, "", readRetry, 0
 	}
-	s.setReady()
-	if s.again {
-		s.again = false
+	b.setReady()
+	if b.readAgain {
+		b.readAgain = false
 		return true
 	}
-	s.reading = false
+	b.endReader()
 	if pause > 0 {
-		s.retry = time.AfterFunc(pause, func() {
+		b.retry = time.AfterFunc(pause, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			if s == l.site {
-				l.startReader(s)
+			if b == l.bound {
+				l.startReader(b)
 			}
 		})
 	}
 	return false
 }
 
-// anyTrouble reports whether there is a record that cannot be taken. l.mu is
-// held.
+// endReader notes that no reading is under way. Ledger.mu is held.
+func (b *binding) endReader() {
+	b.reading = false
+	b.lane.users--
+}
+
+// anyTrouble reports whether any record is broken. l.mu is held.
 func (l *Ledger) anyTrouble() bool {
 	for _, e := range l.entries {
 		if e.trouble != "" {

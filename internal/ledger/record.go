@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,42 +11,43 @@ import (
 	"time"
 )
 
-// Version is the format of the records that are written. A new field that
-// older versions may leave aside keeps the number. One that changes what a
-// record means raises it, and older versions then leave the record alone.
+// Version is the format of the records that are written. A new field keeps the
+// number if older versions may ignore it. A field that changes the meaning of a
+// record raises the number, and older versions then ignore the record.
 const Version = 1
 
 const (
 	// maxRecord is the longest record that is read or written, in bytes.
 	maxRecord = 16 << 10
-	// maxBy is the longest name of a writer, in bytes.
+	// maxBy is the longest name of a node, in bytes.
 	maxBy = 64
-	// maxSeq is the highest number that is read. Numbers go on from there, and every
-	// JSON reader keeps them exactly up to 2^53.
+	// maxSeq bounds the numbers that are read. The next numbers still fit into
+	// 2^53, up to which every JSON reader is exact.
 	maxSeq = 1 << 52
 )
 
-// ErrVersion is returned for a record of a later format, whose meaning is not
-// known here.
+// ErrVersion is returned for a record of a later format, because this version
+// does not know its meaning.
 var ErrVersion = errors.New("record of a later version")
 
-// Record is what was said under a key, and when, and where.
+// Record is one value of a key, with its time and its node.
 type Record struct {
 	// Key has the kind's prefix and a name: gates/chat.
 	Key string
-	// Value is a JSON object. Nil: nothing is said.
+	// Value is a JSON object. Nil: there is no record.
 	Value json.RawMessage
-	// Seq counts what was said under the key. Zero: nothing was.
+	// Seq counts the records of the key. Zero: there was none.
 	Seq uint64
-	// By is who wrote it: the name of a node. Empty: not known.
+	// By is the node that put it. Empty: unknown.
 	By string
-	// SaidAt is when it was said. Zero: not known.
+	// SaidAt is when it was put. Zero: unknown.
 	SaidAt time.Time
-	// V is the format of the record. Zero: it was written before there was one.
+	// V is the format of the record. Zero: an older wsgate has written it,
+	// without a format.
 	V int
 }
 
-// NoTag is the tag of a key under which nothing is said.
+// NoTag is the tag of a key without a record.
 const NoTag = `"0-"`
 
 // Tag names the record among all of its key, in the form of an ETag.
@@ -56,20 +58,17 @@ func (r Record) Same(other Record) bool {
 	return r.Seq == other.Seq && r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
 }
 
-// numberless reports whether an older wsgate has written the record, which knew no
-// numbers.
-func (r Record) numberless() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq <= 1 }
+// unnumbered reports whether an older wsgate has written the record, without a
+// seq.
+func (r Record) unnumbered() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq <= 1 }
 
 // Later reports whether r comes after than.
 func (r Record) Later(than Record) bool {
-	if r.Seq != than.Seq {
-		return r.Seq > than.Seq
-	}
-	return r.By > than.By
+	return cmp.Or(cmp.Compare(r.Seq, than.Seq), cmp.Compare(r.By, than.By)) > 0
 }
 
-// The fields that stand beside those of the value. Who knows only the value's
-// fields, as wsgate did before, reads the record all the same.
+// These fields stand beside those of the value, so that an older wsgate, which
+// knows only the value's fields, can read the record.
 const (
 	fieldVersion = "v"
 	fieldSeq     = "seq"
@@ -77,7 +76,7 @@ const (
 	fieldSaidAt  = "said_at"
 )
 
-// encode writes a record as one JSON object.
+// encode returns the record as one JSON object.
 func (r Record) encode() ([]byte, error) {
 	fields, err := object(r.Value)
 	if err != nil {
@@ -98,8 +97,8 @@ func (r Record) encode() ([]byte, error) {
 	return raw, nil
 }
 
-// decode reads what a place has. With an error it returns what it knows of the
-// record: its number counts although its meaning does not.
+// decode reads a record from a place. If it returns an error, it also returns
+// what it knows of the record: the seq counts even if the value cannot be used.
 func decode(key string, raw []byte) (Record, error) {
 	r := Record{Key: key}
 	if len(raw) > maxRecord {
@@ -129,16 +128,16 @@ func decode(key string, raw []byte) (Record, error) {
 	case wrong != nil:
 		return r, wrong
 	case r.V > Version || r.V < 0:
-		return r, fmt.Errorf("%w: %d, known here up to %d", ErrVersion, r.V, Version)
+		return r, fmt.Errorf("%w: %d, this version knows up to %d", ErrVersion, r.V, Version)
 	case !validBy(r.By):
 		return r, fmt.Errorf("field %q: want at most %d letters, digits, '_', '.' or '-'", fieldBy, maxBy)
 	}
-	r.Seq = max(r.Seq, 1) // written before records had a number
+	r.Seq = max(r.Seq, 1) // an older wsgate writes no seq
 	r.Value, err = json.Marshal(fields)
 	return r, err
 }
 
-// object reads a JSON object, and nothing else.
+// object decodes a JSON object. Any other JSON value is an error.
 func object(raw []byte) (map[string]json.RawMessage, error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
 		return nil, errors.New("not a JSON object")
@@ -150,7 +149,7 @@ func object(raw []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// unknown returns the names of a value's fields that are not known, sorted.
+// unknown returns the names of a value's unknown fields, sorted.
 func unknown(value json.RawMessage, known []string) []string {
 	fields, err := object(value)
 	if err != nil {
@@ -166,8 +165,8 @@ func unknown(value json.RawMessage, known []string) []string {
 	return names
 }
 
-// carryOver returns value with the fields of old that are not known: who wrote
-// them finds them again.
+// carryOver copies the unknown fields of old to value, so that the version that
+// wrote them finds them again.
 func carryOver(value, old json.RawMessage, known []string) (json.RawMessage, error) {
 	names := unknown(old, known)
 	if len(names) == 0 {
@@ -189,7 +188,7 @@ func carryOver(value, old json.RawMessage, known []string) (json.RawMessage, err
 	return json.Marshal(fields)
 }
 
-// validBy reports whether s may name a writer. It stands in an ETag.
+// validBy reports whether s can name a node. The name is part of an ETag.
 func validBy(s string) bool {
 	if len(s) > maxBy {
 		return false

@@ -8,47 +8,48 @@ import (
 	"time"
 )
 
-// Pending returns the keys of what the place does not have yet, sorted.
+// Pending returns the keys whose records are not written yet, sorted.
 func (l *Ledger) Pending() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Sorted(func(yield func(string) bool) {
 		for key, e := range l.entries {
-			if e.dirty != nil && !yield(key) {
+			if e.queued != nil && !yield(key) {
 				return
 			}
 		}
 	})
 }
 
-// Stored reports whether the place has what is in force under a key, and was
-// read, so that nothing else may be there.
+// Stored reports whether the place has what is in force under a key. It is
+// false while the place was not read: it may have another record.
 func (l *Ledger) Stored(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
-	if e != nil && (e.dirty != nil || e.trouble != "" || e.lost) {
+	if e != nil && (e.queued != nil || e.trouble != "" || e.lost) {
 		return false
 	}
-	return l.site == nil || !l.site.unread || e != nil && e.said
+	return l.bound == nil || !l.bound.unread || e != nil && e.putHere
 }
 
-// Trouble says why what the place has under a key is not in force. Empty: there
-// is no trouble.
+// Trouble returns why the record that the place has under a key is not in
+// force. Empty: there is no problem.
 func (l *Ledger) Trouble(key string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries[key]; e != nil && (e.said || e.trouble != "") {
+	if e := l.entries[key]; e != nil && (e.putHere || e.trouble != "") {
 		return e.trouble
 	}
-	return l.unread()
+	return l.readTrouble()
 }
 
-// Troubles says which records of a kind cannot be read, and why.
+// Troubles returns the first record of a kind that cannot be read, and why.
+// Empty: all can be read.
 func (l *Ledger) Troubles(prefix string) (trouble string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if trouble := l.unread(); trouble != "" {
+	if trouble := l.readTrouble(); trouble != "" {
 		return trouble
 	}
 	for _, key := range slices.Sorted(maps.Keys(l.entries)) {
@@ -59,24 +60,24 @@ func (l *Ledger) Troubles(prefix string) (trouble string) {
 	return ""
 }
 
-// unread says why the place has not been read. l.mu is held.
-func (l *Ledger) unread() string {
-	if l.site != nil && l.site.unread {
-		return l.site.trouble
+// readTrouble returns why the place was not read. l.mu is held.
+func (l *Ledger) readTrouble() string {
+	if l.bound != nil && l.bound.unread {
+		return l.bound.trouble
 	}
 	return ""
 }
 
-// Wait returns when the place has what is in force under a key, at the latest
-// when ctx ends, and reports whether it has.
-func (l *Ledger) Wait(ctx context.Context, key string) bool {
+// AwaitStored returns when the place has what is in force under a key, or when
+// ctx ends. It reports whether the place has it.
+func (l *Ledger) AwaitStored(ctx context.Context, key string) bool {
 	l.mu.Lock()
 	e := l.entries[key]
-	if e == nil || e.dirty == nil {
+	if e == nil || e.queued == nil {
 		l.mu.Unlock()
 		return true
 	}
-	done := e.dirty.done
+	done := e.queued.done
 	l.mu.Unlock()
 	select {
 	case <-done:
@@ -89,9 +90,9 @@ func (l *Ledger) Wait(ctx context.Context, key string) bool {
 // Flush returns when everything is written, when a write hangs, or when ctx
 // ends.
 func (l *Ledger) Flush(ctx context.Context) {
-	tick := time.NewTicker(flushLook)
+	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
-	for l.writes() {
+	for l.isWriting() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -100,10 +101,11 @@ func (l *Ledger) Flush(ctx context.Context) {
 	}
 }
 
-// writes reports whether something is being written that is worth a wait.
-func (l *Ledger) writes() bool {
+// isWriting reports whether a write is under way that does not hang. l.mu is
+// not held.
+func (l *Ledger) isWriting() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.site
-	return s != nil && s.writing && s.isReady && (s.since.IsZero() || time.Since(s.since) < hangs)
+	b := l.bound
+	return b != nil && b.writing && b.isReady && (b.writeBegan.IsZero() || time.Since(b.writeBegan) < hangsAfter)
 }

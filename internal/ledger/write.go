@@ -10,59 +10,65 @@ import (
 )
 
 const (
-	// A write that failed is tried again after writeRetry, then twice as long
-	// each time up to writeRetryMost.
+	// A write that failed is tried again after writeRetry. The pause then
+	// doubles up to writeRetryMost.
 	writeRetry     = 200 * time.Millisecond
 	writeRetryMost = 15 * time.Second
-	// hangs is after how long a write is one that Flush does not wait for.
-	hangs = 2 * time.Second
+	// hangsAfter is after how long a write hangs: Flush does not wait for it
+	// any more.
+	hangsAfter = 2 * time.Second
+	// unanswered is after how long a write that hangs is reported. A place that
+	// obeys its deadline has answered by then.
+	unanswered = callTimeout + time.Second
 )
 
-// errGone says that what was written is not there, or something else is.
-var errGone = errors.New("what was written is not there")
-
-// errOvertaken says that the place has something as late as what was to be
+// errGone is returned if a record is not in its place right after it was
 // written.
-var errOvertaken = errors.New("the place has a record that is as late")
+var errGone = errors.New("the record is not there after it was written")
 
-// startWriter makes sure that what the place does not have is written. l.mu is
-// held.
+// errResolved is returned if the place had a record with the same seq, or a
+// higher one. The conflict is resolved, and the writer starts again.
+var errResolved = errors.New("the place has a record with the same seq or a higher one")
+
+// startWriter starts the writer if there is anything to write, or ends its
+// pause. l.mu is held.
 func (l *Ledger) startWriter() {
-	s := l.site
-	if s == nil || s.lent {
+	b := l.bound
+	if b == nil || b.readOnly {
 		return
 	}
-	if s.writing {
-		s.wake()
+	if b.writing {
+		b.wake()
 		return
 	}
 	for _, e := range l.entries {
-		if e.dirty != nil {
-			s.writing = true
-			go l.write(s)
+		if e.queued != nil {
+			b.writing = true
+			b.lane.users++
+			go l.write(b)
 			return
 		}
 	}
 }
 
-// write writes until nothing is left to write, in rounds: a record that cannot
-// be written holds up no other. It begins when the place was read, so that
-// what is written has the highest number.
-func (l *Ledger) write(s *site) {
-	<-s.ready
+// write writes until nothing is queued. It works in rounds, so that a record
+// that cannot be written does not delay the others. It begins after the
+// reading, so that it knows the highest seq.
+func (l *Ledger) write(b *binding) {
+	<-b.ready
 	wait := writeRetry
 	failed := make(map[string]bool)     // in this round
-	reported := make(map[string]string) // what was said of a key last
+	reported := make(map[string]string) // the last error reported of each key
 	for {
-		key, r, d, p := l.nextDebt(s, failed)
+		key, r, w, p := l.nextWrite(b, failed)
 		switch {
-		case d != nil:
-			err := l.carryOut(s, p, key, r, *d)
-			if errors.Is(err, errOvertaken) {
-				continue // something else is in force, or it has another number
+		case w != nil:
+			err := l.writeOne(b, p, key, r, w)
+			if errors.Is(err, errResolved) {
+				continue // another record is in force, or ours has another seq
 			}
 			if err == nil {
-				l.paid(s, key, d.turn)
+				l.noteWritten(b, key, w)
 				delete(reported, key)
 				wait = writeRetry
 				continue
@@ -78,7 +84,7 @@ func (l *Ledger) write(s *site) {
 			pause := time.NewTimer(wait)
 			select {
 			case <-pause.C:
-			case <-s.kick:
+			case <-b.wakeup:
 				pause.Stop()
 			}
 			wait = min(2*wait, writeRetryMost)
@@ -87,120 +93,124 @@ func (l *Ledger) write(s *site) {
 	}
 }
 
-// nextDebt picks what to write that has not failed in this round. None: the
-// round is over; if nothing has failed in it, the writer is done.
-func (l *Ledger) nextDebt(s *site, failed map[string]bool) (string, Record, *debt, Place) {
+// nextWrite returns a write that has not failed in this round. If there is
+// none, the round is over. If none has failed in it, the writer ends.
+func (l *Ledger) nextWrite(b *binding, failed map[string]bool) (string, Record, *queuedWrite, Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s == l.site {
+	if b == l.bound {
 		for key, e := range l.entries {
-			if e.dirty != nil && !failed[key] {
-				d := *e.dirty
-				return key, e.rec, &d, s.place
+			if e.queued != nil && !failed[key] {
+				return key, e.rec, e.queued, b.place
 			}
 		}
 	} else {
 		clear(failed)
 	}
-	s.writing = len(failed) > 0
+	if len(failed) == 0 {
+		b.writing = false
+		b.lane.users--
+	}
 	return "", Record{}, nil, nil
 }
 
-// paid notes that the place has what was written, unless something newer came
-// meanwhile.
-func (l *Ledger) paid(s *site, key string, turn uint64) {
+// noteWritten notes that the place has what was written, unless a newer write
+// is queued.
+func (l *Ledger) noteWritten(b *binding, key string, w *queuedWrite) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
-	if e == nil || s != l.site || e.dirty == nil || e.dirty.turn != turn {
+	if e == nil || b != l.bound || e.queued != w {
 		return
 	}
-	close(e.dirty.done)
-	e.dirty, e.lost = nil, false
+	close(w.done)
+	e.queued, e.lost = nil, false
 	if e.rec.Value == nil && e.trouble == "" {
 		delete(l.entries, key)
 	}
 }
 
-// carryOut pays one debt: afterwards the place has what is in force.
-func (l *Ledger) carryOut(s *site, p Place, key string, r Record, d debt) error {
-	l.writeBegins(s, time.Now())
-	defer l.writeBegins(s, time.Time{})
-	silent := time.AfterFunc(callTimeout+time.Second, func() {
-		l.reports.Unwritten(key, 0, fmt.Errorf("storing the record: no answer after %s", callTimeout+time.Second))
+// writeOne carries out one write. Then the place has what is in force.
+func (l *Ledger) writeOne(b *binding, p Place, key string, r Record, w *queuedWrite) error {
+	l.setWriteBegan(b, time.Now())
+	defer l.setWriteBegan(b, time.Time{})
+	silent := time.AfterFunc(unanswered, func() {
+		l.reports.Unwritten(key, 0, fmt.Errorf("storing the record: no answer after %s", unanswered))
 	})
 	defer silent.Stop()
-	<-s.lane.write
-	defer func() { s.lane.write <- struct{}{} }()
+	<-b.lane.write
+	defer func() { b.lane.write <- struct{}{} }()
 	if r.Value == nil {
-		return l.remove(s, p, key, d)
+		return l.remove(b, p, key, w)
 	}
 	raw, err := r.encode()
 	if err != nil {
 		return err
 	}
-	if done, err := l.compare(s, p, key, r, raw, d); done || err != nil {
+	if done, err := l.compare(b, p, key, r, raw, w); done || err != nil {
 		return err
 	}
 	_, err = call(p, func(ctx context.Context, p Place) (struct{}, error) { return struct{}{}, p.Store(ctx, key, raw) })
 	if err != nil {
 		return fmt.Errorf("storing the record: %w", err)
 	}
-	return l.look(s, p, key, raw)
+	return l.readBack(b, p, key, raw)
 }
 
-// compare looks what the place has, before it is replaced. done reports that it is
-// the record already. A record of another process that is as late by its number is
-// outdone by a higher one, unless it was said later, too: then it counts.
-func (l *Ledger) compare(s *site, p Place, key string, r Record, raw []byte, d debt) (done bool, err error) {
-	there, err := s.load(p, key, compareWait)
+// compare compares the record with the one that it is about to replace. done
+// reports that the place has it already. If another process has written a
+// record with the same seq or a higher one, that record counts if it was also
+// put later. Otherwise ours gets a higher seq.
+func (l *Ledger) compare(b *binding, p Place, key string, r Record, raw []byte, w *queuedWrite) (done bool, err error) {
+	there, err := b.load(p, key, compareWait)
 	switch {
 	case err != nil:
-		return false, nil //nolint:nilerr // it may be gone, or reads hang: it is written, and read back
+		return false, nil //nolint:nilerr // it may be gone, or reads hang: write it, then read it back
 	case bytes.Equal(there, raw):
 		return true, nil
 	}
 	other, err := decode(key, there)
-	if other.Seq < r.Seq || err == nil && other.numberless() {
+	if other.Seq < r.Seq || err == nil && other.unnumbered() {
 		return false, nil
 	}
-	l.overtake(s, key, d.turn, other, there, err == nil && other.Later(r) && other.SaidAt.After(r.SaidAt))
-	return false, errOvertaken
+	l.resolve(b, key, w, other, there, err == nil && other.Later(r) && other.SaidAt.After(r.SaidAt))
+	return false, errResolved
 }
 
-// overtake puts another process's record in force, if it counts, or gives ours a
-// higher number.
-func (l *Ledger) overtake(s *site, key string, turn uint64, other Record, raw []byte, counts bool) {
+// resolve resolves a conflict with the record of another process: it puts that
+// record in force if it counts, or gives ours a higher seq.
+func (l *Ledger) resolve(b *binding, key string, w *queuedWrite, other Record, raw []byte, counts bool) {
 	l.mu.Lock()
 	e := l.entries[key]
-	if e == nil || s != l.site || e.dirty == nil || e.dirty.turn != turn {
+	if e == nil || b != l.bound || e.queued != w {
 		l.mu.Unlock()
 		return
 	}
 	if !counts {
-		e.seen = max(e.seen, other.Seq)
-		e.rec.Seq = e.seen + 1
-		e.owe(debt{})
+		e.seenSeq = max(e.seenSeq, other.Seq)
+		e.rec.Seq = e.seenSeq + 1
+		e.queueWrite(queuedWrite{})
 		l.mu.Unlock()
-		l.tell(key)
+		l.notify(key)
 		return
 	}
-	e.dismiss()
-	e.said = false
+	e.dropWrite()
+	e.putHere = false
 	l.mu.Unlock()
-	l.found(s, l.kind(key), key, raw, nil)
+	l.handleRead(b, l.kind(key), key, raw, nil)
 }
 
-// writeBegins notes since when a write is under way. Zero: none is.
-func (l *Ledger) writeBegins(s *site, at time.Time) {
+// setWriteBegan notes when the write under way began. Zero: there is none.
+func (l *Ledger) setWriteBegan(b *binding, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.since = at
+	b.writeBegan = at
 }
 
-// look reads a record back: nil when the place has what is in force.
-func (l *Ledger) look(s *site, p Place, key string, want []byte) error {
-	raw, err := s.load(p, key, callTimeout)
+// readBack reads a record after it was written. It returns nil if the place has
+// it.
+func (l *Ledger) readBack(b *binding, p Place, key string, want []byte) error {
+	raw, err := b.load(p, key, callTimeout)
 	switch {
 	case errors.Is(err, errBusy):
 		return err
@@ -214,19 +224,19 @@ func (l *Ledger) look(s *site, p Place, key string, want []byte) error {
 	return nil
 }
 
-// remove deletes a record, if nobody has said anything later there.
-func (l *Ledger) remove(s *site, p Place, key string, d debt) error {
-	raw, err := s.load(p, key, callTimeout)
+// remove deletes a record, unless the place has a later one.
+func (l *Ledger) remove(b *binding, p Place, key string, w *queuedWrite) error {
+	raw, err := b.load(p, key, callTimeout)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking whether the record is still the one that has ended: %w", err)
+		return fmt.Errorf("checking whether the record is still the one that has ended: %w", err)
 	}
-	if !d.force {
+	if !w.force {
 		now, err := decode(key, raw)
-		if ours := err == nil && !now.Later(d.gone); !ours {
-			return nil // somebody else's, which the next reading takes
+		if ours := err == nil && !now.Later(w.gone); !ours {
+			return nil // it belongs to another process, and the next reading takes it
 		}
 	}
 	if _, err := call(p, func(ctx context.Context, p Place) (struct{}, error) { return struct{}{}, p.Delete(ctx, key) }); err != nil {

@@ -12,7 +12,7 @@ import (
 
 // What a switch keeps of the one before, and what it says of it.
 
-func TestSwitchInTheSameModeKeepsWhatItDoesNotSay(t *testing.T) {
+func TestSwitchInTheSameModeKeepsTheFieldsThatItDoesNotHave(t *testing.T) {
 	drains := &gate.Closing{Drain: true, Deadline: time.Minute, Code: 1012, Reason: "back at nine"}
 	at := time.Now().Add(time.Hour)
 	for name, tt := range map[string]struct {
@@ -70,7 +70,7 @@ func TestSwitchInTheSameModeKeepsWhatItDoesNotSay(t *testing.T) {
 	}
 }
 
-func TestSwitchThatHasEndedLeavesNothingToKeep(t *testing.T) {
+func TestSwitchAfterTheEndOfAnotherOneKeepsNoneOfItsFields(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e, err := reg.lookup("g")
@@ -88,7 +88,7 @@ func TestSwitchThatHasEndedLeavesNothingToKeep(t *testing.T) {
 	}
 }
 
-func TestSwitchSaysWhatItReplaced(t *testing.T) {
+func TestSwitchReturnsTheOverrideThatItReplaced(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	throw := func(req SwitchRequest) *gate.Override {
@@ -149,7 +149,7 @@ func (l *listener) heard(t *testing.T, what any) (n int, last GateChanged) {
 	return l.n[reflect.TypeOf(what)], last
 }
 
-func TestChangeNamesWhoThrewTheSwitchToAutoAsWell(t *testing.T) {
+func TestChangeNamesTheOperatorOfASwitchToAuto(t *testing.T) {
 	m := lonely(t)
 	l := listen(t)
 	heard := func(open bool, actor, from string) {

@@ -11,51 +11,53 @@ import (
 	"github.com/wsgate/wsgate/internal/events"
 )
 
-// Config is what one configuration wants, as its app knows it at Start.
+// Config is one configuration, as its app knows it at Start.
 type Config struct {
-	// Gates by name, with their policies.
+	// Gates are the policies of the gates, by name.
 	Gates map[string]gate.Policy
-	// Limits of each gate's handlers, by the key the handler gives to Admit.
+	// Limits of each gate's handlers, by the name that the handler passes to
+	// Admit.
 	Limits map[string]map[string]LimitValues
-	// Upstreams of each gate's handlers, asked whenever somebody looks at the gate.
+	// Upstreams of each gate's handlers. They are called for each status of the
+	// gate.
 	Upstreams map[string][]func() []UpstreamHealth
-	// Logger of http.handlers.wsgate in this configuration.
+	// Logger is the http.handlers.wsgate logger of this configuration.
 	Logger *zap.Logger
-	// Emit tells handlers of Caddy's events. It may take any time. Nil: there are
+	// Emit calls the handlers of Caddy's events. It may block. Nil: there are
 	// none.
 	Emit func(name string, data map[string]any)
 	// Storage of this configuration. Nil: nothing is stored.
 	Storage Storage
-	// By names this node in records. It may be slow. Nil, or empty: a name that only
-	// this process has.
+	// By returns the name of this node for records. It may block. Nil, or an
+	// empty name: records get a name that only this process has.
 	By func() string
 	// Current reports whether the load of this configuration has succeeded. It
-	// is asked where no other configuration is in force whose End would tell.
-	// Nil: it has.
+	// is asked if there is no older configuration, whose End would show it.
+	// Nil: the load has succeeded.
 	Current func() bool
 
-	final bool // it cannot be taken back any more. Guarded by reg.mu
+	final bool // it cannot be taken back any more; guarded by reg.mu
 }
 
-// Begin puts c in force: from now on its policies answer handshakes. Nothing
-// is done that End could not take back while another configuration is below it.
+// Begin puts c in force: its policies answer handshakes from now on. While an
+// older configuration is there, Begin does only what End can undo.
 func Begin(c *Config) { reg.begin(c, time.Now()) }
 
-// End takes c out of force, wherever it stands: below a newer configuration
-// (a reload: the newer one is final now), on top of an older one (a failed
-// load: the older one answers again), or alone (its gates are gone, or the
-// process is exiting). Calling it again does nothing.
+// End takes c out of force. If a newer configuration is there (a reload), the
+// newer one becomes final. If an older one is there (a failed load), the older
+// one answers again. If c is alone, its gates are removed, unless the process
+// exits. A second call does nothing.
 func End(c *Config) { reg.end(c, time.Now()) }
 
 func (r *registry) begin(c *Config, now time.Time) {
 	if c.By != nil {
-		r.named.Do(func() { r.name(c.By) })
+		r.nodeNamed.Do(func() { r.nameNode(c.By) })
 	}
 	r.change(func() func() { return r.putInForce(c, now) })
 }
 
-// change changes what is in force, and then, without the lock, does what reads
-// storage.
+// change runs do, which changes what is in force, under the lock. Then it runs
+// read, which reads storage, without the lock.
 func (r *registry) change(do func() (read func())) {
 	r.changing.Lock()
 	read := do()
@@ -83,7 +85,7 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 		e.handlers.setLimits(c.Limits[e.name])
 		e.setPolicy(c.Gates[e.name], now)
 	}
-	events.Default.Renew()
+	events.Default.ReplaceHung()
 	switch {
 	case !alone:
 	case c.Current == nil:
@@ -94,12 +96,13 @@ func (r *registry) putInForce(c *Config, now time.Time) (read func()) {
 	return nil
 }
 
-// currentPoll is how often a configuration that came alone is asked whether its
-// load has succeeded, which takes some milliseconds.
+// currentPoll is how often a configuration without an older one is asked
+// whether its load has succeeded. A load takes some milliseconds.
 const currentPoll = 2 * time.Millisecond
 
-// finalizeWhenCurrent finalizes a configuration whose load succeeds, and gives up
-// when it is taken back. A newer one above it may be taken back, too.
+// finalizeWhenCurrent finalizes a configuration when its load has succeeded. It
+// ends when the configuration is taken back. While a newer one is there, it
+// waits, because the newer one may be taken back.
 func (r *registry) finalizeWhenCurrent(c *Config) {
 	tick := time.NewTicker(currentPoll)
 	defer tick.Stop()
@@ -110,7 +113,8 @@ func (r *registry) finalizeWhenCurrent(c *Config) {
 	}
 }
 
-// tryFinalize reports whether nothing is left to do for finalizeWhenCurrent.
+// tryFinalize finalizes a configuration if its load has succeeded. done reports
+// that finalizeWhenCurrent has nothing left to do.
 func (r *registry) tryFinalize(c *Config) (done bool) {
 	r.change(func() (read func()) {
 		done, read = r.finalizeIfCurrent(c)
@@ -144,7 +148,8 @@ func (r *registry) end(c *Config, now time.Time) {
 	}
 }
 
-// takeOut reports whether nothing is left because the process exits.
+// takeOut removes a configuration from those in force. exits reports that it
+// was the last one, because the process exits.
 func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
 	r.mu.Lock()
 	at := -1
@@ -183,7 +188,7 @@ func (r *registry) takeOut(c *Config, now time.Time) (exits bool, read func()) {
 	return false, read
 }
 
-// restore puts an older configuration in force again after a failed load; an
+// restore puts the older configuration in force again after a failed load. An
 // empty one: there was none.
 func (r *registry) restore(top, failed *Config, now time.Time) {
 	r.mu.Lock()
@@ -201,30 +206,30 @@ func (r *registry) restore(top, failed *Config, now time.Time) {
 		}
 	}
 	r.mu.Unlock()
-	for _, e := range gone { // tunnels of a configuration before may be left, or of this one
+	for _, e := range gone { // tunnels of an older configuration may be left, or of this one
 		if e.onlyTried() {
 			e.remove(now)
 			continue
 		}
-		e.setPolicy(e.policyBefore(), now)
+		e.setPolicy(e.policyAtCheckpoint(), now)
 		e.rollback()
 	}
 	for _, e := range again {
 		e.handlers.setLimits(top.Limits[e.name])
 		e.setPolicy(top.Gates[e.name], now)
 		e.rollback()
-		e.carryOut(now) // what changed it meanwhile could not be carried out
+		e.applyDeferred(now) // effects of changes that had to wait
 	}
 }
 
-// finalize does what could not be taken back: storage follows the configuration,
-// closed gates drain their tunnels, and gates that are gone drain theirs. What it
-// returns is to be called without the lock: it reads storage.
+// finalize does what End cannot undo: it binds the ledger to the storage,
+// drains the tunnels of closed gates, and removes gates that no configuration
+// has. It returns a function that reads storage. Call it without the lock.
 func (r *registry) finalize(c *Config, now time.Time) (read func()) {
 	r.mu.Lock()
 	c.final = true
 	r.mu.Unlock()
-	moved := r.ledger.Bind(place(c.Storage))
+	moved := r.ledger.Bind(placeOf(c.Storage))
 	r.mu.Lock()
 	var here, gone []*Entry
 	for name, e := range r.entries {
@@ -248,16 +253,16 @@ func (r *registry) finalize(c *Config, now time.Time) (read func()) {
 		r.ledger.AwaitRead(ctx)
 		for _, e := range here {
 			e.adopt()
-			e.carryOut(time.Now())
+			e.applyDeferred(time.Now())
 		}
-		if moved { // a crash must not lose what was said before the move
+		if moved { // a crash must not lose the records that moved along
 			r.ledger.Flush(ctx)
 		}
 	}
 }
 
-// isFinal reports whether one configuration alone is in force, for good, so
-// that what it says may be carried out.
+// isFinal reports whether the only configuration in force is final, so that its
+// effects on tunnels may be carried out.
 func (r *registry) isFinal() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

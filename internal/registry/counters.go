@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// Counters are what a gate has counted in this process's life, over all
-// configurations. They move where it happens.
+// Counters are the counts of a gate in this process, over all configurations.
+// They are counted at once.
 type Counters struct {
-	// Changes of the gate, by the state it changed to and why.
+	// Changes of the gate, by new state and cause.
 	Changes map[ChangeLabel]int64
-	// Handshakes by outcome, accepted ones included.
+	// Handshakes by outcome, with the accepted ones.
 	Handshakes map[string]int64
-	// Closed are tunnels that ended, by who ended them and the close code.
+	// Closed are tunnels that ended, by who closed them and by close code.
 	Closed map[ClosedLabel]int64
-	// HandshakeSeconds of handshakes that reached an upstream, TunnelSeconds of
-	// tunnels that ended.
+	// HandshakeSeconds has the handshakes that reached an upstream,
+	// TunnelSeconds the tunnels that ended.
 	HandshakeSeconds, TunnelSeconds Histogram
 }
 
-// ChangeLabel says what kind of change it was.
+// ChangeLabel is the kind of a change.
 type ChangeLabel struct{ To, Cause string }
 
-// ClosedLabel says how a tunnel ended. Code is 1000 to 1015, or 3xxx, 4xxx, or
-// none for any other and for none at all.
+// ClosedLabel is how a tunnel ended. Code is 1000 to 1015, 3xxx or 4xxx. It is
+// none for any other code, and if there was no code.
 type ClosedLabel struct{ By, Code string }
 
-// Histogram counts durations by their length.
+// Histogram counts durations by length.
 type Histogram struct {
-	// Buckets has how many were at most as long as a bound, in seconds.
+	// Buckets counts the durations up to each bound, in seconds.
 	Buckets map[float64]uint64
-	// Count is how many there were, and Sum all of them together in seconds.
+	// Count is the number of durations, and Sum their sum in seconds.
 	Count uint64
 	Sum   float64
 }
@@ -44,23 +44,23 @@ var (
 	tunnelBounds    = []float64{1, 10, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600}
 )
 
-// counters are the Counters of a gate as they move. Safe for concurrent use.
+// counters counts for a gate. Safe for concurrent use.
 type counters struct {
-	changes    tally[ChangeLabel]
-	handshakes tally[string]
-	closed     tally[ClosedLabel]
-	tries      histogram
-	lives      histogram
+	changes        tally[ChangeLabel]
+	handshakes     tally[string]
+	closed         tally[ClosedLabel]
+	handshakeTimes histogram
+	tunnelTimes    histogram
 }
 
 func newCounters() *counters {
-	return &counters{tries: newHistogram(handshakeBounds), lives: newHistogram(tunnelBounds)}
+	return &counters{handshakeTimes: newHistogram(handshakeBounds), tunnelTimes: newHistogram(tunnelBounds)}
 }
 
 func (c *counters) read() Counters {
 	return Counters{
 		Changes: c.changes.read(), Handshakes: c.handshakes.read(), Closed: c.closed.read(),
-		HandshakeSeconds: c.tries.read(), TunnelSeconds: c.lives.read(),
+		HandshakeSeconds: c.handshakeTimes.read(), TunnelSeconds: c.tunnelTimes.read(),
 	}
 }
 
@@ -69,9 +69,9 @@ func (c *counters) empty() bool {
 	return c.changes.empty() && c.handshakes.empty() && c.closed.empty()
 }
 
-// tally counts by label, of which there are few.
+// tally counts by label. There are few labels.
 type tally[K comparable] struct {
-	mu sync.RWMutex // guards by, not what it points to
+	mu sync.RWMutex // guards the map, but not the numbers in it
 	by map[K]*atomic.Int64
 }
 
@@ -146,8 +146,8 @@ func (h *histogram) read() Histogram {
 	return r
 }
 
-// codeLabel bounds the close codes: 1000 to 1015 by number, the registered and
-// private ones by their thousand, anything else is none.
+// codeLabel bounds the number of labels: the codes 1000 to 1015 have one each,
+// registered and private codes share 3xxx and 4xxx, and all others are none.
 func codeLabel(code uint16) string {
 	switch {
 	case code >= 1000 && code <= 1015:

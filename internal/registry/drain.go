@@ -9,9 +9,10 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// applyClosing applies closing to the open tunnels of a closed gate. While a
-// configuration is in force that may still be taken back, only an operator's
-// own word is carried out, by the closing of before; the rest waits until it is final.
+// applyClosing applies the closing to the open tunnels of a closed gate. While
+// the configuration in force may still be taken back, it does so only after an
+// operator's switch, with the closing of the older configuration. Everything
+// else waits until the configuration is final.
 func (e *Entry) applyClosing(now time.Time) {
 	s := e.gate.Snapshot()
 	c := s.Closing
@@ -20,7 +21,7 @@ func (e *Entry) applyClosing(now time.Time) {
 		case s.Override == nil:
 			return
 		case s.Override.Closing == nil:
-			c = e.policyBefore().Closing
+			c = e.policyAtCheckpoint().Closing
 		}
 	}
 	if s.Open || !c.Drain {
@@ -33,35 +34,36 @@ func (e *Entry) applyClosing(now time.Time) {
 	e.drain.begin(e.table.each, c.Plan(now, s.Verdict, s.Override), s.Since, by)
 }
 
-// drain is what became of the tunnels that were told to end. One that begins
-// before the last tunnel of another is gone counts on. Safe for concurrent use.
+// drain counts the tunnels that are told to end: they are sent a close frame.
+// If a new drain begins before the last tunnel of the old one is gone, the count
+// continues. Safe for concurrent use.
 type drain struct {
 	left     atomic.Int64 // tunnels that were told, and are still open
 	finished func(DrainFinished)
 
-	mu      sync.Mutex // guards the fields below
-	words   gate.Drain // the newest ones, and the deadline
-	of      time.Time  // when the gate closed
-	told    int
-	over    bool     // and it was said
-	telling *telling // the newest one; nil: there was none
+	mu        sync.Mutex // guards the fields below
+	plan      gate.Drain // code, reason and deadline of the newest drain
+	closedAt  time.Time  // when the gate closed
+	told      int
+	published bool        // the end of the drain
+	round     *closeRound // the newest one; nil: there was none
 }
 
-// telling is a round in which tunnels are told to end.
-type telling struct {
-	hurry chan struct{} // closed when another round waits for this one
-	done  chan struct{} // closed when all are told
+// closeRound closes many tunnels, one after the other.
+type closeRound struct {
+	hurry chan struct{} // closed when the next round waits for this one
+	done  chan struct{} // closed when all tunnels are told
 }
 
-// begin has every open tunnel told to end by the deadline. A tunnel that was
-// told before keeps its words, and its deadline unless this one is earlier. The
-// operator does not wait for it: thousands of close frames take a while. since
-// is when the gate closed.
-func (d *drain) begin(each func(func(*Tunnel)), words gate.Drain, since time.Time, by tunnel.By) {
+// begin closes all open tunnels, and cuts them at the deadline. A tunnel that
+// was told before keeps its code and reason. It also keeps its deadline, unless
+// the new one is earlier. begin does not wait until all are told, because
+// thousands of close frames take a while. since is when the gate closed.
+func (d *drain) begin(each func(func(*Tunnel)), plan gate.Drain, since time.Time, by tunnel.By) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before := int(d.left.Add(1) - 1) // one more: it is not over while tunnels are told
-	defer d.gone(1, true)
+	before := int(d.left.Add(1) - 1) // count one more, so that the drain does not end while tunnels are told
+	defer d.noteEnded(1, true)
 	var open []*Tunnel
 	fresh := 0
 	each(func(t *Tunnel) {
@@ -71,40 +73,40 @@ func (d *drain) begin(each func(func(*Tunnel)), words gate.Drain, since time.Tim
 		}
 		open = append(open, t)
 	})
-	again := fresh == 0 && (before > 0 || d.of.Equal(since))
-	d.of = since
+	again := fresh == 0 && (before > 0 || d.closedAt.Equal(since))
+	d.closedAt = since
 	switch {
 	case !again:
 		if before == 0 {
-			d.told, d.over = 0, false
+			d.told, d.published = 0, false
 		}
-		d.words = words
+		d.plan = plan
 		d.told += fresh
-	case !words.Deadline.Before(d.words.Deadline):
-		return // it has said so
+	case !plan.Deadline.Before(d.plan.Deadline):
+		return // these tunnels are told already
 	default:
-		d.words.Deadline = words.Deadline
+		d.plan.Deadline = plan.Deadline
 	}
 	if len(open) == 0 {
 		return
 	}
-	earlier, now := d.telling, &telling{hurry: make(chan struct{}), done: make(chan struct{})}
-	d.telling = now
+	earlier, now := d.round, &closeRound{hurry: make(chan struct{}), done: make(chan struct{})}
+	d.round = now
 	if earlier != nil {
 		close(earlier.hurry)
 	}
 	go func() {
 		defer close(now.done)
 		if earlier != nil {
-			<-earlier.done // the first one's words count
+			<-earlier.done // the first close frame of a tunnel counts
 		}
-		now.tell(open, tunnel.Closing{By: by, Code: words.Code, Reason: words.Reason, Deadline: words.Deadline})
+		now.closeTunnels(open, tunnel.Closing{By: by, Code: plan.Code, Reason: plan.Reason, Deadline: plan.Deadline})
 	}()
 }
 
-// gone notes that tunnels which were told have ended, and says so when they are
-// the last. held: d.mu is.
-func (d *drain) gone(n int64, held bool) {
+// noteEnded notes that n tunnels that were told have ended. After the last one
+// it publishes the end of the drain. held says that d.mu is held.
+func (d *drain) noteEnded(n int64, held bool) {
 	if d.left.Add(-n) > 0 {
 		return
 	}
@@ -112,45 +114,45 @@ func (d *drain) gone(n int64, held bool) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 	}
-	if d.left.Load() > 0 || d.told == 0 || d.over { // another one has begun, or this one was over
+	if d.left.Load() > 0 || d.told == 0 || d.published { // a new drain has begun, or this one has ended before
 		return
 	}
-	d.over = true
-	d.finished(DrainFinished{Told: d.told, Took: time.Since(d.of)})
+	d.published = true
+	d.finished(DrainFinished{Told: d.told, Took: time.Since(d.closedAt)})
 }
 
-// fill adds to a status what the drain has come to.
+// fill adds the state of the drain to a status.
 func (d *drain) fill(st *Status, open bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	left := int(d.left.Load())
-	if left > 0 || !open && d.of.Equal(st.Since) {
+	if left > 0 || !open && d.closedAt.Equal(st.Since) {
 		st.DrainTold, st.Draining = d.told, left
-		st.DrainUntil, st.DrainCode, st.DrainReason = d.words.Deadline, d.words.Code, d.words.Reason
+		st.DrainUntil, st.DrainCode, st.DrainReason = d.plan.Deadline, d.plan.Code, d.plan.Reason
 	}
-	if !open && left > 0 && now.Before(d.words.Deadline) {
+	if !open && left > 0 && now.Before(d.plan.Deadline) {
 		st.State = gate.Draining
 	}
 }
 
 const (
-	// tellAtOnce is how many tunnels are told without a pause, at least.
-	tellAtOnce = 5
-	// tellPause is the time between: room for handshakes elsewhere.
-	tellPause = time.Millisecond
-	// tellPauses is how often there is one, at most: the last of however many
-	// tunnels is told after a second and a half.
-	tellPauses = 1500
+	// closeAtOnce is how many tunnels are closed without a pause, at least.
+	closeAtOnce = 5
+	// closePause is the pause between them. It leaves time for handshakes.
+	closePause = time.Millisecond
+	// maxPauses bounds the pauses, so that the last tunnel is told after a
+	// second and a half, however many there are.
+	maxPauses = 1500
 )
 
-// tell closes tunnels, many of them not all at once: their answers would be
-// all that the machine has time for.
-func (r *telling) tell(open []*Tunnel, c tunnel.Closing) {
-	batch := max(tellAtOnce, len(open)/tellPauses)
-	if time.Until(c.Deadline) < 2*tellPauses*tellPause {
+// closeTunnels closes tunnels. It pauses between many of them, because their
+// answers would use all the time of the machine.
+func (r *closeRound) closeTunnels(open []*Tunnel, c tunnel.Closing) {
+	batch := max(closeAtOnce, len(open)/maxPauses)
+	if time.Until(c.Deadline) < 2*maxPauses*closePause {
 		batch = len(open)
 	}
-	tick := time.NewTicker(tellPause)
+	tick := time.NewTicker(closePause)
 	defer tick.Stop()
 	for i, t := range open {
 		if i > 0 && i%batch == 0 {

@@ -67,7 +67,7 @@ func TestDrainSaysHowManyWereToldAndHowManyAreLeft(t *testing.T) {
 	}
 }
 
-func TestDrainThatBeginsBeforeAnotherIsOverCountsOn(t *testing.T) {
+func TestDrainThatBeginsDuringAnotherOneContinuesItsCount(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {Closing: drainsInAMinute}}))
 	e := Acquire("g", gate.Policy{}, m)

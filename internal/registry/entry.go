@@ -10,8 +10,8 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// ClosedError is returned when the gate closed, or the process began to exit,
-// while a handshake was under way.
+// ClosedError is returned if the gate closes during a handshake, or the process
+// begins to exit.
 type ClosedError struct {
 	// Verdict that refuses the handshake.
 	Verdict gate.Verdict
@@ -20,8 +20,8 @@ type ClosedError struct {
 // Error says that the gate is closed, and why.
 func (e *ClosedError) Error() string { return "gate is closed: " + e.Verdict.Reason }
 
-// Entry is a named gate with all that belongs to it: its tunnels, its totals,
-// what is stored of it.
+// Entry is a named gate with all that belongs to it: its tunnels, its counters,
+// its record.
 type Entry struct {
 	// Set once by newEntry.
 	name string
@@ -29,54 +29,54 @@ type Entry struct {
 	gate *gate.Gate
 
 	// Safe for concurrent use.
-	table     table
-	handlers  handlers
-	upstreams usage[none]
-	drain     drain
-	counters  *counters
-	looking   chan struct{} // holds one while rules are asked
-	silent    atomic.Bool   // a rule has not answered in time, and is waited for
-	retired   atomic.Bool   // forgotten: somebody holds it who was told too late
-	follow    follower
+	table       table
+	handlers    handlers
+	upstreams   usage[none]
+	drain       drain
+	counters    *counters
+	looking     chan struct{} // holds one token while rules are asked
+	rulesSilent atomic.Bool   // a rule has not answered in time, and is still waited for
+	retired     atomic.Bool   // the entry was forgotten, but somebody may still hold it
+	follow      follower
 
 	// Guarded by reg.mu.
 	refs    int  // handlers that hold it
-	present bool // named by a configuration in force
+	present bool // a configuration in force names it
 
-	// changing is held from a change of the gate until what follows from it is
-	// under way: two at once would carry out theirs in any order.
+	// changing is held while the gate changes and the effects begin, so that
+	// the effects of two changes come in order.
 	changing sync.Mutex
 	operator operator // guarded by changing
 
-	announced *bool // whether the gate was open when listeners last heard of it; nil: they have not. Guarded by changing
+	announced *bool // whether the gate was open when this was last published; nil: it was not published yet. Guarded by changing
 
-	mu          sync.Mutex     // guards the fields below
-	older       *gate.Snapshot // what was in force before a configuration that may be taken back
-	follows     ledger.Record  // whose switch is in force. Changed only while changing is held, too
-	olderPolicy gate.Policy
-	wasPresent  bool // in a configuration before that
+	mu            sync.Mutex     // guards the fields below
+	savedSnapshot *gate.Snapshot // of the older configuration, while the newer one may be taken back
+	current       ledger.Record  // the record in force; only changed while changing is held, too
+	savedPolicy   gate.Policy
+	savedPresent  bool // whether the older configuration has the gate
 }
 
 func newEntry(r *registry, name string) *Entry {
 	e := &Entry{
 		name:     name,
 		reg:      r,
-		follows:  ledger.Record{Key: gatesPrefix + name},
+		current:  ledger.Record{Key: gatesPrefix + name},
 		counters: newCounters(),
 		looking:  make(chan struct{}, 1),
 	}
-	e.handlers.look = e.sweep
+	e.handlers.look = e.closeOverLimit
 	e.drain.finished = func(f DrainFinished) { publish(name, f) }
 	e.gate = gate.New(gate.Policy{}, time.Now())
 	e.follow.init(e)
 	return e
 }
 
-// Acquire returns the gate of a name for a handler that is being provisioned.
-// A gate that nobody knows yet takes the handler's policy (of several handlers
-// the one that has any), and what storage has of it, so that the first
-// handshake after a cold start is answered rightly.
-// Each Acquire is given back by one [Entry.Release].
+// Acquire returns a gate for a handler that is being provisioned. A new gate
+// gets the policy of the handler. If it has several handlers, it gets the
+// policy of the one that has any. It also gets its record from storage, so that
+// the first handshake after a cold start gets the right answer. Call
+// [Entry.Release] once for each Acquire.
 func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	r := reg
 	r.mu.Lock()
@@ -85,7 +85,7 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	e.refs++
 	r.mu.Unlock()
 	if fresh && first {
-		r.ledger.Lend(place(s))
+		r.ledger.BindReadOnly(placeOf(s))
 		r.awaitRead()
 		e.adopt()
 	}
@@ -95,7 +95,7 @@ func Acquire(name string, p gate.Policy, s Storage) *Entry {
 	return e
 }
 
-// Release gives back what Acquire took.
+// Release undoes one Acquire.
 func (e *Entry) Release() {
 	e.reg.mu.Lock()
 	defer e.reg.mu.Unlock()
@@ -106,8 +106,8 @@ func (e *Entry) Release() {
 // Name returns the gate's name.
 func (e *Entry) Name() string { return e.name }
 
-// Verdict returns the gate's answer at now. It is a pointer read unless a
-// change is due that nobody has seen yet: then it is carried out.
+// Verdict returns the gate's answer at now. It only reads a pointer, unless a
+// change is due: then it carries the change out.
 func (e *Entry) Verdict(now time.Time) gate.Verdict { return e.snapshot(now).Verdict }
 
 // snapshot returns what is in force at now.
@@ -123,55 +123,56 @@ func (e *Entry) snapshot(now time.Time) *gate.Snapshot {
 // Accepted is the outcome of a handshake that became a tunnel.
 const Accepted = "accepted"
 
-// Refused counts a handshake that was told no, by its outcome.
-func (e *Entry) Refused(outcome string) { e.counters.handshakes.add(outcome) }
+// CountRefused counts a refused handshake by its outcome.
+func (e *Entry) CountRefused(outcome string) { e.counters.handshakes.add(outcome) }
 
-// Tried counts how long a handshake took that reached an upstream and was told
-// no.
-func (e *Entry) Tried(took time.Duration) { e.counters.tries.observe(took) }
+// ObserveHandshake counts the duration of a handshake that reached an upstream
+// and was refused.
+func (e *Entry) ObserveHandshake(took time.Duration) { e.counters.handshakeTimes.observe(took) }
 
 // Tunnels returns how many tunnels are open.
 func (e *Entry) Tunnels() int { return int(e.table.count.Load()) }
 
-// checkpoint keeps what is in force, for a configuration that is taken back: before
-// says whether one before it has the gate.
+// checkpoint saves what is in force, so that rollback can restore it. before
+// says whether the older configuration has the gate.
 func (e *Entry) checkpoint(before bool) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.older, e.olderPolicy, e.wasPresent = e.gate.Snapshot(), e.gate.Policy(), before
+	e.savedSnapshot, e.savedPolicy, e.savedPresent = e.gate.Snapshot(), e.gate.Policy(), before
 }
 
-// strange reports whether no configuration has had the gate before the one that
-// was taken back: it is gone like one that has left.
+// onlyTried reports whether only the configuration that was taken back had the
+// gate. Then the gate is removed.
 func (e *Entry) onlyTried() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.older == nil || !e.older.Removed && !e.wasPresent
+	return e.savedSnapshot == nil || !e.savedSnapshot.Removed && !e.savedPresent
 }
 
-// policyBefore returns what checkpoint has kept.
-func (e *Entry) policyBefore() gate.Policy {
+// policyAtCheckpoint returns the policy that checkpoint has saved.
+func (e *Entry) policyAtCheckpoint() gate.Policy {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.olderPolicy
+	return e.savedPolicy
 }
 
-// retire marks an entry that has no tunnels: none can begin in it any more.
+// retire marks an entry without tunnels as forgotten, so that it admits no
+// more. It reports whether there were no tunnels.
 func (e *Entry) retire() bool { return e.table.seal(func() { e.retired.Store(true) }) }
 
-// rollback makes the gate what it was before a configuration that was taken back.
+// rollback restores what checkpoint has saved.
 func (e *Entry) rollback() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.older != nil {
-		e.gate.Rollback(e.older)
+	if e.savedSnapshot != nil {
+		e.gate.Rollback(e.savedSnapshot)
 	}
 }
 
-// remove closes a gate that left the configuration: it admits nothing more,
-// and its tunnels are drained by its last closing.
+// remove closes a gate that no configuration has any more: it admits nothing,
+// and its last closing applies to its tunnels.
 func (e *Entry) remove(now time.Time) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -182,30 +183,30 @@ func (e *Entry) remove(now time.Time) {
 	e.follow.rules(gate.Policy{})
 	_, after := e.gate.SetPolicy(gate.Policy{Removed: true, Closing: last}, now)
 	e.follow.at(after.Next, now)
-	e.stopHandshakes(after)
+	e.refuseHandshakes(after)
 	if last.Drain {
 		e.drain.begin(e.table.each, last.Plan(now, after.Verdict, nil), after.Since, tunnel.ByGate)
 	}
 }
 
-// changed records that a switch has come to its end, and carries out what follows.
-// e.changing is held.
-func (e *Entry) changed(before, after *gate.Snapshot, now time.Time) {
+// handleChange records the end of a switch, and applies the effects of the
+// change. e.changing is held.
+func (e *Entry) handleChange(before, after *gate.Snapshot, now time.Time) {
 	if before.Override != nil && after.Override == nil {
 		ended, err := e.reg.ledger.Put(e.key(), encode(nil, operator{}, now), e.record().Tag(), now)
-		if err == nil { // else something newer was read, and will be adopted
+		if err == nil { // otherwise a newer record was read, which adopt puts in force
 			e.setRecord(ended)
 		}
 	}
-	e.moved(before, after, now)
+	e.applyEffects(before, after, now)
 }
 
-// moved carries out what follows from a change of the gate: of its state, or
-// of what a closed gate does with its tunnels, as when a switch that kept them
-// hands back to a rule that ends them. e.changing is held.
-func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
+// applyEffects applies the effects of a change of the gate. The state need not
+// have changed: the closing may be another, for example if a switch that kept
+// the tunnels ends and a rule drains them. e.changing is held.
+func (e *Entry) applyEffects(before, after *gate.Snapshot, now time.Time) {
 	e.follow.at(after.Next, now)
-	e.stopHandshakes(after)
+	e.refuseHandshakes(after)
 	final := e.reg.isFinal()
 	if final || before.Override != after.Override {
 		e.announce(before, after)
@@ -215,15 +216,15 @@ func (e *Entry) moved(before, after *gate.Snapshot, now time.Time) {
 	}
 }
 
-// stopHandshakes refuses what is under way at a gate that is closed.
-func (e *Entry) stopHandshakes(now *gate.Snapshot) {
+// refuseHandshakes refuses the handshakes under way if the gate is closed.
+func (e *Entry) refuseHandshakes(now *gate.Snapshot) {
 	if !now.Open && e.reg.atClose != nil {
 		e.reg.atClose(e.name, now.Verdict)
 	}
 }
 
-// announce tells listeners when the gate is another than they last heard.
-// e.changing is held.
+// announce publishes the state of the gate if it has changed since the last
+// time. e.changing is held.
 func (e *Entry) announce(before, after *gate.Snapshot) {
 	if !e.isPresent() {
 		return
@@ -248,10 +249,10 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 	publishState(e.name, record, GateChanged{Snapshot: after, Actor: who.actor, From: who.from})
 }
 
-// carryOut does what had to wait for the configuration in force to be there for
-// good: listeners hear of a change that it brought, and a closed gate drains its
-// tunnels.
-func (e *Entry) carryOut(now time.Time) {
+// applyDeferred applies the effects that waited until the configuration in
+// force was final: it publishes the change, and drains the tunnels of a closed
+// gate.
+func (e *Entry) applyDeferred(now time.Time) {
 	e.changing.Lock()
 	s := e.gate.Snapshot()
 	e.announce(s, s)

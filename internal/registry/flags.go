@@ -26,13 +26,13 @@ func (e *UnknownFlagError) Error() string { return fmt.Sprintf("flag %q is not s
 
 // flags are the records of live flags.
 var flags = ledger.Kind{
-	Prefix: flagsPrefix,
-	Fields: []string{"value", "unset"},
-	Name:   func(name string) bool { return ValidFlagName(name) == nil },
-	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+	Prefix:    flagsPrefix,
+	Fields:    []string{"value", "unset"},
+	ValidName: func(name string) bool { return ValidFlagName(name) == nil },
+	Validate: func(_ string, r ledger.Record) (ends time.Time, err error) {
 		value, err := decodeFlag(r)
 		if err == nil && value == nil {
-			ends = r.SaidAt.Add(keepsSilence)
+			ends = r.SaidAt.Add(tombstoneLife)
 		}
 		return ends, err
 	},
@@ -41,18 +41,18 @@ var flags = ledger.Kind{
 // flagRecord is a stored flag.
 type flagRecord struct {
 	Value *string `json:"value,omitempty"`
-	// Unset reports that somebody has unset the flag.
+	// Unset marks a flag that was unset.
 	Unset bool `json:"unset,omitempty"`
 }
 
-// encodeFlag turns a flag into the value of its record; nil: it was unset.
+// encodeFlag returns the value of a flag's record. Nil: the flag was unset.
 func encodeFlag(value *string) json.RawMessage {
 	b, _ := json.Marshal(flagRecord{value, value == nil}) // a string and a bool: cannot fail
 	return b
 }
 
-// decodeFlag turns a record into a flag's value, nil where it is not set, and
-// holds it to what may be said.
+// decodeFlag returns the value of a flag from its record, and refuses a value
+// that is not allowed. Nil: the flag is not set.
 func decodeFlag(r ledger.Record) (value *string, err error) {
 	if r.Value == nil {
 		return nil, nil
@@ -69,25 +69,25 @@ func decodeFlag(r ledger.Record) (value *string, err error) {
 	return rec.Value, ValidFlagValue(*rec.Value)
 }
 
-// flagSet is the live flags: read without a lock, written by operators.
+// flagSet holds the live flags. Reading takes no lock.
 type flagSet struct {
 	reg *registry
 
 	values atomic.Pointer[map[string]string] // replaced whole, never modified
 
 	mu       sync.Mutex               // guards the fields below
-	follows  map[string]ledger.Record // whose values are in force
+	records  map[string]ledger.Record // of the values in force
 	watchers map[string]map[*func()]struct{}
 }
 
-func (f *flagSet) init(r *registry) { f.reg, f.follows = r, make(map[string]ledger.Record) }
+func (f *flagSet) init(r *registry) { f.reg, f.records = r, make(map[string]ledger.Record) }
 
 // FlagInfo is a live flag.
 type FlagInfo struct {
 	Value string
-	// Stored reports whether the value is in storage.
+	// Stored reports whether storage has the value.
 	Stored bool
-	// ETag names this value, quoted, for If-Match.
+	// ETag names this value, in quotes, for If-Match.
 	ETag string
 }
 
@@ -99,7 +99,7 @@ func Flag(name string) (value string, ok bool) {
 	return value, ok
 }
 
-// WatchFlag calls changed after every change of a live flag, until stop is
+// WatchFlag calls changed after each change of a live flag, until stop is
 // called. changed must not block.
 func WatchFlag(name string, changed func()) (stop func()) {
 	f := &reg.flags
@@ -141,7 +141,7 @@ func FlagOf(name string) (FlagInfo, error) {
 	f := &reg.flags
 	f.mu.Lock()
 	value, ok := Flag(name)
-	etag := f.follows[name].Tag()
+	etag := f.records[name].Tag()
 	f.mu.Unlock()
 	if !ok {
 		return FlagInfo{}, &UnknownFlagError{name}
@@ -149,8 +149,8 @@ func FlagOf(name string) (FlagInfo, error) {
 	return FlagInfo{Value: value, Stored: f.reg.ledger.Stored(flagsPrefix + name), ETag: etag}, nil
 }
 
-// SetFlag sets a live flag. It is in force at once; SetFlag then waits at most
-// 5 s for the storage. Errors: [*InvalidError], [ErrPrecondition].
+// SetFlag sets a live flag. The flag is in force at once. Then SetFlag waits at
+// most 5 s for the storage. Errors: [*InvalidError], [ErrPrecondition].
 func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error) {
 	if err := ValidFlagName(name); err != nil {
 		return FlagInfo{}, err
@@ -164,14 +164,14 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	}
 	f.reg.awaitStored(ctx, flagsPrefix+name)
 	info, err := FlagOf(name)
-	if err != nil { // somebody deleted it meanwhile
-		return FlagInfo{Value: value}, nil //nolint:nilerr // ours was in force
+	if err != nil { // somebody has unset it meanwhile
+		return FlagInfo{Value: value}, nil //nolint:nilerr // it was in force
 	}
 	return info, nil
 }
 
-// DeleteFlag removes a live flag, and reports whether storage knows it.
-// Errors: [*UnknownFlagError], [ErrPrecondition].
+// DeleteFlag unsets a live flag, and reports whether this is stored. Errors:
+// [*UnknownFlagError], [ErrPrecondition].
 func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err error) {
 	f := &reg.flags
 	if err := f.change(name, nil, ifMatch); err != nil {
@@ -180,7 +180,7 @@ func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err err
 	return f.reg.awaitStored(ctx, flagsPrefix+name), nil
 }
 
-// change sets a flag, or with nil unsets it, and tells who watches it.
+// change sets a flag, or unsets it if value is nil, and calls its watchers.
 func (f *flagSet) change(name string, value *string, ifMatch string) error {
 	tell, err := f.put(name, value, ifMatch)
 	for _, changed := range tell {
@@ -200,12 +200,12 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 	}
 	expected := ""
 	if ifMatch != "" {
-		if expected = f.follows[name].Tag(); !had || !matches(ifMatch, expected) {
+		if expected = f.records[name].Tag(); !had || !matches(ifMatch, expected) {
 			return nil, ErrPrecondition
 		}
 	}
 	if value != nil && had && old == *value && !troubled {
-		f.reg.ledger.Renew(key) // somebody may have taken it away
+		f.reg.ledger.EnsureStored(key) // somebody may have removed it from storage
 		return nil, nil
 	}
 	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())
@@ -218,13 +218,13 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 	return f.replace(name, value, r), nil
 }
 
-// adopt puts in force what the ledger has of a flag: what was read.
+// adopt puts the ledger's record of a flag in force, after a reading.
 func (f *flagSet) adopt(name string) {
 	f.mu.Lock()
 	var tell []func()
-	if r, _ := f.reg.ledger.Get(flagsPrefix + name); !r.Same(f.follows[name]) {
+	if r, _ := f.reg.ledger.Get(flagsPrefix + name); !r.Same(f.records[name]) {
 		value, err := decodeFlag(r)
-		if err != nil { // the ledger takes only what is valid
+		if err != nil { // the ledger has checked it
 			value = nil
 		}
 		tell = f.replace(name, value, r)
@@ -235,13 +235,13 @@ func (f *flagSet) adopt(name string) {
 	}
 }
 
-// replace puts a flag's value in force, nil: none, and returns whom to tell.
-// f.mu is held.
+// replace changes the value of a flag, and returns the watchers to call. Nil:
+// the flag is not set. f.mu is held.
 func (f *flagSet) replace(name string, value *string, r ledger.Record) (tell []func()) {
 	if r.Value == nil {
-		delete(f.follows, name)
+		delete(f.records, name)
 	} else {
-		f.follows[name] = r
+		f.records[name] = r
 	}
 	next := make(map[string]string)
 	if m := f.values.Load(); m != nil {
@@ -263,7 +263,7 @@ func (f *flagSet) replace(name string, value *string, r ledger.Record) (tell []f
 	return tell
 }
 
-// ValidFlagName refuses a name that no environment variable could have:
+// ValidFlagName refuses a name that no environment variable can have:
 // [A-Za-z_][A-Za-z0-9_]*, at most 128 bytes.
 func ValidFlagName(name string) error {
 	if len(name) == 0 || len(name) > maxFlagName {
@@ -279,6 +279,6 @@ func ValidFlagName(name string) error {
 	return nil
 }
 
-// ValidFlagValue refuses a value that is too long (1024 bytes), not UTF-8, or
+// ValidFlagValue refuses a value that is longer than 1024 bytes, not UTF-8, or
 // has control characters.
 func ValidFlagValue(value string) error { return validText("value", value, maxFlagValue) }

@@ -7,12 +7,12 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// lookAgain bounds how long a change of the wall clock (a correction, a
-// machine that slept) can go unnoticed.
-const lookAgain = 10 * time.Second
+// maxSleep is how long a timer sleeps at most, so that a change of the wall
+// clock (a correction, a machine that slept) is noticed by then.
+const maxSleep = 10 * time.Second
 
-// follower looks at a gate again when the clock or a rule may have changed it.
-// It owns one timer and no goroutine.
+// follower refreshes a gate when the clock or a rule may have changed it. It
+// has one timer and no goroutine.
 type follower struct {
 	mu      sync.Mutex // guards the fields below
 	entry   *Entry
@@ -23,7 +23,7 @@ type follower struct {
 
 func (f *follower) init(e *Entry) { f.entry = e }
 
-// at asks for a look at next; zero: nothing is due.
+// at sets the timer for the next refresh. Zero: none is due.
 func (f *follower) at(next, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -34,11 +34,11 @@ func (f *follower) at(next, now time.Time) {
 	if next.IsZero() || f.stopped {
 		return
 	}
-	wait := min(max(next.Sub(now), 0), lookAgain)
+	wait := min(max(next.Sub(now), 0), maxSleep)
 	f.timer = time.AfterFunc(wait, f.entry.refresh)
 }
 
-// rules replaces the rules that are listened to.
+// rules replaces the rules that can ask for a refresh.
 func (f *follower) rules(p gate.Policy) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,15 +51,16 @@ func (f *follower) rules(p gate.Policy) {
 	}
 	for _, c := range p.OpenWhen {
 		if n, ok := c.Rule.(gate.Notifier); ok {
-			f.stops = append(f.stops, n.Notify(f.soon))
+			f.stops = append(f.stops, n.Notify(f.refreshSoon))
 		}
 	}
 }
 
-// soon looks at the gate again at once, without holding up whoever says so.
-func (f *follower) soon() { time.AfterFunc(0, f.entry.refresh) }
+// refreshSoon refreshes the gate in another goroutine, so that a rule need not
+// wait.
+func (f *follower) refreshSoon() { time.AfterFunc(0, f.entry.refresh) }
 
-// stop ends all following; the entry is forgotten.
+// stop ends the timer and the rules. The entry is forgotten.
 func (f *follower) stop() {
 	f.rules(gate.Policy{})
 	f.mu.Lock()

@@ -13,52 +13,52 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// What the registry publishes (see package events): the What of its events.
+// The values that the registry publishes in [events.Event.What].
 type (
-	// GateChanged is a gate that opened or closed.
+	// GateChanged is published when a gate opens or closes.
 	GateChanged struct {
 		Snapshot *gate.Snapshot
-		// Actor and From say who threw the switch that did it, to auto as well.
-		// Empty: nobody did, or nobody said who.
+		// Actor and From name the operator whose switch changed the gate, also
+		// a switch to auto. Empty: there was none, or it gave no name.
 		Actor, From string
 	}
 
-	// Switched is a gate that was switched by an operator.
+	// Switched is published when an operator switches a gate.
 	Switched struct {
-		// Mode it was switched to; auto: handed back.
+		// Mode is the new mode.
 		Mode                gate.Mode
 		Reason, Actor, From string
 		At                  time.Time
-		// Expires is when the gate is auto again. Zero: never.
+		// Expires is when the switch ends. Zero: never.
 		Expires time.Time
-		// Recalled reports whether the listener missed it when it happened.
+		// Recalled marks a switch that the listener missed when it happened.
 		Recalled bool
 	}
 
-	// SwitchFound is a stored switch that was read, and is in force.
+	// SwitchFound is published when a stored switch was read and put in force.
 	SwitchFound struct{ *gate.Override }
 
-	// DrainFinished is the end of a drain: all tunnels that were told to end are
-	// gone.
+	// DrainFinished is published when the last tunnel of a drain is gone.
 	DrainFinished struct {
-		// Told is how many there were.
+		// Told is the number of its tunnels.
 		Told int
-		// Took is how long it took since the gate closed.
+		// Took is the time since the gate closed.
 		Took time.Duration
 	}
 
-	// TunnelOpened is a tunnel that began.
+	// TunnelOpened is published when a tunnel opens.
 	TunnelOpened struct{ TunnelInfo }
 
-	// TunnelClosed is a tunnel that ended.
+	// TunnelClosed is published when a tunnel has ended.
 	TunnelClosed struct {
 		TunnelInfo
 		tunnel.Result
 	}
 
-	// Line is something that only the log wants to know.
+	// Line is published for the log alone.
 	Line struct {
-		// Logger that writes it. Empty: that of the configuration in force.
+		// Logger is the name of its logger. Empty: the logger of the
+		// configuration in force.
 		Logger  string
 		Level   zapcore.Level
 		Message string
@@ -66,7 +66,7 @@ type (
 	}
 )
 
-// TunnelInfo says which tunnel it is.
+// TunnelInfo names a tunnel.
 type TunnelInfo struct {
 	ID       TunnelID
 	Gate     string
@@ -74,31 +74,32 @@ type TunnelInfo struct {
 	Upstream string
 }
 
-// publish tells listeners of something that only they care for.
+// publish publishes an event whose loss does no harm.
 func publish(gateName string, what any) {
 	events.Default.Publish(events.Event{Gate: gateName, What: what})
 }
 
-// publishState tells them what state a gate is in, which they hear of sooner or
-// later. record is the number of the switch that says the same; zero: none does.
+// publishState publishes a change of a gate's state. If a listener misses it,
+// the state is recalled. record is the seq of the switch's record. Zero: there
+// is none.
 func publishState(gateName string, record uint64, what any) {
 	events.Default.Publish(events.Event{Gate: gateName, Lasting: true, Switch: record, What: what})
 }
 
-// logLine has the log written by somebody who may wait for it.
+// logLine publishes a line of the http.handlers.wsgate log.
 func logLine(level zapcore.Level, message string, fields ...zap.Field) {
-	Say(Line{Level: level, Message: message, Fields: fields})
+	Log(Line{Level: level, Message: message, Fields: fields})
 }
 
-// Say has a line logged. It does not wait for the log.
-func Say(l Line) { publish("", l) }
+// Log publishes a line for the log. It does not wait for the log.
+func Log(l Line) { publish("", l) }
 
 func init() {
-	events.Default.Recall(func(name string, from uint64) []events.Event { return reg.recall(name, from) })
+	events.Default.SetRecaller(func(name string, from uint64) []events.Event { return reg.recall(name, from) })
 }
 
-// recall returns what the ledger has of a gate's switches from a number on, and
-// the state that the gate is in.
+// recall returns the switches of a gate from a seq on, as far as the ledger
+// knows them, and the gate's state.
 func (r *registry) recall(name string, from uint64) (missed []events.Event) {
 	if from > 0 {
 		for _, record := range r.ledger.History(gatesPrefix + name) {

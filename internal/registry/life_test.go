@@ -15,7 +15,7 @@ import (
 
 // What outlives a configuration, and what leaves with it.
 
-func TestPromise1RemovedGateAdmitsNothingThoughItIsSwitchedOn(t *testing.T) {
+func TestPromise1RemovedGateAdmitsNothingEvenIfSwitchedOn(t *testing.T) {
 	m := lonely(t)
 	first := config(m, map[string]gate.Policy{"g": {Closing: drainsInAMinute}, "other": {}})
 	Begin(first)
@@ -45,7 +45,7 @@ func TestPromise1RemovedGateAdmitsNothingThoughItIsSwitchedOn(t *testing.T) {
 	}
 }
 
-func TestTagOfAGateThatHasLeftIsLate(t *testing.T) {
+func TestTagOfARemovedGateIsRefused(t *testing.T) {
 	m := lonely(t)
 	both := map[string]gate.Policy{"g": {}, "other": {}}
 	first := config(m, both)
@@ -65,7 +65,7 @@ func TestTagOfAGateThatHasLeftIsLate(t *testing.T) {
 	}
 }
 
-func TestTagIsLateWhenTheStoredSwitchIsReadAfterAll(t *testing.T) {
+func TestTagIsRefusedOnceTheStoredSwitchIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z"}`)
@@ -132,7 +132,7 @@ func (p *partly) Load(ctx context.Context, key string) ([]byte, error) {
 	return p.memory.Load(ctx, key)
 }
 
-func TestPromise3WordThatWaitsForStorageCountsWhenItsGateReturns(t *testing.T) {
+func TestPromise3SwitchThatWaitsForStorageIsInForceWhenItsGateReturns(t *testing.T) {
 	var full atomic.Bool
 	full.Store(true)
 	m := &partly{memory: lonely(t), refuses: func(string) bool { return full.Load() }}
@@ -155,7 +155,7 @@ func TestPromise3WordThatWaitsForStorageCountsWhenItsGateReturns(t *testing.T) {
 	await(t, "the word to be stored", func() bool { return state(t, "g").Stored && m.has(overrideKey("g")) })
 }
 
-func TestPromise3RecordThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
+func TestPromise3RecordThatCannotBeWrittenDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broken atomic.Bool
 		broken.Store(true)
@@ -177,7 +177,7 @@ func TestPromise3RecordThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestHandingBackToAClosedRuleTreatsTunnelsAndAReloadDoesNotAgain(t *testing.T) {
+func TestSwitchToAutoWithAClosedRuleDrainsTunnelsAndAReloadDoesNotDoItAgain(t *testing.T) {
 	m := lonely(t)
 	setFlag(t, "1")
 	policies := map[string]gate.Policy{"g": {Closing: drainsInAMinute, OpenWhen: onFlag(nil)}}
@@ -202,7 +202,7 @@ func TestHandingBackToAClosedRuleTreatsTunnelsAndAReloadDoesNotAgain(t *testing.
 	}
 }
 
-func TestPromise2SwitchDuringALoadThatFailsGoesByThePolicyBefore(t *testing.T) {
+func TestPromise2SwitchDuringALoadThatFailsFollowsTheOlderPolicy(t *testing.T) {
 	m := lonely(t)
 	keeps := config(m, map[string]gate.Policy{"g": {}})
 	Begin(keeps)
@@ -222,7 +222,7 @@ func TestPromise2SwitchDuringALoadThatFailsGoesByThePolicyBefore(t *testing.T) {
 	}
 }
 
-func TestPromise2ConfigurationThatCameAloneIsSettledAfterAReloadThatFailed(t *testing.T) {
+func TestPromise2FirstConfigurationIsFinalizedAfterAReloadThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		alone := config(m, map[string]gate.Policy{"g": {}})
@@ -252,7 +252,7 @@ func TestFailedLoadsLeaveNoWatcherOfAFlag(t *testing.T) {
 	}
 }
 
-func TestFirstHandshakeMeetsThePolicyThoughAJoinerCameFirst(t *testing.T) {
+func TestFirstHandshakeGetsThePolicyEvenIfAHandlerWithoutOneCameFirst(t *testing.T) {
 	m := lonely(t)
 	joins := Acquire("g", gate.Policy{}, m)
 	if says := Acquire("g", gate.Policy{Mode: gate.Off}, m); says != joins || says.Verdict(time.Now()).Open {
@@ -260,15 +260,15 @@ func TestFirstHandshakeMeetsThePolicyThoughAJoinerCameFirst(t *testing.T) {
 	}
 }
 
-func TestTotalsGoOnWhenAGateReturns(t *testing.T) {
+func TestTotalsContinueWhenAGateReturns(t *testing.T) {
 	m := lonely(t)
 	both := map[string]gate.Policy{"g": {}, "other": {}}
 	first, without, again := config(m, both), config(m, map[string]gate.Policy{"other": {}}), config(m, both)
 	Begin(first)
 	e := Acquire("g", gate.Policy{}, m)
-	e.Refused("closed")
-	e.Refused("malformed")
-	e.Refused("closed")
+	e.CountRefused("closed")
+	e.CountRefused("malformed")
+	e.CountRefused("closed")
 	tun, client := open(t, e)
 	tun.Opened(time.Millisecond)
 	if _, err := client.Write([]byte{0x81, 0x80, 0, 0, 0, 0}); err != nil {

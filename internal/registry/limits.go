@@ -8,25 +8,25 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// closeGrace is how long a tunnel that ran into a limit may take to end.
+// closeGrace is how long a tunnel may take to end after it has reached a limit.
 const closeGrace = 5 * time.Second
 
-// codeGoingAway is the close code of an end that nobody asked for by name.
+// codeGoingAway is the close code for a limit or a shutdown.
 const codeGoingAway = 1001
 
 // LimitValues are a handler's timeouts. Zero: no limit.
 type LimitValues struct {
-	// Idle is how long no byte may move in either direction.
+	// Idle is how long a tunnel may carry no byte, in either direction.
 	Idle time.Duration
-	// Lifetime is how long a tunnel may be open at all.
+	// Lifetime is how long a tunnel may be open.
 	Lifetime time.Duration
 }
 
-// limits are the timeouts of one handler's tunnels. A tunnel that is open
-// follows a new value at once.
+// limits are the timeouts of one handler's tunnels. An open tunnel follows a
+// new value at once.
 type limits struct {
 	idle, lifetime atomic.Int64 // nanoseconds
-	configured     bool         // a handler of the configuration in force has it. Guarded by usage.mu
+	configured     bool         // the configuration in force has the handler; guarded by usage.mu
 }
 
 func (l *limits) set(v LimitValues) {
@@ -36,20 +36,20 @@ func (l *limits) set(v LimitValues) {
 
 func keepLimits(l *limits) bool { return l.configured }
 
-// handlers are the limits of a gate's tunnels, by the handler that they came
-// through. Safe for concurrent use.
+// handlers holds the limits of a gate's tunnels, by handler. Safe for
+// concurrent use.
 type handlers struct {
 	usage[limits]
-	period atomic.Int64 // between two looks at the tunnels; zero: there is no limit
-	due    atomic.Bool  // a look is due
+	period atomic.Int64 // between two checks of the tunnels; zero: there is no limit
+	due    atomic.Bool  // the timer runs
 
 	timing sync.Mutex // guards the fields below
 	timer  *time.Timer
 	look   func()
 }
 
-// setLimits puts the timeouts of a configuration in force, by the handlers'
-// names. Tunnels of a handler that is gone keep what they had.
+// setLimits puts the timeouts of a configuration in force, by handler name.
+// Tunnels of a handler that it does not have keep their timeouts.
 func (h *handlers) setLimits(values map[string]LimitValues) {
 	h.mu.Lock()
 	for key, v := range values {
@@ -66,10 +66,10 @@ func (h *handlers) setLimits(values map[string]LimitValues) {
 		}
 	}
 	h.mu.Unlock()
-	h.period.Store(int64(sweepPeriod(shortest)))
+	h.period.Store(int64(limitPeriod(shortest)))
 	h.timing.Lock()
 	defer h.timing.Unlock()
-	if h.timer != nil { // its period may be another now
+	if h.timer != nil { // the period may have changed
 		h.timer.Stop()
 		h.timer = nil
 	}
@@ -77,17 +77,17 @@ func (h *handlers) setLimits(values map[string]LimitValues) {
 	h.arm()
 }
 
-// sweepPeriod is an eighth of the shortest limit, between 20 ms and 5 s: how
-// late a limit may be noticed. Zero: there is no limit.
-func sweepPeriod(shortest time.Duration) time.Duration {
+// limitPeriod returns how late a limit may be noticed: an eighth of the
+// shortest limit, between 20 ms and 5 s. Zero: there is no limit.
+func limitPeriod(shortest time.Duration) time.Duration {
 	if shortest == 0 {
 		return 0
 	}
 	return min(max(shortest/8, 20*time.Millisecond), 5*time.Second)
 }
 
-// watch makes sure that somebody looks at the limits, when there are any.
-func (h *handlers) watch() {
+// ensureTimer starts the timer for the next check, if there are limits.
+func (h *handlers) ensureTimer() {
 	if h.period.Load() == 0 || h.due.Load() {
 		return
 	}
@@ -96,22 +96,22 @@ func (h *handlers) watch() {
 	h.arm()
 }
 
-// arm has the tunnels looked at after the period. h.timing is held.
+// arm starts the timer. h.timing is held.
 func (h *handlers) arm() {
 	if period := time.Duration(h.period.Load()); period > 0 && h.due.CompareAndSwap(false, true) {
 		h.timer = time.AfterFunc(period, h.look)
 	}
 }
 
-// sweep closes the tunnels that ran into a limit, and looks again later while
-// there are any.
-func (e *Entry) sweep() {
+// closeOverLimit closes the tunnels that have reached a limit. It starts the
+// timer again while there are tunnels.
+func (e *Entry) closeOverLimit() {
 	now := time.Now()
 	e.handlers.due.Store(false)
 	if e.Tunnels() == 0 {
-		return // the next one has it looked again
+		return // the next tunnel starts the timer
 	}
-	e.handlers.watch()
+	e.handlers.ensureTimer()
 	type over struct {
 		*Tunnel
 		reason string
@@ -127,13 +127,13 @@ func (e *Entry) sweep() {
 	}
 }
 
-// overLimit says which limit the tunnel ran into, if any.
+// overLimit returns which limit the tunnel has reached. Empty: none.
 func (t *Tunnel) overLimit(now time.Time) string {
 	idle, lifetime := time.Duration(t.handler.V.idle.Load()), time.Duration(t.handler.V.lifetime.Load())
 	if idle == 0 && lifetime == 0 {
 		return ""
 	}
-	unused := t.IdleFor(now) // asked every time: it measures from one call to the next
+	unused := t.IdleFor(now) // called each time, because it measures from one call to the next
 	switch {
 	case lifetime > 0 && now.Sub(t.Stats().Opened) >= lifetime:
 		return "maximum lifetime reached"

@@ -60,7 +60,7 @@ func TestPromise1ChangeThatARequestSeesFirstIsCarriedOut(t *testing.T) {
 	await(t, "its end to be stored", func() bool { return m.says(t, overrideKey("g"), "mode") == "auto" })
 }
 
-func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {
+func TestPromise3SwitchAtTheMomentWhenTheOldOneEnds(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e, err := reg.lookup("g")
@@ -91,7 +91,7 @@ func TestPromise3SwitchBesideTheEndOfTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestPromise3SwitchBesideTheReadingOfAnOlderOne(t *testing.T) {
+func TestPromise3SwitchWhileAnOlderOneIsRead(t *testing.T) {
 	for range 300 {
 		m := lonely(t)
 		m.data[overrideKey("g")] = []byte(`{"mode":"off","reason":"old","at":"2026-11-24T09:00:00Z","seq":7,"by":"other"}`)
@@ -109,7 +109,7 @@ func TestPromise3SwitchBesideTheReadingOfAnOlderOne(t *testing.T) {
 	}
 }
 
-func TestTagNamesTheStateItCameWithOrAnOlderOne(t *testing.T) {
+func TestTagIsNeverNewerThanTheStateBesideIt(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e, err := reg.lookup("g")
@@ -128,7 +128,7 @@ func TestTagNamesTheStateItCameWithOrAnOlderOne(t *testing.T) {
 			}
 			setFlag(t, turn)
 			reg.flags.mu.Lock()
-			turnOf["gate"+e.etag()], turnOf["flag"+reg.flags.follows["F"].Tag()] = i, i
+			turnOf["gate"+e.etag()], turnOf["flag"+reg.flags.records["F"].Tag()] = i, i
 			reg.flags.mu.Unlock()
 		}
 	})

@@ -6,37 +6,37 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// past is what a gate has counted before it was forgotten: counters go on when
-// it returns.
+// past holds the counts of a gate that was forgotten. If the gate returns, they
+// go on.
 type past struct {
 	counters *counters
 	moved    tunnel.Counts
 }
 
-// mostPast is how many gates that were forgotten may return and count on.
+// mostPast is how many forgotten gates keep their counts.
 const mostPast = 1000
 
-// keepPast notes what a gate leaves behind. r.mu is held.
+// keepPast keeps the counts of a gate. r.mu is held.
 func (r *registry) keepPast(e *Entry) {
 	p := past{e.counters, e.table.counts()}
 	if p.counters.empty() && p.moved == (tunnel.Counts{}) {
 		return
 	}
-	if len(r.pasts) == mostPast {
-		delete(r.past, r.pasts[0])
-		r.pasts = append(r.pasts[:0:0], r.pasts[1:]...)
+	if len(r.pastNames) == mostPast {
+		delete(r.past, r.pastNames[0])
+		r.pastNames = append(r.pastNames[:0:0], r.pastNames[1:]...)
 	}
 	r.past[e.name] = p
-	r.pasts = append(r.pasts, e.name)
+	r.pastNames = append(r.pastNames, e.name)
 }
 
-// takePast has a gate that returns count on. r.mu is held.
+// takePast gives a gate that returns its counts. r.mu is held.
 func (r *registry) takePast(e *Entry) {
 	p, ok := r.past[e.name]
 	if !ok {
 		return
 	}
 	delete(r.past, e.name)
-	r.pasts = slices.DeleteFunc(r.pasts, func(name string) bool { return name == e.name })
-	e.counters, e.table.shards[0].gone = p.counters, p.moved
+	r.pastNames = slices.DeleteFunc(r.pastNames, func(name string) bool { return name == e.name })
+	e.counters, e.table.shards[0].ended = p.counters, p.moved
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/wsgate/wsgate/internal/ledger"
 )
 
-// keepsSilence is how long it is remembered that a gate was handed back, or a
-// flag unset, so that others who read the storage hear of it.
-const keepsSilence = 24 * time.Hour
+// tombstoneLife is how long a record says that a gate was given back to auto,
+// or that a flag was unset. Other nodes that read the storage need it.
+const tombstoneLife = 24 * time.Hour
 
-// overrides are the records of switches: one for each gate.
+// overrides are the records of switches, one for each gate.
 var overrides = ledger.Kind{
-	Prefix: gatesPrefix,
-	Fields: []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
-	Name:   gate.ValidName,
-	Valid: func(_ string, r ledger.Record) (ends time.Time, err error) {
+	Prefix:    gatesPrefix,
+	Fields:    []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
+	ValidName: gate.ValidName,
+	Validate: func(_ string, r ledger.Record) (ends time.Time, err error) {
 		_, ends, err = decode(r)
 		return ends, err
 	},
@@ -36,7 +36,7 @@ type overrideRecord struct {
 	At      time.Time      `json:"at"`
 	Expires *time.Time     `json:"expires,omitempty"`
 	Closing *closingRecord `json:"closing,omitempty"`
-	OnClose *closingRecord `json:"on_close,omitempty"` // what it was called before: read, not written
+	OnClose *closingRecord `json:"on_close,omitempty"` // the old name: read, but not written
 }
 
 type closingRecord struct {
@@ -46,8 +46,8 @@ type closingRecord struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// encode turns an override into the value of its record; nil: the gate was
-// handed back by who.
+// encode returns the value of an override's record. Nil: who has given the gate
+// back to auto.
 func encode(o *gate.Override, who operator, now time.Time) json.RawMessage {
 	if o == nil {
 		o = &gate.Override{Mode: gate.Auto, Actor: who.actor, From: who.from, At: now}
@@ -67,8 +67,8 @@ func encode(o *gate.Override, who operator, now time.Time) json.RawMessage {
 	return b
 }
 
-// decode turns a record into an override, nil for auto, and says when the record
-// may go.
+// decode returns the override of a record, nil for auto, and when the record
+// ends.
 func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) {
 	if record.Value == nil {
 		return nil, time.Time{}, nil
@@ -79,7 +79,7 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 	}
 	switch r.Mode {
 	case gate.Auto:
-		return nil, r.At.Add(keepsSilence), nil
+		return nil, r.At.Add(tombstoneLife), nil
 	case gate.On, gate.Off:
 	default:
 		return nil, ends, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
@@ -102,32 +102,31 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
 	if !o.Expires.IsZero() {
-		ends = o.Expires.Add(keepsSilence)
+		ends = o.Expires.Add(tombstoneLife)
 	}
 	return o, ends, nil
 }
 
 func (e *Entry) key() string { return gatesPrefix + e.name }
 
-// record returns the record that the gate follows. Without a value: none.
+// record returns the record in force. Its value is nil if there is none.
 func (e *Entry) record() ledger.Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.follows
+	return e.current
 }
 
-// setRecord notes which record the gate follows. e.changing is held.
+// setRecord notes which record is in force. e.changing is held.
 func (e *Entry) setRecord(r ledger.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.follows = r
+	e.current = r
 }
 
-// etag names the newest switch of a gate.
+// etag returns the tag of the record in force.
 func (e *Entry) etag() string { return e.record().Tag() }
 
-// adopt puts in force what the ledger has and the gate does not follow yet: what
-// was read.
+// adopt puts the ledger's record in force, after a reading.
 func (e *Entry) adopt() {
 	for now := time.Now(); ; now = time.Now() {
 		r, _ := e.reg.ledger.Get(e.key())
@@ -135,8 +134,8 @@ func (e *Entry) adopt() {
 			return
 		}
 		o, _, err := decode(r)
-		if err != nil { // the ledger takes only what is valid
-			broken(r.Key, err)
+		if err != nil { // the ledger has checked it
+			logBroken(r.Key, err)
 			return
 		}
 		l := e.look(switchPatience, func(ask bool) gate.Look { return e.gate.LookOverride(o, now, ask) })
@@ -146,7 +145,8 @@ func (e *Entry) adopt() {
 	}
 }
 
-// tryAdopt reports whether r is followed now: nothing else was said meanwhile.
+// tryAdopt puts r in force. done is false if the record or the gate has changed
+// meanwhile.
 func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now time.Time) (done bool) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -155,19 +155,19 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	case !newest.Same(r), !e.gate.Fits(l):
 		return false
 	case bytes.Equal(before.Value, r.Value), o == nil && e.gate.Snapshot().Override == nil:
-		e.setRecord(r) // another number, or another way to say nothing
+		e.setRecord(r) // another seq, or another record for auto
 		return true
 	}
 	was, is, _ := e.gate.Apply(l, now)
 	e.setRecord(r)
-	e.moved(was, is, now)
+	e.applyEffects(was, is, now)
 	if is.Override != nil {
 		publish(e.name, SwitchFound{is.Override})
 	}
 	return true
 }
 
-// switched is what a record says was done.
+// switched returns the event for the record.
 func (r overrideRecord) switched() Switched {
 	s := Switched{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
 	if r.Expires != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/wsgate/wsgate/internal/ledger"
 )
 
-// Storage is what the registry needs of a certmagic.Storage, which Caddy
-// configures. A missing key is fs.ErrNotExist.
+// Storage is the part of certmagic.Storage, Caddy's storage, that the registry
+// needs. A missing key is fs.ErrNotExist.
 type Storage = ledger.Storage
 
 const (
@@ -21,20 +21,20 @@ const (
 	flagsPrefix = "flags/"
 )
 
-// storeWait is how long an operator's call waits to hear that it was stored.
+// storeWait is how long an operator's call waits for the storage.
 const storeWait = 5 * time.Second
 
-// newLedger returns the ledger of the switches and flags, which a registry
-// follows.
+// newLedger returns a ledger of switches and flags that calls the registry when
+// a record has changed.
 func (r *registry) newLedger() *ledger.Ledger {
-	l := ledger.New(life, ledger.Reports{Unreadable: unreadable, Broken: broken, Unwritten: unwritten}, overrides, flags)
+	l := ledger.New(processName, ledger.Reports{Unreadable: logUnreadable, Broken: logBroken, Unwritten: logUnwritten}, overrides, flags)
 	l.Watch(gatesPrefix, func(key string) { r.adopt(strings.TrimPrefix(key, gatesPrefix)) })
 	l.Watch(flagsPrefix, func(key string) { r.flags.adopt(strings.TrimPrefix(key, flagsPrefix)) })
 	return l
 }
 
-// adopt has a gate follow a record that was read, or has come to its end, without
-// holding up whoever reads.
+// adopt puts a gate's record in force, in another goroutine, so that the reader
+// need not wait.
 func (r *registry) adopt(name string) {
 	r.mu.Lock()
 	e := r.entries[name]
@@ -44,36 +44,37 @@ func (r *registry) adopt(name string) {
 	}
 }
 
-// place is where the records of a storage lie. Nil: nowhere.
-func place(s Storage) ledger.Place {
+// placeOf returns the place of records in a storage. Nil: there is none.
+func placeOf(s Storage) ledger.Place {
 	if s == nil {
 		return nil
 	}
 	return ledger.OnStorage(s)
 }
 
-// awaitStored returns when the newest record of a key is stored, at the latest
-// after 5 s, when ctx ends, or when the process exits. It reports whether it is.
+// awaitStored returns when the record in force is stored, after 5 s, when ctx
+// ends, or when the process exits. It reports whether the record is stored.
 func (r *registry) awaitStored(ctx context.Context, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	defer context.AfterFunc(r.exits, cancel)()
-	return r.ledger.Wait(ctx, key)
+	return r.ledger.AwaitStored(ctx, key)
 }
 
-// readPoll is how often those who wait for a storage look whether the process
-// exits: Caddy waits for a load that is under way before it stops us.
+// readPoll is how often a wait for the storage checks whether the process
+// exits. Caddy waits for a load under way before it stops the apps.
 const readPoll = 50 * time.Millisecond
 
-// awaitRead returns when the storage was read or could not be, at the latest
-// after 5 s, or when the process exits.
+// awaitRead returns when the storage was read or could not be read, after 5 s,
+// or when the process exits.
 func (r *registry) awaitRead() {
 	ctx, cancel := whileRunning()
 	defer cancel()
 	r.ledger.AwaitRead(ctx)
 }
 
-// whileRunning ends when the process exits, at the latest after 5 s.
+// whileRunning returns a context that ends when the process exits, or after 5
+// s.
 func whileRunning() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
 	go func() {
@@ -93,11 +94,11 @@ func whileRunning() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-func unreadable(err error) {
+func logUnreadable(err error) {
 	logLine(zapcore.ErrorLevel, "reading the storage failed, gates follow their configuration and flags the environment", zap.Error(err))
 }
 
-func broken(key string, err error) {
+func logBroken(key string, err error) {
 	if name, ok := strings.CutPrefix(key, gatesPrefix); ok {
 		logLine(zapcore.ErrorLevel, "reading the stored switch failed, the gate follows its configuration", zap.String("gate", name), zap.Error(err))
 		return
@@ -105,7 +106,7 @@ func broken(key string, err error) {
 	logLine(zapcore.ErrorLevel, "reading a stored flag failed", zap.String("flag", strings.TrimPrefix(key, flagsPrefix)), zap.Error(err))
 }
 
-func unwritten(key string, after time.Duration, err error) {
+func logUnwritten(key string, after time.Duration, err error) {
 	logLine(zapcore.ErrorLevel, "storing failed, trying again",
 		zap.String("key", ledger.StorageKey(key)), zap.Duration("after", after), zap.Error(err))
 }

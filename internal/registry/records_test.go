@@ -44,7 +44,7 @@ func TestRecordsHaveAVersionANumberAWriterAndATime(t *testing.T) {
 	}
 }
 
-func TestNameThatCannotBeReadHoldsUpNoLoad(t *testing.T) {
+func TestNodeNameThatCannotBeReadDelaysNoLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		known := make(chan struct{})
@@ -55,7 +55,7 @@ func TestNameThatCannotBeReadHoldsUpNoLoad(t *testing.T) {
 		if took := time.Since(began); took != nameWait {
 			t.Errorf("the load took %s", took)
 		}
-		if s := flip(t, "g", SwitchRequest{Mode: gate.Off}); !s.Stored || m.says(t, overrideKey("g"), "by") != life {
+		if s := flip(t, "g", SwitchRequest{Mode: gate.Off}); !s.Stored || m.says(t, overrideKey("g"), "by") != processName {
 			t.Errorf("stored %v, by %v", s.Stored, m.says(t, overrideKey("g"), "by"))
 		}
 		close(known)
@@ -67,7 +67,7 @@ func TestNameThatCannotBeReadHoldsUpNoLoad(t *testing.T) {
 	})
 }
 
-func TestGateThatAnotherProcessHandsBackOpensAtTheNextLoad(t *testing.T) {
+func TestGateThatAnotherProcessSwitchesToAutoOpensAtTheNextLoad(t *testing.T) {
 	m := lonely(t)
 	gates := map[string]gate.Policy{"g": {}}
 	start := func() (*registry, *Config) {
@@ -98,7 +98,7 @@ func TestGateThatAnotherProcessHandsBackOpensAtTheNextLoad(t *testing.T) {
 	await(t, "the flag to be unset", func() bool { _, set := Flag("F"); return !set })
 }
 
-func TestGateThatWasHandedBackIsRememberedForADay(t *testing.T) {
+func TestSwitchToAutoIsStoredForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -142,7 +142,7 @@ func TestFieldsThatALaterVersionWroteAreKept(t *testing.T) {
 	}
 }
 
-func TestRecordOfALaterFormatIsAProblemAndNoState(t *testing.T) {
+func TestRecordOfALaterFormatIsAProblemAndNotInForce(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","v":2,"seq":7}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -155,7 +155,7 @@ func TestRecordOfALaterFormatIsAProblemAndNoState(t *testing.T) {
 	}
 }
 
-func TestPromise3SwitchThatIsReadWaitsForNoRuleAndHoldsUpNoOperator(t *testing.T) {
+func TestPromise3SwitchThatIsReadWaitsForNoRuleAndDelaysNoOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		hangs := make(chan struct{})
@@ -199,7 +199,7 @@ func reload(of *registry, last *Config) *Config {
 	return &next
 }
 
-func TestSwitchThatWasSupersededDoesNotComeBackWhenTheLaterOneHasEnded(t *testing.T) {
+func TestReplacedSwitchDoesNotComeBackWhenTheLaterOneHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		gates := map[string]gate.Policy{"g": {Mode: gate.Off}}
@@ -263,7 +263,7 @@ func TestStoredReasonIsNoTemplate(t *testing.T) {
 	}
 }
 
-func TestRecordWithAPlaceholderInItsCloseReasonIsStillTaken(t *testing.T) {
+func TestRecordWithAPlaceholderInItsCloseReasonIsStillRead(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","closing":{"drain":true,"deadline":"1m","reason":"bye {env.X}"}}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))

@@ -13,54 +13,54 @@ import (
 	"github.com/wsgate/wsgate/internal/ledger"
 )
 
-// reg is the process-wide registry.
+// reg is the registry of the process.
 var reg *registry
 
 func init() { reg = newRegistry() }
 
-// registry is everything that outlives a configuration.
+// registry holds everything that outlives a configuration.
 type registry struct {
 	// Set once by newRegistry.
-	flags  flagSet
-	ledger *ledger.Ledger
-	exits  context.Context // ends when the process exits: nobody waits any longer
-	exit   func()
-	named  sync.Once // this node, in records
-	tidier *tidier
+	flags     flagSet
+	ledger    *ledger.Ledger
+	exits     context.Context // ends when the process exits, and with it all waits
+	exit      func()
+	nodeNamed sync.Once // the name of this node is asked for once
+	tidier    *tidier
 
 	// Safe for concurrent use.
-	ending
+	exitState
 	lastID atomic.Uint64 // of a tunnel
 
-	changing sync.Mutex // one configuration comes or goes at a time
+	changing sync.Mutex // held while a configuration begins or ends
 
-	mu      sync.Mutex // guards the fields below
-	entries map[string]*Entry
-	past    map[string]past // of gates that were forgotten
-	pasts   []string        // their names, in the order in which they were
-	inForce []*Config       // oldest first; the last one answers
+	mu        sync.Mutex // guards the fields below
+	entries   map[string]*Entry
+	past      map[string]past // counts of gates that were forgotten
+	pastNames []string        // of these gates, oldest first
+	inForce   []*Config       // oldest first; the last one answers
 }
 
 func newRegistry() *registry {
 	r := &registry{entries: make(map[string]*Entry), past: make(map[string]past)}
 	r.exits, r.exit = context.WithCancel(context.Background())
 	r.ledger = r.newLedger()
-	r.tidier = &tidier{after: tidyAfter, tidy: giveBack}
+	r.tidier = &tidier{after: tidyAfter, tidy: freeMemory}
 	r.lastID.Store(firstID())
 	r.flags.init(r)
 	return r
 }
 
-// Logger returns the logger of the configuration in force, or Caddy's own
-// when there is none.
+// Logger returns the logger of the configuration in force. If there is none, it
+// returns Caddy's own.
 func Logger() *zap.Logger {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return reg.logger()
 }
 
-// Emitter returns how the configuration in force tells handlers of Caddy's
-// events. Nil: none is in force.
+// Emitter returns the function that calls the handlers of Caddy's events in the
+// configuration in force. Nil: there is none.
 func Emitter() func(name string, data map[string]any) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -77,12 +77,12 @@ func (r *registry) logger() *zap.Logger {
 	return caddy.Log().Named("http.handlers.wsgate")
 }
 
-// nameWait is how long a configuration waits for this node's name. What is said
-// before it is known has a name that only this process has.
+// nameWait is how long a configuration waits for the name of this node. Records
+// that are put before it is known have a name that only this process has.
 const nameWait = 250 * time.Millisecond
 
-// name names this node in records, once.
-func (r *registry) name(by func() string) {
+// nameNode asks for the name of this node, for its records.
+func (r *registry) nameNode(by func() string) {
 	known := make(chan struct{})
 	go func() {
 		defer close(known)
@@ -96,7 +96,8 @@ func (r *registry) name(by func() string) {
 	}
 }
 
-// entry returns the entry of a name, made when it is new. r.mu is held.
+// entry returns the entry of a name. If there is none, it makes one. r.mu is
+// held.
 func (r *registry) entry(name string) *Entry {
 	e := r.entries[name]
 	if e == nil {
@@ -107,7 +108,8 @@ func (r *registry) entry(name string) *Entry {
 	return e
 }
 
-// forget drops an entry that nobody holds and nothing is left of. r.mu is held.
+// forget drops an entry if no handler, no configuration and no tunnel needs it.
+// r.mu is held.
 func (r *registry) forget(e *Entry) {
 	if e.present || e.refs > 0 || r.entries[e.name] != e || !e.retire() {
 		return
@@ -116,7 +118,7 @@ func (r *registry) forget(e *Entry) {
 	r.keepPast(e)
 	e.follow.stop()
 	if len(r.entries) == 0 && len(r.inForce) == 0 {
-		for _, key := range r.ledger.Return() { // a configuration that never was in force had brought them
+		for _, key := range r.ledger.UnbindReadOnly() { // records of a configuration that never was in force
 			if name, ok := strings.CutPrefix(key, flagsPrefix); ok {
 				r.flags.adopt(name)
 			}
@@ -124,8 +126,8 @@ func (r *registry) forget(e *Entry) {
 	}
 }
 
-// lookup returns a gate that an operator can see: one of the configuration in
-// force, or one that has left it and still has tunnels.
+// lookup returns a gate that operators can see. A configuration in force names
+// it, or it still has tunnels.
 func (r *registry) lookup(name string) (*Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -202,7 +202,7 @@ func pair(t *testing.T) (near, far net.Conn) {
 	return near, far
 }
 
-func TestSwitchIsStoredAndThereAgain(t *testing.T) {
+func TestSwitchIsStoredAndInForceAfterARestart(t *testing.T) {
 	m := lonely(t)
 	c := config(m, map[string]gate.Policy{"g": {}})
 	Begin(c)
@@ -244,7 +244,7 @@ func TestPromise8GateFollowsItsConfigurationWhileStorageCannotBeRead(t *testing.
 	})
 }
 
-func TestRecordOfBeforeWithOnCloseIsRead(t *testing.T) {
+func TestOldRecordWithOnCloseIsRead(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","on_close":{"drain":true,"deadline":"7s","code":1012,"reason":"moving"}}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -254,7 +254,7 @@ func TestRecordOfBeforeWithOnCloseIsRead(t *testing.T) {
 	}
 }
 
-func TestPromise8BrokenRecordIsAProblemAndNotAState(t *testing.T) {
+func TestPromise8BrokenRecordIsAProblemAndNotInForce(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"ajar"`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -266,7 +266,7 @@ func TestPromise8BrokenRecordIsAProblemAndNotAState(t *testing.T) {
 	}
 }
 
-func TestPromise3StorageThatFailsIsTriedAgainUntilItTakesTheNewestWord(t *testing.T) {
+func TestPromise3StorageThatFailsIsTriedAgainUntilItHasTheNewestSwitch(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	m.set(errBroken)
@@ -289,7 +289,7 @@ func TestPromise3StorageThatFailsIsTriedAgainUntilItTakesTheNewestWord(t *testin
 	}
 }
 
-func TestPromise3HangingStorageHoldsUpNoSwitch(t *testing.T) {
+func TestPromise3StorageThatHangsDelaysNoSwitch(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}, "h": {}}))
 	m.mu.Lock()
@@ -309,7 +309,7 @@ func TestPromise3HangingStorageHoldsUpNoSwitch(t *testing.T) {
 	}
 }
 
-func TestSameWordAgainChangesNothing(t *testing.T) {
+func TestSameSwitchAgainChangesNothing(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	a := flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "r", Actor: "ana"})
@@ -319,7 +319,7 @@ func TestSameWordAgainChangesNothing(t *testing.T) {
 	}
 }
 
-func TestPromise3SecondWriterIsTold(t *testing.T) {
+func TestPromise3SecondOperatorGetsErrPrecondition(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	tag := state(t, "g").ETag
@@ -331,7 +331,7 @@ func TestPromise3SecondWriterIsTold(t *testing.T) {
 	flip(t, "g", SwitchRequest{Mode: gate.Auto, IfMatch: "*"})
 }
 
-func TestAbsurdRequestsAreRefused(t *testing.T) {
+func TestRequestsWithInvalidValuesAreRefused(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	for name, req := range map[string]SwitchRequest{
@@ -383,7 +383,7 @@ func TestPromise2FailedConfigurationLeavesNoTrace(t *testing.T) {
 	End(failing) // and Cleanup, which calls it again
 }
 
-func TestPromise1ReloadTreatsTunnelsOnceTheOldOneHasStopped(t *testing.T) {
+func TestPromise1ReloadDrainsTunnelsOnceTheOldConfigurationHasStopped(t *testing.T) {
 	m := lonely(t)
 	old := config(m, map[string]gate.Policy{"g": {}, "gone": {Closing: gate.Closing{Drain: true, Deadline: time.Minute}}})
 	Begin(old)
@@ -400,7 +400,7 @@ func TestPromise1ReloadTreatsTunnelsOnceTheOldOneHasStopped(t *testing.T) {
 	}
 }
 
-func TestGateThatClosedMeanwhileRefusesAHandshake(t *testing.T) {
+func TestGateThatClosesDuringAHandshakeRefusesIt(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
@@ -411,7 +411,7 @@ func TestGateThatClosedMeanwhileRefusesAHandshake(t *testing.T) {
 	}
 }
 
-func TestDrainIsTheStateWhileTunnelsThatWereToldAreOpen(t *testing.T) {
+func TestStateIsDrainingWhileToldTunnelsAreOpen(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {Closing: gate.Closing{Drain: true, Deadline: time.Minute}}}))
 	tun, client := open(t, Acquire("g", gate.Policy{}, m))
@@ -438,7 +438,7 @@ func TestDrainOfManyTunnelsTakesItsTime(t *testing.T) {
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
 	var many []*Tunnel
-	for range 20 * tellAtOnce { // never started: nobody has to answer
+	for range 20 * closeAtOnce { // never started: nobody has to answer
 		tun, err := e.Admit(Admission{})
 		if err != nil {
 			t.Fatal(err)
@@ -454,23 +454,23 @@ func TestDrainOfManyTunnelsTakesItsTime(t *testing.T) {
 		patience, least, most time.Duration
 		waited                bool // by another drain
 	}{
-		{time.Minute, 15 * tellPause, limit, false},
-		{time.Second, 0, 10 * tellPause, false}, // a near deadline: all at once
-		{time.Minute, 0, 10 * tellPause, true},
+		{time.Minute, 15 * closePause, limit, false},
+		{time.Second, 0, 10 * closePause, false}, // a near deadline: all at once
+		{time.Minute, 0, 10 * closePause, true},
 	} {
-		round := &telling{hurry: make(chan struct{})}
+		round := &closeRound{hurry: make(chan struct{})}
 		if tt.waited {
 			close(round.hurry)
 		}
 		began := time.Now()
-		round.tell(many, tunnel.Closing{By: tunnel.ByGate, Code: 1013, Deadline: began.Add(tt.patience)})
+		round.closeTunnels(many, tunnel.Closing{By: tunnel.ByGate, Code: 1013, Deadline: began.Add(tt.patience)})
 		if took := time.Since(began); took < tt.least || took > tt.most {
 			t.Errorf("with %s to go, waited for %v, it took %s", tt.patience, tt.waited, took)
 		}
 	}
 }
 
-func TestTotalsAreOfTunnelsThatAreOpenAndOfThoseThatHaveEnded(t *testing.T) {
+func TestTotalsCountOpenAndEndedTunnels(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
@@ -515,7 +515,7 @@ func TestTimeoutsEndTunnels(t *testing.T) {
 	}
 }
 
-func TestFlagsAreStoredAndThereAgain(t *testing.T) {
+func TestFlagsAreStoredAndInForceAfterARestart(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, nil))
 	info, err := SetFlag(t.Context(), "ENABLE", "1", "")

@@ -107,7 +107,7 @@ func TestPromise8RuleThatAnswersAtTheLastMomentIsAskedAgain(t *testing.T) {
 				return l
 			})
 			synctest.Wait()
-			if e.silent.Load() {
+			if e.rulesSilent.Load() {
 				t.Fatalf("after %d rounds nobody asks the rules any more", round)
 			}
 		}

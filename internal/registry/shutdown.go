@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// exitGrace is how long tunnels may take to end when the process exits. With
-	// what Caddy needs for itself the whole takes less than 4.5 s: service units
-	// kill after 5 s.
+	// exitGrace is how long tunnels may take to end when the process exits.
+	// Together with Caddy's own work the exit takes less than 4.5 s: service
+	// units kill after 5 s.
 	exitGrace = 2500 * time.Millisecond
 	// exitLimit is how long Shutdown waits in all.
 	exitLimit = 3200 * time.Millisecond
-	// exitPoll is how often a process without any configuration of ours looks
-	// whether it is exiting, while HTTP/2 or HTTP/3 tunnels are left.
+	// exitPoll is how often a process without a configuration of wsgate checks
+	// whether it exits, while handshakes or HTTP/2 and HTTP/3 tunnels are left.
 	exitPoll = 200 * time.Millisecond
 )
 
-// shutdownReason is what peers are told when the process exits.
+// shutdownReason is the reason in close frames when the process exits.
 const shutdownReason = "server is shutting down"
 
-// ending is what the end of the process has to know.
-type ending struct {
+// exitState is what an exit needs.
+type exitState struct {
 	exiting  atomic.Bool
 	once     sync.Once
 	attached atomic.Int64 // handshakes under way, and tunnels that live in a handler (HTTP/2 and 3)
@@ -40,33 +40,34 @@ type ending struct {
 	atClose    func(name string, v gate.Verdict)
 }
 
-// Attach counts a handshake that is under way, or a tunnel whose handler has to
-// stay (HTTP/2 and 3): Caddy waits for it when the process exits. The returned
-// function takes it back.
+// Attach counts a handshake under way, or a tunnel whose handler has to stay
+// (HTTP/2 and 3): Caddy waits for it when the process exits. detach undoes
+// this.
 func Attach() (detach func()) {
 	r := reg
 	r.attached.Add(1)
 	return func() { r.attached.Add(-1) }
 }
 
-// AtShutdown names what a shutdown begins with, in place of what was named
-// before. It must not block. Call it before the first configuration.
+// AtShutdown sets the function that a shutdown calls first. It must not block.
+// Call AtShutdown before the first configuration.
 func AtShutdown(do func()) { reg.atShutdown = do }
 
-// AtClose names what happens when a gate closes, in place of what was named
-// before: its handshakes under way are refused. It must not block. Call it before
-// the first configuration.
+// AtClose sets the function that is called when a gate closes, and refuses its
+// handshakes under way. It must not block. Call AtClose before the first
+// configuration.
 func AtClose(do func(name string, v gate.Verdict)) { reg.atClose = do }
 
-// ExitVerdict refuses a handshake because the process is about to exit.
+// ExitVerdict returns the verdict on a handshake while the process exits.
 func ExitVerdict() gate.Verdict {
 	return gate.Verdict{Cause: gate.CauseShutdown, Reason: shutdownReason, Text: shutdownReason}
 }
 
-// Shutdown ends every tunnel with close code 1001 because the process exits:
-// nothing is admitted any more, each peer is sent a close frame, and after 2.5 s
-// what is left is cut. It returns when all are gone and what was switched is
-// stored, at the latest after 3.2 s. Any number of callers share one shutdown.
+// Shutdown closes all tunnels with code 1001, because the process exits. No
+// gate admits a handshake any more. Each peer is sent a close frame, and after
+// 2.5 s the remaining connections are cut. Shutdown returns when all tunnels
+// are gone and all switches are stored, after 3.2 s at the latest. Several
+// callers share one shutdown.
 func Shutdown() {
 	r := reg
 	r.once.Do(func() {
@@ -125,8 +126,9 @@ func (r *registry) shutdown(now time.Time) {
 	events.Default.Flush(ctx)
 }
 
-// watchExit ends what is attached at exit when no configuration of ours is left
-// to hear of it. It ends when that is gone.
+// watchExit starts a goroutine that calls Shutdown when the process exits, if
+// something is attached but no configuration of wsgate is left. It ends when
+// nothing is attached.
 func (r *registry) watchExit() {
 	if r.attached.Load() == 0 || !r.watching.CompareAndSwap(false, true) {
 		return

@@ -8,45 +8,46 @@ import (
 	"github.com/wsgate/wsgate/gate"
 )
 
-// Status is all there is to know about a gate at a moment.
+// Status is all that is known of a gate at one moment.
 type Status struct {
 	Name   string
 	Mode   gate.Mode
 	State  gate.State
 	Cause  gate.Cause
 	Reason string
-	// Since and Until frame the state. Until is zero where unknown.
+	// Since and Until are the begin and the end of the state. Until is zero if
+	// it is unknown.
 	Since, Until time.Time
 	Tunnels      int
-	// DrainTold counts the tunnels that were told to end when the gate closed,
-	// and Draining those of them that are still open. DrainUntil is their
-	// deadline, zero where there is no drain to show: the gate has opened since,
-	// or closed again without one, and all of them are gone.
+	// DrainTold is how many tunnels were told to end when the gate closed.
+	// Draining is how many of them are still open. DrainUntil is their
+	// deadline. It is zero if there is no drain to show: all of them are gone,
+	// and the gate has opened since, or has closed again without a drain.
 	DrainTold, Draining int
 	DrainUntil          time.Time
-	// DrainCode and DrainReason are what they were told.
+	// DrainCode and DrainReason are code and reason of their close frames.
 	DrainCode   uint16
 	DrainReason string
-	// Stored reports whether the switch, as it is now, is in storage.
+	// Stored reports whether storage has the record in force.
 	Stored   bool
 	Override *gate.Override
 	Rules    []RuleStatus
 	Totals   TotalsStatus
-	// Refused has the refused handshakes of the totals by outcome.
+	// Refused has the refused handshakes by outcome.
 	Refused map[string]int64
 	Closing gate.Closing
 	// Removed reports whether the gate has left the configuration.
 	Removed bool
-	// Upstreams are those of the configuration in force, and those that have
+	// Upstreams are those of the configuration in force, and those of open
 	// tunnels.
 	Upstreams []UpstreamStatus
-	// Problems says what cannot be read or written just now.
+	// Problems are what cannot be read or written at the moment.
 	Problems []string
-	// ETag names the newest switch, quoted, for If-Match.
+	// ETag names the record in force, in quotes, for If-Match.
 	ETag string
 }
 
-// RuleStatus is what one open_when line says.
+// RuleStatus is the state of one open_when line.
 type RuleStatus struct {
 	Name       string
 	Not        bool
@@ -56,13 +57,15 @@ type RuleStatus struct {
 	Details    map[string]any
 }
 
-// TotalsStatus counts in this process's life, over all configurations. Bytes and
-// messages of a gate with more than 4096 tunnels may be some seconds old.
+// TotalsStatus has the totals of this process, over all configurations. If a
+// gate has more than 4096 tunnels, its bytes and messages may be some seconds
+// old.
 type TotalsStatus struct {
 	Accepted, Refused, BytesUp, BytesDown, MessagesUp, MessagesDown int64
 }
 
-// Statuses returns the gates an operator can see, sorted by name.
+// Statuses returns the status of all gates that operators can see, sorted by
+// name.
 func Statuses(now time.Time) []Status {
 	entries := visible()
 	all := make([]Status, len(entries))
@@ -72,7 +75,7 @@ func Statuses(now time.Time) []Status {
 	return all
 }
 
-// visible returns the entries an operator can see, sorted by name.
+// visible returns the entries that operators can see, sorted by name.
 func visible() []*Entry {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -105,8 +108,8 @@ func (r *registry) names() []string {
 }
 
 func (e *Entry) status(now time.Time) Status {
-	e.snapshot(now)  // carries out what is due
-	etag := e.etag() // before the state: a tag that is late is refused, one that is early is not
+	e.snapshot(now)  // carries out a change that is due
+	etag := e.etag() // before the state: an old tag is refused, but a tag that is newer than the state would not be
 	s := e.gate.Snapshot()
 	moved := e.table.counts()
 	st := Status{
@@ -140,7 +143,8 @@ func (e *Entry) status(now time.Time) Status {
 	return st
 }
 
-// storageProblems says what of the gate cannot be read or written just now.
+// storageProblems returns what of the gate cannot be read or written at the
+// moment.
 func (e *Entry) storageProblems(stored bool) (problems []string) {
 	if trouble := e.reg.ledger.Troubles(flagsPrefix); trouble != "" {
 		problems = append(problems, "the stored flags cannot be read: "+trouble)
@@ -154,14 +158,14 @@ func (e *Entry) storageProblems(stored bool) (problems []string) {
 	return problems
 }
 
-// Scraped is what metrics want to know of a gate.
+// Scraped has what metrics need of a gate.
 type Scraped struct {
 	Status
 	Counters
 }
 
-// Scrape returns the gates an operator can see with their counters, sorted by
-// name.
+// Scrape returns the gates that operators can see with their counters, sorted
+// by name.
 func Scrape(now time.Time) []Scraped {
 	entries := visible()
 	all := make([]Scraped, len(entries))

@@ -180,7 +180,7 @@ func TestPromise8WhatHangsIsAppliedWhenItCanBeRead(t *testing.T) {
 	})
 }
 
-func TestPromise3StoredIsWhatIsThere(t *testing.T) {
+func TestPromise3StoredMeansThatStorageHasTheRecord(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	off := SwitchRequest{Mode: gate.Off, Reason: "fire"}
@@ -219,7 +219,7 @@ func TestPromise3StorageThatKeepsNothingHasNotStored(t *testing.T) {
 	})
 }
 
-func TestMoveToAnotherStorageTakesWhatWasSaidAndNothingElse(t *testing.T) {
+func TestMoveToAnotherStorageTakesOnlyTheRecordsOfThisProcess(t *testing.T) {
 	for name, at := range map[string]func(m *memory, name string) Storage{
 		"that say where they are": func(m *memory, name string) Storage { return named{m, name} },
 		"that do not":             func(m *memory, _ string) Storage { return m },
@@ -263,7 +263,7 @@ func TestMoveToAnotherStorageTakesWhatWasSaidAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestExpiredRecordGoes(t *testing.T) {
+func TestExpiredRecordIsRemoved(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2025-11-24T09:00:00Z","expires":"2025-11-24T10:00:00Z"}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -279,7 +279,7 @@ func TestSinceNeverLiesInTheFuture(t *testing.T) {
 	}
 }
 
-func TestRecordsAreHeldToWhatMayBeSaid(t *testing.T) {
+func TestRecordsWithInvalidValuesAreRefused(t *testing.T) {
 	for name, record := range map[string]string{
 		"null": "null", "nothing": "{}", "another type": `{"value":1}`, "control characters": `{"value":"a\u0000b"}`,
 		"too long": `{"value":"` + strings.Repeat("x", 2000) + `"}`, "5 MB": `{"value":"` + strings.Repeat("x", 5<<20) + `"}`, "no JSON": "hello",
@@ -320,7 +320,7 @@ func TestStoredSwitchThatAStartFindsIsPublished(t *testing.T) {
 	}
 }
 
-func TestPromise2GateThatOnlyAFailedLoadHadIsGone(t *testing.T) {
+func TestPromise2GateThatOnlyAFailedLoadHadIsRemoved(t *testing.T) {
 	m := lonely(t)
 	first := config(m, map[string]gate.Policy{"other": {}})
 	Begin(first)

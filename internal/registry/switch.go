@@ -11,8 +11,8 @@ import (
 	"github.com/wsgate/wsgate/internal/ledger"
 )
 
-// ErrPrecondition is returned when If-Match names a state that is no longer
-// the newest: somebody else was faster.
+// ErrPrecondition is returned if If-Match does not name the record in force,
+// because somebody else was faster.
 var ErrPrecondition = errors.New("the state has changed since it was read")
 
 // UnknownGateError names a gate that is not there.
@@ -21,7 +21,7 @@ type UnknownGateError struct {
 	Known []string
 }
 
-// Error names the gate, and those that there are.
+// Error names the gate, and those that are there.
 func (e *UnknownGateError) Error() string {
 	if len(e.Known) == 0 {
 		return fmt.Sprintf("unknown gate %q: no gate is configured", e.Name)
@@ -34,42 +34,43 @@ const (
 	maxTTL = 365 * 24 * time.Hour
 )
 
-// SwitchRequest is an operator's word. In the mode that the gate is switched to
-// already it changes what it says, and keeps the rest: the reason, the end, the
-// closing.
+// SwitchRequest is an operator's switch. If the gate is already switched to
+// this mode, the request changes the fields that it has. Reason, end and
+// closing stay as they are if it does not have them.
 type SwitchRequest struct {
-	// Mode is On, Off or Auto; Auto hands back to the policy.
+	// Mode is On, Off or Auto. Auto gives the gate back to its policy.
 	Mode gate.Mode
-	// Reason, at most 512 bytes. Empty: as it is in this mode, else none.
+	// Reason, at most 512 bytes. Empty: it stays the same in the same mode;
+	// otherwise there is none.
 	Reason string
-	// NoReason takes a reason back.
+	// NoReason removes the reason.
 	NoReason bool
-	// Actor, at most 128 bytes, and From, the address it came from, are always
+	// Actor, at most 128 bytes, and From, the operator's address, always are
 	// those of the newest request.
 	Actor, From string
-	// TTL after which the gate is Auto again: 1 s to 365 days. Zero: as it is in
-	// this mode, else never.
+	// TTL is the time until the gate is Auto again: 1 s to 365 days. Zero: the
+	// end stays the same in the same mode; otherwise there is none.
 	TTL time.Duration
-	// NoEnd takes an end back.
+	// NoEnd removes the end.
 	NoEnd bool
-	// Closing in place of the policy's. Nil: as it is in this mode, else the
-	// policy's.
+	// Closing replaces the policy's. Nil: it stays the same in the same mode;
+	// otherwise the policy's closing applies.
 	Closing *gate.Closing
-	// IfMatch is the If-Match header. Empty: whatever the state is.
+	// IfMatch is the If-Match header. Empty: any record may be in force.
 	IfMatch string
 }
 
-// SwitchResult is what a switch has done.
+// SwitchResult is the result of a switch.
 type SwitchResult struct {
 	Status
-	// Replaced is the override that was in force before. Nil: there was none, or
-	// the switch has changed nothing.
+	// Replaced is the override that was in force before. Nil: there was none,
+	// or the switch has changed nothing.
 	Replaced *gate.Override
 }
 
-// Switch switches a gate. It is in force when Switch begins to wait for
-// the storage, which it does for at most 5 s; the status says whether it was
-// stored. The same word again changes nothing. Errors: [*UnknownGateError],
+// Switch switches a gate. The switch is in force at once. Then Switch waits at
+// most 5 s for the storage, and the status says whether the switch is stored.
+// The same switch again changes nothing. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
 func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, error) {
 	if err := req.validate(); err != nil {
@@ -87,12 +88,12 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, 
 	return SwitchResult{e.status(time.Now()), replaced}, nil
 }
 
-// operator is who switches the gate just now.
+// operator is the operator who switches the gate.
 type operator struct{ actor, from string }
 
-// switchTo puts the request in force, and returns the override that it replaced.
-// Rules are asked before, without a lock, so that it is known until when: for a
-// moment at most.
+// switchTo puts the request in force, and returns the override that it has
+// replaced. It asks the rules before, without a lock, to know the next change.
+// It waits for them only a moment.
 func (e *Entry) switchTo(req SwitchRequest, now time.Time) (replaced *gate.Override, err error) {
 	for {
 		was := e.gate.Snapshot().Override
@@ -104,7 +105,8 @@ func (e *Entry) switchTo(req SwitchRequest, now time.Time) (replaced *gate.Overr
 	}
 }
 
-// trySwitch reports whether nothing else was put in force since l was looked at.
+// trySwitch puts the request in force. done is false if the gate has changed
+// since l was taken.
 func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look, now time.Time) (replaced *gate.Override, done bool, err error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -121,7 +123,7 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 	}
 	was = was.InForce(now)
 	if req.repeats(was, o) && e.reg.ledger.Trouble(e.key()) == "" {
-		e.reg.ledger.Renew(e.key()) // somebody may have taken it away
+		e.reg.ledger.EnsureStored(e.key()) // somebody may have removed it from storage
 	} else {
 		if !e.gate.Fits(l) {
 			return nil, false, nil
@@ -136,16 +138,16 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		before, after, _ := e.gate.Apply(l, now)
 		e.setRecord(r)
 		publishState(e.name, r.Seq, req.switched(o, now))
-		e.moved(before, after, now)
+		e.applyEffects(before, after, now)
 		replaced = was
 	}
 	if req.Mode == gate.Off {
-		e.applyClosing(now) // tunnels that an earlier closing kept, too
+		e.applyClosing(now) // also tunnels that an earlier closing has kept
 	}
 	return replaced, true, nil
 }
 
-// switched is what listeners are told of the request.
+// switched returns the event for the request.
 func (r SwitchRequest) switched(o *gate.Override, now time.Time) Switched {
 	s := Switched{Mode: r.Mode, Actor: r.Actor, From: r.From, At: now}
 	if o != nil {
@@ -154,14 +156,15 @@ func (r SwitchRequest) switched(o *gate.Override, now time.Time) Switched {
 	return s
 }
 
-// override is what the request makes of the one in force, if any; nil: nothing.
+// override returns the override that the request makes of the one in force.
+// Nil: none.
 func (r SwitchRequest) override(was *gate.Override, now time.Time) *gate.Override {
 	if r.Mode == gate.Auto {
 		return nil
 	}
 	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: now}
 	if r.TTL > 0 {
-		o.Expires = now.Add(r.TTL).Round(0) // by the wall clock, which goes on while a machine sleeps
+		o.Expires = now.Add(r.TTL).Round(0) // without the monotonic clock, which stops while a machine sleeps
 	}
 	if r.Closing != nil {
 		c := *r.Closing
@@ -182,8 +185,8 @@ func (r SwitchRequest) override(was *gate.Override, now time.Time) *gate.Overrid
 	return o
 }
 
-// repeats reports whether the request makes of the override in force the same
-// again. A TTL starts anew each time.
+// repeats reports whether the request changes nothing. A TTL always changes the
+// end.
 func (r SwitchRequest) repeats(was, o *gate.Override) bool {
 	if was == nil || o == nil {
 		return was == nil && o == nil

@@ -9,38 +9,39 @@ import (
 )
 
 const (
-	// shards divide a table, so that tunnels that come and go rarely meet.
+	// shards divide a table, so that two tunnels rarely wait for one lock.
 	shards = 64
-	// addAtOnce is how many tunnels are added up while somebody waits. With more
-	// of them the sums are up to addEvery old.
-	addAtOnce = 4096
-	addEvery  = 2 * time.Second
+	// sumAtOnce is how many tunnels are summed up while the caller waits. With
+	// more, the sums are up to sumEvery old.
+	sumAtOnce = 4096
+	sumEvery  = 2 * time.Second
 )
 
-// table is the open tunnels of a gate. Safe for concurrent use.
+// table holds the open tunnels of a gate. Safe for concurrent use.
 type table struct {
 	count  atomic.Int64
 	shards [shards]shard
 
-	mu     sync.Mutex // guards the fields below
-	sums   tunnel.Counts
-	added  time.Time // when sums were added up
-	adding bool
+	mu       sync.Mutex // guards the fields below
+	sums     tunnel.Counts
+	summedAt time.Time // when sums were computed
+	summing  bool
 }
 
-// shard is the tunnels whose ids have one remainder.
+// shard holds the tunnels whose ids have one remainder.
 type shard struct {
-	mu   sync.Mutex // guards the fields below
-	open map[TunnelID]*Tunnel
-	most int           // how many there were since open was made
-	gone tunnel.Counts // of tunnels that have ended
-	_    [16]byte      // a shard fills a cache line
+	mu    sync.Mutex // guards the fields below
+	open  map[TunnelID]*Tunnel
+	peak  int           // the most tunnels since open was made
+	ended tunnel.Counts // counts of tunnels that have ended
+	_     [16]byte      // fills a cache line
 }
 
 func (t *table) shard(id TunnelID) *shard { return &t.shards[id%shards] }
 
-// add lists a tunnel, unless refuse says that it must not be: whoever closes the
-// table's gate, and then looks through the table, finds it or has it refused.
+// add lists a tunnel, unless refuse returns an error. Whoever closes the gate
+// and then goes through the table finds the tunnel, or refuse has seen the
+// closed gate.
 func (t *table) add(one *Tunnel, refuse func() error) error {
 	s := t.shard(one.id)
 	s.mu.Lock()
@@ -52,24 +53,24 @@ func (t *table) add(one *Tunnel, refuse func() error) error {
 		s.open = make(map[TunnelID]*Tunnel)
 	}
 	s.open[one.id] = one
-	s.most = max(s.most, len(s.open))
+	s.peak = max(s.peak, len(s.open))
 	t.count.Add(1)
 	return nil
 }
 
-// remove takes a tunnel out, and reports whether it was told to end by a drain.
+// remove removes a tunnel, and reports whether a drain has told it to end.
 func (t *table) remove(one *Tunnel) (told bool) {
 	s := t.shard(one.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, one.id)
-	s.gone.Add(one.Counts())
-	if s.most > 64 && len(s.open) < s.most/4 { // a map does not shrink by itself
+	s.ended.Add(one.Counts())
+	if s.peak > 64 && len(s.open) < s.peak/4 { // a map does not shrink by itself
 		smaller := make(map[TunnelID]*Tunnel, len(s.open))
 		for id, t := range s.open {
 			smaller[id] = t
 		}
-		s.open, s.most = smaller, len(smaller)
+		s.open, s.peak = smaller, len(smaller)
 	}
 	return one.told.Load()
 }
@@ -82,8 +83,8 @@ func (t *table) find(id TunnelID) *Tunnel {
 	return s.open[id]
 }
 
-// each calls do for every tunnel that is there from begin to end, and for some
-// of the others. Tunnels of a shard cannot come or go meanwhile.
+// each calls do for every tunnel that stays in the table meanwhile, and perhaps
+// for others. Tunnels of the present shard cannot come or go.
 func (t *table) each(do func(*Tunnel)) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -102,8 +103,8 @@ func (t *table) all() []*Tunnel {
 	return open
 }
 
-// seal reports whether the table is empty, and has then called done while no
-// tunnel could be added.
+// seal calls done if the table is empty, while no tunnel can be added. It
+// reports whether the table was empty.
 func (t *table) seal(done func()) bool {
 	for i := range t.shards {
 		t.shards[i].mu.Lock()
@@ -116,34 +117,34 @@ func (t *table) seal(done func()) bool {
 	return true
 }
 
-// counts adds up what the tunnels have forwarded, those that have ended
-// included. The tunnels count for themselves: a counter that they shared would
-// go from core to core with every message. Of more than 4096 tunnels the sums are
-// some seconds old.
+// counts returns the sums of what all tunnels have carried, those that have
+// ended included. Each tunnel counts by itself, because a shared counter would
+// move from core to core with every message. With more than 4096 tunnels, the
+// sums are some seconds old.
 func (t *table) counts() tunnel.Counts {
-	if t.count.Load() <= addAtOnce {
-		return t.addUp()
+	if t.count.Load() <= sumAtOnce {
+		return t.sumNow()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.adding && time.Since(t.added) > addEvery {
-		t.adding = true
+	if !t.summing && time.Since(t.summedAt) > sumEvery {
+		t.summing = true
 		go func() {
-			t.addUp()
+			t.sumNow()
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.adding = false
+			t.summing = false
 		}()
 	}
 	return t.sums
 }
 
-// addUp adds up now.
-func (t *table) addUp() (sums tunnel.Counts) {
+// sumNow computes the sums.
+func (t *table) sumNow() (sums tunnel.Counts) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		sums.Add(s.gone)
+		sums.Add(s.ended)
 		for _, one := range s.open {
 			sums.Add(one.Counts())
 		}
@@ -152,6 +153,6 @@ func (t *table) addUp() (sums tunnel.Counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sums.Raise(sums)
-	t.added = time.Now()
+	t.summedAt = time.Now()
 	return t.sums
 }

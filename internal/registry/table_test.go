@@ -45,7 +45,7 @@ func TestTunnelIsFoundByItsID(t *testing.T) {
 	}
 }
 
-func TestTableGivesBackWhatARushHasTaken(t *testing.T) {
+func TestTableShrinksAfterABurst(t *testing.T) {
 	var all table
 	var open []*Tunnel
 	for i := range 100 * shards {
@@ -59,7 +59,7 @@ func TestTableGivesBackWhatARushHasTaken(t *testing.T) {
 		all.remove(one)
 	}
 	for i := range all.shards {
-		if most := all.shards[i].most; most > 64 {
+		if most := all.shards[i].peak; most > 64 {
 			t.Fatalf("shard %d is made for %d", i, most)
 		}
 	}
@@ -70,7 +70,7 @@ func TestTableGivesBackWhatARushHasTaken(t *testing.T) {
 	}
 }
 
-func TestTunnelRemembersNoMoreThanItMayBeAskedFor(t *testing.T) {
+func TestTunnelKeepsOnlyTheBeginOfItsPath(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
@@ -84,7 +84,7 @@ func TestTunnelRemembersNoMoreThanItMayBeAskedFor(t *testing.T) {
 	}
 }
 
-func TestSumsNeverFall(t *testing.T) {
+func TestSumsNeverDecrease(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
 	e := Acquire("g", gate.Policy{}, m)
@@ -120,24 +120,24 @@ func TestSumsNeverFall(t *testing.T) {
 
 func TestSumsOfManyTunnelsMayBeSomeSecondsOld(t *testing.T) {
 	var all table
-	for i := range addAtOnce + 1 {
+	for i := range sumAtOnce + 1 {
 		if err := all.add(&Tunnel{Tunnel: tunnel.New(tunnel.Options{}), id: TunnelID(i)}, func() error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all.shards[3].gone.BytesUp = 7
+	all.shards[3].ended.BytesUp = 7
 	await(t, "the sums", func() bool { return all.counts().BytesUp == 7 })
-	all.shards[3].gone.BytesUp = 8
+	all.shards[3].ended.BytesUp = 8
 	if n := all.counts().BytesUp; n != 7 {
 		t.Errorf("added up %d again at once", n)
 	}
 	all.mu.Lock()
-	all.added = time.Now().Add(-addEvery - time.Second)
+	all.summedAt = time.Now().Add(-sumEvery - time.Second)
 	all.mu.Unlock()
 	await(t, "the newer sums", func() bool { return all.counts().BytesUp == 8 })
 }
 
-func TestPromise3TunnelThatBeginsBesideASwitchIsRefusedOrTold(t *testing.T) {
+func TestPromise3TunnelThatBeginsDuringASwitchIsRefusedOrDrained(t *testing.T) {
 	m := lonely(t)
 	Begin(config(m, map[string]gate.Policy{"g": {Closing: drainsInAMinute}}))
 	e := Acquire("g", gate.Policy{}, m)
@@ -205,7 +205,7 @@ func TestDrainFinishedIsPublishedOnceForEachDrain(t *testing.T) {
 	}
 }
 
-func TestWhatIsGoneFromTheConfigurationGoesFromMapsAndLabels(t *testing.T) {
+func TestRemovedGatesLeaveNoMapEntriesAndLabels(t *testing.T) {
 	m := lonely(t)
 	last := config(m, map[string]gate.Policy{"g": {}})
 	Begin(last)
@@ -217,7 +217,7 @@ func TestWhatIsGoneFromTheConfigurationGoesFromMapsAndLabels(t *testing.T) {
 		Begin(next)
 		End(last)
 		other := Acquire(name, gate.Policy{}, m)
-		other.Refused("closed")
+		other.CountRefused("closed")
 		other.Release()
 		one, err := e.Admit(Admission{Upstream: fmt.Sprint("10.0.0.1:", i), Handler: name})
 		if err != nil {
@@ -227,7 +227,7 @@ func TestWhatIsGoneFromTheConfigurationGoesFromMapsAndLabels(t *testing.T) {
 		last = next
 	}
 	reg.mu.Lock()
-	entries, past, names := len(reg.entries), len(reg.past), len(reg.pasts)
+	entries, past, names := len(reg.entries), len(reg.past), len(reg.pastNames)
 	reg.mu.Unlock()
 	if entries != 2 || past > mostPast || names != past {
 		t.Errorf("%d entries, %d of the past, %d names; want 2, at most %d", entries, past, names, mostPast)

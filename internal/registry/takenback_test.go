@@ -39,7 +39,7 @@ func TestPromise2FailedLoadLeavesARemovedGateAsItWas(t *testing.T) {
 	}
 }
 
-func TestPromise2ConfigurationThatComesAloneIsSettledWhenItsLoadHasSucceeded(t *testing.T) {
+func TestPromise2FirstConfigurationIsFinalizedWhenItsLoadHasSucceeded(t *testing.T) {
 	m := lonely(t)
 	first := config(m, map[string]gate.Policy{"chat": {}})
 	Begin(first)
@@ -83,7 +83,7 @@ func TestPromise2FailedLoadBringsNoRecords(t *testing.T) {
 	}
 }
 
-func TestAnotherStorageIsReadWhereNobodyHasSaidAnything(t *testing.T) {
+func TestNewStorageIsReadIfNothingWasPutHere(t *testing.T) {
 	m := lonely(t)
 	first := config(named{m, "one"}, map[string]gate.Policy{"said": {}, "silent": {}})
 	Begin(first)
@@ -116,7 +116,7 @@ func TestAnotherStorageIsReadWhereNobodyHasSaidAnything(t *testing.T) {
 	}
 }
 
-func TestPromise8StoredFlagsAreReadAgainAndMissedMeanwhile(t *testing.T) {
+func TestPromise8StoredFlagsAreReadAgainAndAProblemUntilThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lonely(t)
 		m.data[flagKey("X")] = []byte(`{"value":"1"}`)
@@ -132,7 +132,7 @@ func TestPromise8StoredFlagsAreReadAgainAndMissedMeanwhile(t *testing.T) {
 	})
 }
 
-func TestBrokenRecordIsReplacedByAnyWord(t *testing.T) {
+func TestBrokenRecordIsReplacedByTheNextSwitch(t *testing.T) {
 	m := lonely(t)
 	m.data[overrideKey("g")] = []byte(`{"mode":"off","closing":{"drain":true,"code":1005}}`)
 	Begin(config(m, map[string]gate.Policy{"g": {}}))
@@ -144,7 +144,7 @@ func TestBrokenRecordIsReplacedByAnyWord(t *testing.T) {
 	}
 }
 
-func TestLimitsGoWithTheLastOfTheirTunnels(t *testing.T) {
+func TestLimitsAreDroppedWithTheLastOfTheirTunnels(t *testing.T) {
 	m := lonely(t)
 	limits := func(key string) *Config {
 		c := config(m, map[string]gate.Policy{"g": {}})

@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// tidyAfter is how long a rush of handshakes has to be over.
+	// tidyAfter is how long a burst of handshakes has to be over.
 	tidyAfter = time.Second
-	// tidyFor is how many tunnels more, besides a quarter, are worth it.
-	tidyFor = 250
-	// tidyBase and tidyEach bound the heap that a run may have to look through:
-	// one that the tunnels do not account for is left to Go's collector.
+	// tidyMin is how many more tunnels a run needs, in addition to a quarter.
+	tidyMin = 250
+	// tidyBase and tidyEach bound the heap that a run may scan. A larger heap
+	// belongs to something other than tunnels, and is left to Go's collector.
 	tidyBase, tidyEach = 64 << 20, 64 << 10
 )
 
-// tidier gives what handshakes have left behind back to the system once a rush
-// of them is over. That is more than quiet tunnels hold, and since these make
-// no garbage, Go's collector would come for it after two minutes at the latest
-// (runtime/proc.go, forcegcperiod), and give it back little by little. A run is
-// worth it when there are a quarter more tunnels than at the last one, so each
-// tunnel pays for a few of them, whatever their number.
+// tidier returns memory to the system after a burst of handshakes. Handshakes
+// leave more memory behind than quiet tunnels hold. Quiet tunnels make no
+// garbage, so Go's collector would come after two minutes (runtime/proc.go,
+// forcegcperiod), and would return the memory little by little. A run needs a
+// quarter more tunnels than the last one, so that the cost of each tunnel stays
+// the same however many there are.
 type tidier struct {
 	live    atomic.Int64 // tunnels in all tables
 	mark    atomic.Int64 // how many there were at the last run, or fewer since
-	waiting atomic.Bool  // for a rush to be over
+	waiting atomic.Bool  // a burst may not be over yet
 
 	after time.Duration
 	tidy  func(tunnels int64)
@@ -37,10 +37,10 @@ type tidier struct {
 
 func (d *tidier) opened() { d.consider(d.live.Add(1)) }
 
-// consider has it looked at later whether n tunnels are worth a run.
+// consider plans a run if it is worth it for n tunnels.
 func (d *tidier) consider(n int64) {
 	if d.worth(n) && d.waiting.CompareAndSwap(false, true) {
-		time.AfterFunc(d.after, func() { d.look(n) })
+		time.AfterFunc(d.after, func() { d.tidyIfQuiet(n) })
 	}
 }
 
@@ -53,14 +53,14 @@ func (d *tidier) closed() {
 
 func (d *tidier) worth(n int64) bool {
 	mark := d.mark.Load()
-	return n > mark+mark/4+tidyFor
+	return n > mark+mark/4+tidyMin
 }
 
-// look tidies if hardly any tunnels were opened since there were before of them.
-func (d *tidier) look(before int64) {
+// tidyIfQuiet starts a run if there are hardly more tunnels than before.
+func (d *tidier) tidyIfQuiet(before int64) {
 	n := d.live.Load()
 	if n > before+before/50 {
-		time.AfterFunc(d.after, func() { d.look(n) })
+		time.AfterFunc(d.after, func() { d.tidyIfQuiet(n) })
 		return
 	}
 	if d.worth(n) {
@@ -68,11 +68,11 @@ func (d *tidier) look(before int64) {
 		d.tidy(n)
 	}
 	d.waiting.Store(false)
-	d.consider(d.live.Load()) // of those that were opened meanwhile, none may be the last to ask
+	d.consider(d.live.Load()) // tunnels that were opened meanwhile did not plan a run
 }
 
-// giveBack collects garbage and returns free memory to the system.
-func giveBack(tunnels int64) {
+// freeMemory collects garbage and returns free memory to the system.
+func freeMemory(tunnels int64) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	if sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > uint64(tidyBase+tidyEach*tunnels) {

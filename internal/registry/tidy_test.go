@@ -33,7 +33,7 @@ func (d *tidied) change(by int, then time.Duration) {
 	synctest.Wait()
 }
 
-func TestTidyWhenARushIsOver(t *testing.T) {
+func TestMemoryIsReturnedAfterABurst(t *testing.T) {
 	t.Parallel()
 	const long = 10 * tidyAfter
 	for _, c := range []struct {
@@ -41,7 +41,7 @@ func TestTidyWhenARushIsOver(t *testing.T) {
 		steps func(*tidied)
 		want  []int64
 	}{
-		{"few tunnels", func(d *tidied) { d.change(tidyFor, long) }, nil},
+		{"few tunnels", func(d *tidied) { d.change(tidyMin, long) }, nil},
 		{"many", func(d *tidied) { d.change(1000, long) }, []int64{1000}},
 		{"half as many again", func(d *tidied) { d.change(1000, long); d.change(500, long) }, []int64{1000}},
 		{"more than that", func(d *tidied) { d.change(1000, long); d.change(501, long) }, []int64{1000, 1501}},
@@ -86,7 +86,7 @@ func TestTidyWhenARushIsOver(t *testing.T) {
 }
 
 // Not parallel: nothing else is to collect garbage meanwhile.
-func TestGiveBackLeavesOthersHeapAlone(t *testing.T) {
+func TestMemoryOfAnotherLargeHeapIsNotCollected(t *testing.T) {
 	forced := func() uint32 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -94,14 +94,14 @@ func TestGiveBackLeavesOthersHeapAlone(t *testing.T) {
 	}
 	runtime.GC() // what was alive at the last run counts
 	before := forced()
-	giveBack(1)
+	freeMemory(1)
 	if forced() != before+1 {
 		t.Error("nothing was given back")
 	}
 	big := make([]byte, tidyBase+tidyEach+1)
 	runtime.GC()
 	before = forced()
-	giveBack(1)
+	freeMemory(1)
 	if forced() != before {
 		t.Error("a heap that one tunnel does not account for was collected")
 	}

@@ -12,13 +12,15 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// TunnelID names a tunnel: unique in this process, and most likely beyond.
+// TunnelID names a tunnel. It is unique in this process, and most likely in
+// others, too.
 type TunnelID uint64
 
-// String returns the id as people meet it in logs: base 36, no punctuation.
+// String returns the id as logs and the API show it: base 36, without
+// punctuation.
 func (id TunnelID) String() string { return strconv.FormatUint(uint64(id), 36) }
 
-// firstID is a random number, so that the ids of two runs differ.
+// firstID returns a random number, so that two processes have different ids.
 func firstID() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand.Read)
@@ -38,35 +40,37 @@ type Tunnel struct {
 	user, path string
 	release    func()
 
-	told atomic.Bool // to end, by a drain that counts it. Set under the table's lock
+	told atomic.Bool // a drain has told it to end and counts it; set under the table's lock
 }
 
-// none is a value that says nothing.
+// none is a type without a value.
 type none struct{}
 
-// maxPath is how much of a path a tunnel remembers, in bytes.
+// maxPath is how much of a path a tunnel keeps, in bytes.
 const maxPath = 256
 
-// Admission says whose tunnel it will be.
+// Admission describes a new tunnel.
 type Admission struct {
-	// ClientIP as Caddy sees it (trusted_proxies). The zero value: unknown.
+	// ClientIP is the client's address as Caddy sees it (trusted_proxies). The
+	// zero value: unknown.
 	ClientIP netip.Addr
-	// User who was authenticated. Empty: nobody was.
+	// User is the authenticated user. Empty: there is none.
 	User string
-	// Path that was asked for, without a query. More than 256 bytes are cut.
+	// Path is the path of the request, without a query. It is cut after 256
+	// bytes.
 	Path string
-	// Upstream is the label of metrics and logs: an address of the
+	// Upstream is the label for metrics and logs: an address of the
 	// configuration, or "dynamic".
 	Upstream string
-	// Handler is the name of the handler, whose limits the tunnel follows.
+	// Handler is the name of the handler. The tunnel follows its limits.
 	Handler string
-	// Release is called once, when the tunnel has ended or was abandoned.
+	// Release is called once, when the tunnel has ended or was dropped.
 	Release func()
 }
 
-// Admit lists a tunnel that is about to start, or returns a [*ClosedError] when
-// the gate closed while the handshake was under way. From here on the tunnel
-// is drained like the others, even before it was started.
+// Admit lists a new tunnel before it starts. It returns a [*ClosedError] if the
+// gate has closed during the handshake. From now on a drain reaches the tunnel,
+// even if it has not started.
 func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	t := &Tunnel{
 		id: TunnelID(e.reg.lastID.Add(1)), entry: e, clientIP: a.ClientIP, release: a.Release,
@@ -74,18 +78,18 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	}
 	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})
 	t.handler, t.upstream = e.handlers.use(a.Handler), e.upstreams.use(a.Upstream)
-	if err := e.table.add(t, e.admits); err != nil {
-		t.leaveOthers()
+	if err := e.table.add(t, e.checkAdmission); err != nil {
+		t.releaseUsage()
 		return nil, err
 	}
 	e.reg.tidier.opened()
-	e.handlers.watch()
+	e.handlers.ensureTimer()
 	return t, nil
 }
 
-// admits returns a [*ClosedError] where the gate admits nothing. It is asked while
-// the tunnel's place in the table is locked.
-func (e *Entry) admits() error {
+// checkAdmission returns a [*ClosedError] if the gate admits nothing. The table
+// calls it under the lock of the tunnel's shard.
+func (e *Entry) checkAdmission() error {
 	switch s := e.gate.Snapshot(); {
 	case e.reg.exiting.Load():
 		return &ClosedError{ExitVerdict()}
@@ -97,42 +101,42 @@ func (e *Entry) admits() error {
 	return nil
 }
 
-// cutPath copies what a tunnel remembers of a path, and nothing of what that is
-// part of.
+// cutPath copies the begin of a path, so that the tunnel does not keep the
+// request in memory.
 func cutPath(path string) string {
 	return string([]byte(path[:min(len(path), maxPath)]))
 }
 
-// ID returns the tunnel's name.
+// ID returns the tunnel's id.
 func (t *Tunnel) ID() TunnelID { return t.id }
 
-// Opened says that the 101 (or 200) has gone to the client, and how long that
-// took.
+// Opened counts a tunnel whose client was sent the 101 (or 200). took is the
+// duration of the handshake.
 func (t *Tunnel) Opened(took time.Duration) {
 	t.entry.counters.handshakes.add(Accepted)
-	t.entry.counters.tries.observe(took)
+	t.entry.counters.handshakeTimes.observe(took)
 	publish(t.entry.name, TunnelOpened{t.info()})
 }
 
-// Drop takes an admitted tunnel that never started out of the table.
+// Drop removes a tunnel that has never started.
 func (t *Tunnel) Drop() { t.leave() }
 
-// Ended is called by the tunnel, once, when both its connections are closed.
+// Ended is called once by the tunnel, when both its connections are closed.
 func (t *Tunnel) Ended(res tunnel.Result) {
 	c := t.entry.counters
 	c.closed.add(ClosedLabel{string(res.By), codeLabel(res.Code)})
-	c.lives.observe(res.Duration)
+	c.tunnelTimes.observe(res.Duration)
 	publish(t.entry.name, TunnelClosed{t.info(), res})
 	t.leave()
 }
 
-// leave takes the tunnel out of the table.
+// leave removes the tunnel from the table.
 func (t *Tunnel) leave() {
 	e := t.entry
 	if e.table.remove(t) {
-		e.drain.gone(1, false)
+		e.drain.noteEnded(1, false)
 	}
-	t.leaveOthers()
+	t.releaseUsage()
 	e.reg.tidier.closed()
 	if t.release != nil {
 		t.release()
@@ -144,17 +148,17 @@ func (t *Tunnel) leave() {
 	}
 }
 
-// leaveOthers gives back what the tunnel uses besides its place in the table.
-func (t *Tunnel) leaveOthers() {
-	t.entry.upstreams.leave(t.upstream, nil)
-	t.entry.handlers.leave(t.handler, keepLimits)
+// releaseUsage releases what the tunnel uses besides the table.
+func (t *Tunnel) releaseUsage() {
+	t.entry.upstreams.release(t.upstream, nil)
+	t.entry.handlers.release(t.handler, keepLimits)
 }
 
 func (t *Tunnel) info() TunnelInfo {
 	return TunnelInfo{ID: t.id, Gate: t.entry.name, ClientIP: t.clientIP, Upstream: t.upstream.key}
 }
 
-// closeAll tells every tunnel of the gate to end.
+// closeAll closes every tunnel of the gate.
 func (e *Entry) closeAll(c tunnel.Closing) {
 	for _, t := range e.table.all() {
 		t.Close(c)

@@ -9,25 +9,25 @@ import (
 type UpstreamStatus struct {
 	// Address as the configuration has it, or "dynamic".
 	Address string
-	// Tunnels of this gate that go there now.
+	// Tunnels is how many tunnels of this gate go there.
 	Tunnels int
-	// Health as the proxies see it. Nil: the configuration in force does not name
-	// it, or it is dynamic.
+	// Health as the proxies see it. Nil: the configuration in force does not
+	// name the upstream, or it is dynamic.
 	Health *UpstreamHealth
 }
 
 // UpstreamHealth is an upstream as a proxy sees it.
 type UpstreamHealth struct {
 	Address string
-	// Healthy by its health checks; true without any.
+	// Healthy is what health checks found. Without any it is true.
 	Healthy bool
-	// Fails are failures that passive health checks still remember.
+	// Fails are the failures that passive health checks still count.
 	Fails int
 }
 
-// upstreamStatuses joins the open tunnels with the upstreams of the
-// configuration in force, sorted by address. Of several handlers with the same
-// upstream one is enough to call it unhealthy.
+// upstreamStatuses combines the upstreams of open tunnels with those of the
+// configuration in force, sorted by address. If several handlers have one
+// upstream, it is unhealthy if one of them says so.
 func upstreamStatuses(open map[string]int, known []UpstreamHealth) []UpstreamStatus {
 	all := make([]UpstreamStatus, 0, len(known))
 	at := make(map[string]int, len(known))
@@ -51,7 +51,7 @@ func upstreamStatuses(open map[string]int, known []UpstreamHealth) []UpstreamSta
 	return all
 }
 
-// healthOf asks the handlers of a gate in the configuration in force.
+// healthOf asks the handlers that a gate has in the configuration in force.
 func (r *registry) healthOf(gate string) (known []UpstreamHealth) {
 	r.mu.Lock()
 	var ask []func() []UpstreamHealth

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// usage has a value for each key that tunnels use, as long as they do. Safe for
-// concurrent use. The zero value is empty.
+// usage holds a value for each key that tunnels use, as long as any tunnel uses
+// it. Safe for concurrent use. The zero value is empty.
 type usage[V any] struct {
-	mu sync.RWMutex // guards by; keys are used while it is held for reading at least
+	mu sync.RWMutex // guards by; counting a tunnel takes at least the read lock
 	by map[string]*used[V]
 }
 
@@ -19,7 +19,7 @@ type used[V any] struct {
 	V    V
 }
 
-// use counts one more tunnel that uses a key's value.
+// use returns a key's value, and counts one more tunnel that uses it.
 func (u *usage[V]) use(key string) *used[V] {
 	u.mu.RLock()
 	one := u.by[key]
@@ -37,7 +37,8 @@ func (u *usage[V]) use(key string) *used[V] {
 	return one
 }
 
-// of returns a key's value, a zero one if there is none. u.mu is held.
+// of returns a key's value. If there is none, it makes a zero one. u.mu is
+// held.
 func (u *usage[V]) of(key string) *used[V] {
 	if u.by == nil {
 		u.by = make(map[string]*used[V])
@@ -48,9 +49,9 @@ func (u *usage[V]) of(key string) *used[V] {
 	return u.by[key]
 }
 
-// leave counts one tunnel less. A value that none uses goes, unless keep wants to
-// keep it.
-func (u *usage[V]) leave(one *used[V], keep func(*V) bool) {
+// release counts one tunnel less. It drops a value that no tunnel uses, unless
+// keep says otherwise.
+func (u *usage[V]) release(one *used[V], keep func(*V) bool) {
 	if one.open.Add(-1) > 0 {
 		return
 	}

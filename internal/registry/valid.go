@@ -11,25 +11,23 @@ import (
 	"github.com/wsgate/wsgate/tunnel"
 )
 
-// What may be said of a gate, by an operator, in configuration or in a record, is
-// validated here.
+// This file validates what operators, configurations and records say of a gate.
 
 const (
 	maxReason = 512
 	maxActor  = 128
-	// MaxDeadline is the longest drain that can be meant.
+	// MaxDeadline is the longest deadline of a drain.
 	MaxDeadline = 24 * time.Hour
 )
 
-// InvalidError is a request with an absurd value.
+// InvalidError is returned for a value that is not allowed.
 type InvalidError struct{ Field, Problem string }
 
 // Error names the field and what is wrong with it.
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
 
-// ValidReason refuses a reason that clients could not be told: more than 512
-// bytes, not UTF-8, with control characters, or with a placeholder in it that
-// there is not.
+// ValidReason refuses a reason that clients cannot be sent: more than 512
+// bytes, not UTF-8, with control characters, or with an unknown placeholder.
 func ValidReason(reason string) error {
 	if err := validText("reason", reason, maxReason); err != nil {
 		return err
@@ -40,7 +38,7 @@ func ValidReason(reason string) error {
 	return nil
 }
 
-// validOverride holds a record to what an operator may say.
+// validOverride checks the values of a stored switch.
 func validOverride(o *gate.Override) error {
 	if err := validText("reason", o.Reason, maxReason); err != nil {
 		return err
@@ -54,9 +52,9 @@ func validOverride(o *gate.Override) error {
 	return nil
 }
 
-// ValidClosing refuses a drain that cannot be meant: a deadline that is negative
-// or longer than 24 h, a code that never goes on the wire, a reason of more than
-// 123 bytes, not UTF-8, or with control characters.
+// ValidClosing refuses a drain with a negative deadline or one over 24 h, with
+// a code that must not be sent, or with a reason that is longer than 123 bytes,
+// not UTF-8, or has control characters.
 func ValidClosing(c gate.Closing) error {
 	if err := gate.CheckText(c.Reason); err != nil {
 		return &InvalidError{"closing.reason", err.Error()}
@@ -64,8 +62,8 @@ func ValidClosing(c gate.Closing) error {
 	return validDrain(c)
 }
 
-// validDrain does so without a look at placeholders: a record of before may have
-// one, and is right otherwise.
+// validDrain does not check placeholders: an old record may have one, and is
+// valid otherwise.
 func validDrain(c gate.Closing) error {
 	if c.Deadline < 0 || c.Deadline > MaxDeadline {
 		return &InvalidError{"closing.deadline", fmt.Sprintf("%s: want 0s to 24h", c.Deadline)}
@@ -79,12 +77,13 @@ func validDrain(c gate.Closing) error {
 	return validText("closing.reason", c.Reason, 123)
 }
 
-// InvalidCloseCode is the error of a close code that must not be sent.
+// InvalidCloseCode returns the error for a close code that must not be sent.
 func InvalidCloseCode(code int) error {
 	return &InvalidError{"closing.code", fmt.Sprintf("%d must not be sent (RFC 6455 §7.4): want 1000-1003, 1007-1014 or 3000-4999", code)}
 }
 
-// validText refuses what a log line, a header or a close frame cannot carry.
+// validText refuses text that does not fit into a log line, a header or a close
+// frame.
 func validText(field, s string, most int) error {
 	if len(s) > most {
 		return &InvalidError{field, fmt.Sprintf("%d bytes: want at most %d", len(s), most)}
