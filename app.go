@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/wsgate/wsgate/admin"
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/handshake"
 	"github.com/wsgate/wsgate/internal/registry"
@@ -57,13 +58,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.declared = make(map[string]*policy.Policy)
 	a.servers = make(map[*caddyhttp.Server]bool)
 	a.conf = &registry.Config{
-		Gates:     make(map[string]gate.Policy),
-		Limits:    make(map[string]map[string]registry.LimitValues),
-		Upstreams: make(map[string][]func() []registry.UpstreamHealth),
-		Logger:    ctx.Logger(new(Handler)),
-		Storage:   ctx.Storage(),
-		By:        nodeName,
-		Current:   a.isCurrent,
+		Gates:       make(map[string]gate.Policy),
+		Limits:      make(map[string]map[string]registry.LimitValues),
+		Upstreams:   make(map[string][]func() []registry.UpstreamHealth),
+		Logger:      ctx.Logger(new(Handler)),
+		AdminLogger: ctx.Logger(new(admin.API)),
+		Storage:     ctx.Storage(),
+		By:          nodeName,
+		Current:     a.isCurrent,
 	}
 	for name, p := range a.Gates {
 		if !gate.ValidName(name) {

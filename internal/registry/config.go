@@ -23,6 +23,8 @@ type Config struct {
 	Upstreams map[string][]func() []UpstreamHealth
 	// Logger is the http.handlers.wsgate logger of this configuration.
 	Logger *zap.Logger
+	// AdminLogger is the admin.api.wsgate logger of this configuration.
+	AdminLogger *zap.Logger
 	// Emit calls the handlers of Caddy's events. It may block. Nil: there are
 	// none.
 	Emit func(name string, data map[string]any)

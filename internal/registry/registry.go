@@ -59,6 +59,17 @@ func Logger() *zap.Logger {
 	return reg.logger()
 }
 
+// AdminLogger returns the admin.api.wsgate logger of the configuration in force.
+// If there is none, it returns Caddy's own.
+func AdminLogger() *zap.Logger {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if n := len(reg.inForce); n > 0 && reg.inForce[n-1].AdminLogger != nil {
+		return reg.inForce[n-1].AdminLogger
+	}
+	return caddy.Log().Named("admin.api.wsgate")
+}
+
 // Emitter returns the function that calls the handlers of Caddy's events in the
 // configuration in force. Nil: there is none.
 func Emitter() func(name string, data map[string]any) {
