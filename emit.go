@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/wsgate/wsgate/internal/events"
 	"github.com/wsgate/wsgate/internal/registry"
@@ -70,6 +71,9 @@ func emit(e events.Event) {
 
 // emitMissed logs that Caddy's event handlers were too slow, and how many
 // events they missed.
-func emitMissed(n int) {
-	registry.Logger().Warn("handlers of Caddy's events missed some, they are too slow", zap.Int("missed", n))
+func emitMissed(m events.Missed) {
+	registry.Log(registry.Line{
+		Level: zapcore.WarnLevel, Message: "handlers of Caddy's events missed some, they are too slow",
+		Fields: []zap.Field{zap.Int("missed", m.Count)},
+	})
 }

@@ -3,6 +3,7 @@ package wsgate
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,7 +16,10 @@ import (
 )
 
 func init() {
-	events.Default.Listen(events.Listener{Wants: isLogged, Hear: writeLog, Missed: logMissed})
+	// The log of switches has a listener of its own, because its sink may be
+	// another one.
+	events.Default.Listen(events.Listener{Wants: isLogged, Hear: writeLog, Missed: logMissed(registry.Logger), Again: true})
+	events.Default.Listen(events.Listener{Wants: isAdminLogged, Hear: writeLog, Missed: logMissed(registry.AdminLogger), Again: true})
 	events.Default.Listen(events.Listener{Wants: isEmitted, Hear: emit, Missed: emitMissed, Bound: emitBound})
 	caddy.OnExit(flushLog)
 }
@@ -29,22 +33,24 @@ func flushLog(context.Context) {
 	events.Default.Flush(ctx)
 }
 
-// isLogged reports whether the configuration in force logs an event at all.
+// isLogged reports whether the configuration in force logs an event as
+// http.handlers.wsgate.
 func isLogged(e events.Event) bool {
-	line, ok := e.What.(registry.Line)
-	if !ok {
-		return registry.Logger().Core().Enabled(zapcore.InfoLevel)
+	level := zapcore.InfoLevel
+	if line, ok := e.What.(registry.Line); ok {
+		if line.Admin {
+			return false
+		}
+		level = line.Level
 	}
-	return loggerOf(line).Core().Enabled(line.Level)
+	return registry.Logger().Core().Enabled(level)
 }
 
-// loggerOf looks up the logger for each line, because it changes with the
-// configuration.
-func loggerOf(l registry.Line) *zap.Logger {
-	if l.Logger == "" {
-		return registry.Logger()
-	}
-	return caddy.Log().Named(l.Logger)
+// isAdminLogged reports whether the configuration in force logs an event as
+// admin.api.wsgate.
+func isAdminLogged(e events.Event) bool {
+	line, ok := e.What.(registry.Line)
+	return ok && line.Admin && registry.AdminLogger().Core().Enabled(line.Level)
 }
 
 // writeLog logs what happened, through the configuration in force. It never
@@ -52,16 +58,13 @@ func loggerOf(l registry.Line) *zap.Logger {
 func writeLog(e events.Event) {
 	switch what := e.What.(type) {
 	case registry.Line:
-		if entry := loggerOf(what).Check(what.Level, what.Message); entry != nil {
-			entry.Time = e.At
-			entry.Write(what.Fields...)
+		logger := registry.Logger()
+		if what.Admin {
+			logger = registry.AdminLogger()
 		}
+		write(e, logger, what.Level, what.Message, what.Fields)
 	case registry.GateChanged:
 		info(e, "gate changed", changeFields(e.Gate, what))
-	case registry.Switched:
-		if what.Recalled { // else "gate changed" and the admin endpoint report it
-			info(e, "gate switched", switchFields(e.Gate, what))
-		}
 	case registry.SwitchFound:
 		info(e, "stored switch in force", foundFields(e.Gate, what))
 	case registry.DrainFinished:
@@ -77,19 +80,41 @@ func writeLog(e events.Event) {
 	}
 }
 
-// info writes a line with the time of the event.
+// info writes a line of http.handlers.wsgate.
 func info(e events.Event, message string, fields []zap.Field) {
-	if entry := registry.Logger().Check(zapcore.InfoLevel, message); entry != nil {
-		if !e.At.IsZero() {
-			entry.Time = e.At
-		}
-		entry.Write(fields...)
-	}
+	write(e, registry.Logger(), zapcore.InfoLevel, message, fields)
 }
 
-// logMissed logs that the log was too slow, and how many lines it missed.
-func logMissed(n int) {
-	registry.Logger().Warn("lines of the log were missed, it is too slow", zap.Int("missed", n))
+// write writes a line with the time of the event.
+func write(e events.Event, logger *zap.Logger, level zapcore.Level, message string, fields []zap.Field) {
+	entry := logger.Check(level, message)
+	if entry == nil {
+		return
+	}
+	entry.Time = e.At
+	entry.Write(againField(fields, e.Again)...)
+}
+
+// againField marks a line that another sink may have, too: wsgate has given that
+// sink up while it took the line.
+func againField(fields []zap.Field, again bool) []zap.Field {
+	if !again {
+		return fields
+	}
+	return append(slices.Clip(fields), zap.Bool("again", true))
+}
+
+// logMissed returns a function that logs how many lines are missing because the
+// log was too slow.
+func logMissed(logger func() *zap.Logger) func(events.Missed) {
+	return func(m events.Missed) {
+		message, fields := "lines of the log were missed, it is too slow", []zap.Field{zap.Int("missed", m.Count)}
+		if m.Gate != "" {
+			message = "switches are in no line of the log, it is too slow"
+			fields = append(fields, zap.String("gate", m.Gate), zap.Time("first", m.First), zap.Time("last", m.Last))
+		}
+		logger().Warn(message, againField(fields, m.Again)...)
+	}
 }
 
 func changeFields(gateName string, c registry.GateChanged) []zap.Field {
@@ -106,7 +131,7 @@ func changeFields(gateName string, c registry.GateChanged) []zap.Field {
 	return fields
 }
 
-func switchFields(gateName string, s registry.Switched) []zap.Field {
+func foundFields(gateName string, s registry.SwitchFound) []zap.Field {
 	fields := []zap.Field{
 		zap.String("gate", gateName), zap.String("mode", string(s.Mode)), zap.String("reason", s.Reason),
 		zap.String("actor", s.Actor), zap.String("from", s.From),
@@ -118,12 +143,6 @@ func switchFields(gateName string, s registry.Switched) []zap.Field {
 		fields = append(fields, zap.Time("expires", s.Expires))
 	}
 	return fields
-}
-
-func foundFields(gateName string, s registry.SwitchFound) []zap.Field {
-	return switchFields(gateName, registry.Switched{
-		Mode: s.Mode, Reason: s.Reason, Actor: s.Actor, From: s.From, At: s.At, Expires: s.Expires,
-	})
 }
 
 func tunnelFields(t registry.TunnelInfo) []zap.Field {

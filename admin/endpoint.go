@@ -126,7 +126,7 @@ func reply(w http.ResponseWriter, etag string, value any) error {
 	return nil
 }
 
-// logLine logs a line as admin.api.wsgate. The answer does not wait for it.
-func logLine(message string, fields ...zap.Field) {
-	registry.Log(registry.Line{Logger: "admin.api.wsgate", Level: zapcore.InfoLevel, Message: message, Fields: fields})
+// line returns a line of admin.api.wsgate. The answer does not wait for it.
+func line(message string, fields ...zap.Field) registry.Line {
+	return registry.Line{Admin: true, Level: zapcore.InfoLevel, Message: message, Fields: fields}
 }

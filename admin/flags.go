@@ -48,7 +48,7 @@ func putFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logLine("flag set", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", f.Stored))
+	registry.Log(line("flag set", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", f.Stored)))
 	return reply(w, f.ETag, wire.Flag{Value: f.Value, Stored: &f.Stored})
 }
 
@@ -58,7 +58,7 @@ func deleteFlag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explain(err)
 	}
-	logLine("flag unset", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", stored))
+	registry.Log(line("flag unset", zap.String("flag", name), zap.String("from", callerAddress(r)), zap.Bool("stored", stored)))
 	return reply(w, "", struct {
 		Stored bool `json:"stored"`
 	}{stored})

@@ -46,9 +46,9 @@ func switchGate(w http.ResponseWriter, r *http.Request) error {
 	if o := s.Override; o != nil && o.Mode == req.Mode { // the reason may be that of the switch before
 		reason = o.Reason
 	}
-	logLine("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
+	registry.LogSwitch(name, line("gate switched", zap.String("gate", name), zap.String("mode", string(req.Mode)),
 		zap.String("reason", reason), zap.String("actor", req.Actor), zap.String("from", req.From),
-		zap.Duration("ttl", req.TTL), zap.Any("closing", wire.ClosingOf(req.Closing)), zap.Bool("stored", s.Stored))
+		zap.Duration("ttl", req.TTL), zap.Any("closing", wire.ClosingOf(req.Closing)), zap.Bool("stored", s.Stored)))
 	return reply(w, s.ETag, wire.Switched{Gate: wire.GateOf(s.Status), Replaced: wire.OverrideOf(s.Replaced)})
 }
 

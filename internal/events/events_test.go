@@ -1,11 +1,11 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +15,7 @@ import (
 type ear struct {
 	mu     sync.Mutex
 	heard  []string
-	missed []int
+	missed []Missed
 	hang   chan struct{} // nil: it does not
 }
 
@@ -28,13 +28,22 @@ func (e *ear) hear(ev Event) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard = append(e.heard, fmt.Sprint(ev.What))
+	text := fmt.Sprint(ev.What)
+	if ev.Again {
+		text += " again"
+	}
+	e.heard = append(e.heard, text)
 }
 
-func (e *ear) miss(n int) {
+func (e *ear) miss(m Missed) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.missed = append(e.missed, n)
+	e.missed = append(e.missed, m)
+	text := fmt.Sprintf("missed %d of %q", m.Count, m.Gate)
+	if m.Again {
+		text += " again"
+	}
+	e.heard = append(e.heard, text)
 }
 
 func (e *ear) set(hang chan struct{}) {
@@ -43,7 +52,7 @@ func (e *ear) set(hang chan struct{}) {
 	e.hang = hang
 }
 
-func (e *ear) all() (heard []string, missed []int) {
+func (e *ear) all() (heard []string, missed []Missed) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.heard), slices.Clone(e.missed)
@@ -111,71 +120,107 @@ func TestListenerThatHangsDelaysNobodyAndLearnsWhatItMissed(t *testing.T) {
 		h.Publish(Event{What: "later"})
 		synctest.Wait()
 		heard, missed := slow.all()
-		if want := append(numbers(1, 11), "later"); !slices.Equal(heard, want) || !slices.Equal(missed, []int{89}) {
-			t.Errorf("heard %v, want %v; missed %v, want 89", heard, want, missed)
+		if want := append(numbers(1, 11), `missed 89 of ""`, "later"); !slices.Equal(heard, want) || len(missed) != 1 {
+			t.Errorf("heard %v, want %v; missed %v", heard, want, missed)
 		}
 	})
 }
 
-func TestMissedStateOfAGateIsRecalled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, e := listening(2)
-		var asked []string
-		h.SetRecaller(func(gate string, from uint64) []Event {
-			asked = append(asked, fmt.Sprint(gate, " from ", from))
-			// While it looks, something more happens, which it has seen already.
-			h.Publish(Event{Gate: gate, Lasting: true, What: gate + " later"})
-			return []Event{{Gate: gate, Lasting: true, What: gate + " recalled"}, {Gate: gate, What: "not wanted"}}
-		})
-		hang := make(chan struct{})
-		e.set(hang)
-		h.Publish(Event{What: "first"})
+// fill makes the listener hang in one event, and fills its queue of one.
+func fill(h *Hub, e *ear) (release func()) {
+	hang := make(chan struct{})
+	e.set(hang)
+	h.Publish(Event{What: "hangs"})
+	synctest.Wait()
+	h.Publish(Event{What: "queued"})
+	return func() {
+		e.set(nil)
+		close(hang)
 		synctest.Wait()
+	}
+}
+
+func TestEachEventIsDeliveredOrCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, e := listening(1)
+		release := fill(h, e)
 		for _, ev := range []Event{
-			{Gate: "a", Lasting: true, Switch: 7, What: "a heard"}, {Gate: "x", What: "x heard"},
-			{Gate: "b", Lasting: true, What: "b by the clock"},
-			{Gate: "a", Lasting: true, What: "a by the clock"}, {Gate: "a", Lasting: true, Switch: 9, What: "a switched"},
-			{Gate: "a", Lasting: true, Switch: 8, What: "a switched"}, {Gate: "c", What: "a tunnel"},
+			{Gate: "a", Switch: true, What: "a off"}, {Gate: "a", Lasting: true, What: "a closed"},
+			{Gate: "a", What: "a refusal"},
+			{Gate: "b", Lasting: true, What: "b closed"},
+			{Gate: "a", Lasting: true, What: "a open"},
+			{Gate: "a", What: "another refusal"}, {What: "a line"},
+			{Gate: "a", Lasting: true, What: "a closed again"},
 		} {
 			h.Publish(ev)
+			time.Sleep(time.Second)
 		}
-		e.set(nil)
-		close(hang)
+		release()
+		h.Publish(Event{What: "later"})
 		synctest.Wait()
 		heard, missed := e.all()
-		want := []string{"first", "a heard", "x heard", "a recalled", "not wanted", "b recalled", "not wanted", "a later", "b later"}
-		if !slices.Equal(heard, want) || !slices.Equal(missed, []int{5}) || !slices.Equal(asked, []string{"a from 8", "b from 0"}) {
-			t.Errorf("heard %q\nwant  %q\nmissed %v, asked %q", heard, want, missed, asked)
+		// Two refusals, a line, and two states of a that were not the last.
+		want := []string{"hangs", "queued", `missed 5 of ""`, "a off", "b closed", "a closed again", "later"}
+		if !slices.Equal(heard, want) {
+			t.Errorf("heard %q\nwant  %q", heard, want)
+		}
+		if m := missed[0]; m.Last.Sub(m.First) != 5*time.Second {
+			t.Errorf("missed from %s to %s", m.First, m.Last)
 		}
 	})
 }
 
-func TestRecalledEventIsNotDeliveredAgain(t *testing.T) {
+func TestSwitchesAreKeptApartFromOtherEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, e := new(Hub), new(ear)
-		h.SetRecaller(func(gate string, _ uint64) []Event { return []Event{{Gate: gate, Lasting: true, What: "recalled"}} })
-		h.Listen(Listener{
-			Bound: 2,
-			Hear:  e.hear,
-			Missed: func(n int) { // what is published before it is recalled waits in the queue
-				e.miss(n)
-				h.Publish(Event{Gate: "a", Lasting: true, What: "before"})
-				h.Publish(Event{Gate: "a", What: "a tunnel"})
-			},
-		})
-		hang := make(chan struct{})
-		e.set(hang)
-		for i := range 4 {
-			h.Publish(Event{Gate: "a", Lasting: true, What: i})
-			synctest.Wait()
+		h, e := listening(0)
+		release := fill(h, e)
+		for i := range 5000 {
+			h.Publish(Event{What: "a refusal"})
+			if i%2 == 0 {
+				h.Publish(Event{Gate: "a", Switch: true, What: i})
+			}
 		}
-		e.set(nil)
-		close(hang)
-		synctest.Wait()
-		h.Publish(Event{Gate: "a", Lasting: true, What: "after"})
-		synctest.Wait()
-		if heard, _ := e.all(); !slices.Equal(heard, []string{"0", "1", "2", "recalled", "a tunnel", "after"}) {
-			t.Errorf("heard %q", heard)
+		release()
+		heard, missed := e.all()
+		switched := slices.DeleteFunc(heard, func(s string) bool { return s[0] < '0' || s[0] > '9' })
+		if len(switched) != 2500 || !slices.IsSortedFunc(switched, byNumber) {
+			t.Errorf("heard %d switches of 2500", len(switched))
+		}
+		if len(missed) != 1 || missed[0].Gate != "" {
+			t.Errorf("missed %+v", missed)
+		}
+	})
+}
+
+func byNumber(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
+
+func TestDroppedSwitchesAreCountedForTheirGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, e := listening(4)
+		release := fill(h, e)
+		h.Publish(Event{Gate: "b", Switch: true, What: "b 1"}) // the queue has four
+		h.Publish(Event{Gate: "b", Switch: true, What: "b 2"})
+		h.Publish(Event{What: "a line"})
+		h.Publish(Event{Gate: "c", Switch: true, What: "c 1"})
+		for i := range 9 {
+			h.Publish(Event{Gate: "a", Switch: true, What: fmt.Sprint("a ", i+1)})
+			time.Sleep(time.Second)
+		}
+		h.Publish(Event{Gate: "b", Switch: true, What: "b 3"})
+		for _, gate := range []string{"d", "e", "f"} {
+			h.Publish(Event{Gate: gate, Switch: true, What: gate})
+		}
+		release()
+		heard, missed := e.all()
+		want := []string{
+			"hangs", "queued", "b 1", "b 2", "a line",
+			`missed 8 of "a"`, "c 1", "a 9", "b 3", "d", "e", "f",
+		}
+		if !slices.Equal(heard, want) {
+			t.Errorf("heard %q\nwant  %q", heard, want)
+		}
+		if m := missed[0]; m.Last.Sub(m.First) != 7*time.Second {
+			t.Errorf("missed from %s to %s", m.First, m.Last)
 		}
 	})
 }
@@ -261,44 +306,73 @@ func TestReplaceHungGivesAListenerThatHangsAnotherGoroutine(t *testing.T) {
 	})
 }
 
-func TestListenerThatHangsAgainAndAgainGetsNoMoreGoroutines(t *testing.T) {
+func TestListenerIsCalledAgainHoweverOftenItHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int64
-		h, e := new(Hub), new(ear)
-		h.Listen(Listener{Hear: func(ev Event) { calls.Add(1); e.hear(ev) }})
-		hang := make(chan struct{})
-		e.set(hang)
-		for i := range 20 {
-			h.Publish(Event{What: i})
-		}
-		for range 20 {
+		h, e := listening(0)
+		var hangs []chan struct{}
+		for i := range 50 {
+			hangs = append(hangs, make(chan struct{}))
+			e.set(hangs[i])
+			h.Publish(Event{What: "hangs"})
+			synctest.Wait()
 			h.ReplaceHung()
 			time.Sleep(hungAfter)
 		}
-		synctest.Wait()
-		if n := calls.Load(); n != maxHung+1 {
-			t.Errorf("%d goroutines hang in it", n)
-		}
-		close(hang)
 		e.set(nil)
+		h.Publish(Event{What: "works"})
 		synctest.Wait()
-		heard, _ := e.all()
-		if slices.Sort(heard); len(slices.Compact(heard)) != 20 {
-			t.Errorf("heard %v", heard)
+		if heard, _ := e.all(); !slices.Equal(heard, []string{"works"}) {
+			t.Errorf("heard %q", heard)
 		}
-		e.set(make(chan struct{}))
-		h.Publish(Event{What: "again"})
-		h.ReplaceHung() // those that hung are back
-		time.Sleep(hungAfter)
-		h.Publish(Event{What: "and on"})
-		e.mu.Lock()
-		close(e.hang)
-		e.hang = nil
-		e.mu.Unlock()
+		for _, hang := range hangs {
+			close(hang)
+		}
 		synctest.Wait()
-		if heard, _ := e.all(); len(heard) != 22 {
-			t.Errorf("heard %v", heard)
+		h.Publish(Event{What: "still"})
+		synctest.Wait()
+		if heard, _ := e.all(); len(heard) != 52 || heard[51] != "still" {
+			t.Errorf("heard %q", heard)
 		}
+	})
+}
+
+func TestCallThatHangsIsRepeatedForAListenerThatAsksForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, e := new(Hub), new(ear)
+		silent := make(chan struct{})
+		hangs := true // in Missed, once
+		h.Listen(Listener{Hear: e.hear, Again: true, Bound: 1, Missed: func(m Missed) {
+			if hangs {
+				hangs = false
+				<-silent
+			}
+			e.miss(m)
+		}})
+		replace := func() {
+			h.ReplaceHung()
+			time.Sleep(hungAfter)
+			synctest.Wait()
+		}
+		lost := make(chan struct{})
+		e.set(lost)
+		h.Publish(Event{What: "one"})
+		synctest.Wait()
+		for _, what := range []string{"two", "three", "four"} {
+			h.Publish(Event{What: what})
+		}
+		replace() // it hangs in the same call again
+		e.set(nil)
+		replace()
+		if heard, _ := e.all(); !slices.Equal(heard, []string{"one again", "two"}) {
+			t.Errorf("heard %q", heard)
+		}
+		replace()
+		want := []string{"one again", "two", `missed 2 of "" again`}
+		if heard, _ := e.all(); !slices.Equal(heard, want) {
+			t.Errorf("heard %q\nwant  %q", heard, want)
+		}
+		close(lost)
+		close(silent)
 	})
 }
 
@@ -344,14 +418,17 @@ func TestManyPublishersAndListeners(t *testing.T) {
 	for _, e := range ears {
 		heard, missed := e.all()
 		sum := len(heard)
-		for _, n := range missed {
-			sum += n
+		for _, m := range missed {
+			sum += m.Count - 1 // it was heard that they are missed
 		}
 		if sum != 4000 {
 			t.Errorf("heard %d, missed %v: together %d of 4000", len(heard), missed, sum)
 		}
 		last := make(map[byte]string)
 		for _, s := range heard {
+			if s[0] == 'm' {
+				continue
+			}
 			if s <= last[s[0]] {
 				t.Fatalf("%q came after %q", s, last[s[0]])
 			}

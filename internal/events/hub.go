@@ -14,12 +14,15 @@ type Event struct {
 	At time.Time
 	// Gate is the gate that the event belongs to. Empty: none.
 	Gate string
-	// Lasting marks an event that changes the state of its gate. If a listener
-	// misses it, the state is recalled.
+	// Lasting marks an event that has the state of its gate. Of those that a
+	// listener misses, it gets the last one late.
 	Lasting bool
-	// Switch is the seq of the record of a switch. Zero: the event is no
-	// switch.
-	Switch uint64
+	// Switch marks the event of an operator's switch. A listener that has missed
+	// it gets it late.
+	Switch bool
+	// Again marks an event that the listener gets a second time, because it hung
+	// in the first call ([Listener.Again]).
+	Again bool
 	// What happened: a value of the publisher's own type.
 	What any
 
@@ -31,30 +34,21 @@ type Event struct {
 type Hub struct {
 	lastSeq   atomic.Uint64
 	listeners atomic.Pointer[[]*listener] // replaced whole, never modified
-	recall    atomic.Pointer[Recaller]
 
 	mu sync.Mutex // held while listeners is replaced
 }
 
-// Recaller returns the events of a gate that stand for those that a listener
-// has missed: the switches with the seq from or a higher one, as far as they
-// are known, and then the state. If from is zero, no switch was missed. The
-// goroutines of listeners call it.
-type Recaller func(gate string, from uint64) []Event
-
 // Default is the hub of the process.
 var Default = new(Hub)
-
-// SetRecaller replaces the function that returns missed events.
-func (h *Hub) SetRecaller(r Recaller) { h.recall.Store(&r) }
 
 // Listen calls l for each event from now on, until stop is called. stop drops
 // the events that are still in the queue.
 func (h *Hub) Listen(l Listener) (stop func()) {
-	one := &listener{Listener: l, hub: h}
+	one := &listener{Listener: l}
 	if one.Bound <= 0 {
 		one.Bound = DefaultBound
 	}
+	one.backlog.bound = one.Bound
 	h.replace(func(all []*listener) []*listener { return append(slices.Clone(all), one) })
 	return func() {
 		h.replace(func(all []*listener) []*listener {

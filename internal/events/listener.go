@@ -1,7 +1,6 @@
 package events
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,9 +12,6 @@ const (
 	// hungAfter is how long a call may take before [Hub.ReplaceHung] replaces
 	// its goroutine.
 	hungAfter = time.Second
-	// maxHung is how many goroutines may hang in one listener. Then it gets no
-	// other one.
-	maxHung = 4
 )
 
 // Listener gets events.
@@ -26,44 +22,46 @@ type Listener struct {
 	// Hear is called for one event after the other. It may block, and then
 	// delays only this listener.
 	Hear func(Event)
-	// Missed is called with the number of events that the listener has missed,
-	// before the events that came after them. Nil: it is not called.
-	Missed func(n int)
-	// Bound is how many events may wait in the queue. Zero or less:
-	// [DefaultBound].
+	// Missed is called when the listener has missed events, before the events
+	// that came after them. Nil: it is not called.
+	Missed func(Missed)
+	// Bound is how many events may wait in the queue, and how many switches
+	// apart from it. Zero or less: [DefaultBound].
 	Bound int
+	// Again makes [Hub.ReplaceHung] repeat the call that hangs, in the new
+	// goroutine, so that nothing is lost with the old one. If the old call
+	// returns after all, the listener has got its event twice.
+	Again bool
 }
 
 // listener is a Listener with its queue.
 //
-//	idle ──event──▶ hearing ──queue empty──▶ idle
+//	idle ──event──▶ hearing ──queue and backlog empty──▶ idle
 //	                  │  ▲
-//	       queue full │  │ queue empty: call Missed, recall the state of gates
+//	       queue full │  │ queue empty: the backlog becomes the queue
 //	                  ▼  │
 //	                 missing
 type listener struct {
 	// Set once by Listen.
 	Listener
-	hub *Hub
 
 	mu      sync.Mutex // guards the fields below
 	queue   []Event
-	missed  int               // events since the queue was full
-	gates   map[string]uint64 // gates of missed lasting events, with the first switch that was missed; zero: none
-	worker  *worker           // nil: there is nothing to deliver
-	hung    int               // workers that were replaced, and still hang
+	backlog backlog // of the events since the queue was full
+	worker  *worker // nil: there is nothing to deliver
 	stopped bool
 }
 
-// worker is the goroutine that calls a listener.
+// worker is the goroutine that calls a listener. Its fields are guarded by
+// listener.mu.
 type worker struct {
-	done     chan struct{}
-	since    time.Time         // when the present call began; zero: there is none. Guarded by listener.mu
-	recalled map[string]uint64 // the seq at which each gate was recalled. Only this goroutine uses it
+	done  chan struct{}
+	since time.Time // when the present call began; zero: there is none
+	event Event     // of the present call
 }
 
-// enqueue adds an event to the queue. If the queue is full, the event is
-// missed, and all others are until the queue is empty, so that the listener
+// enqueue adds an event to the queue. If the queue is full, the event goes to
+// the backlog, and all others do until the queue is empty, so that the listener
 // gets no event before an older one.
 func (l *listener) enqueue(e Event) {
 	l.mu.Lock()
@@ -71,27 +69,13 @@ func (l *listener) enqueue(e Event) {
 	switch {
 	case l.stopped:
 		return
-	case l.missed == 0 && len(l.queue) < l.Bound:
+	case l.backlog.empty() && len(l.queue) < l.Bound:
 		l.queue = append(l.queue, e)
 	default:
-		l.miss(e)
+		l.backlog.add(e)
 	}
 	if l.worker == nil {
 		l.startWorker()
-	}
-}
-
-// miss notes a missed event. l.mu is held.
-func (l *listener) miss(e Event) {
-	l.missed++
-	if !e.Lasting {
-		return
-	}
-	if l.gates == nil {
-		l.gates = make(map[string]uint64)
-	}
-	if first := l.gates[e.Gate]; first == 0 || e.Switch != 0 && e.Switch < first {
-		l.gates[e.Gate] = e.Switch
 	}
 }
 
@@ -105,73 +89,48 @@ func (l *listener) startWorker() {
 func (l *listener) run(w *worker) {
 	defer close(w.done)
 	for {
-		next, ok := l.next(w)
+		e, ok := l.next(w)
 		if !ok {
 			return
 		}
-		next()
+		l.deliver(e)
 		l.mu.Lock()
-		w.since = time.Time{}
+		w.since, w.event = time.Time{}, Event{}
 		l.mu.Unlock()
 	}
 }
 
-// next returns the next call to make. ok is false if there is none, or if
+// next returns the next event to deliver. ok is false if there is none, or if
 // another worker has replaced w.
-func (l *listener) next(w *worker) (call func(), ok bool) {
+func (l *listener) next(w *worker) (e Event, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.worker != w {
+		return e, false
+	}
+	if len(l.queue) == 0 {
+		l.queue = l.backlog.take()
+	}
+	if len(l.queue) == 0 {
+		l.queue, l.worker = nil, nil // frees the memory of a long queue
+		return e, false
+	}
+	e = l.queue[0]
+	l.queue[0] = Event{}
+	l.queue = l.queue[1:]
+	w.since, w.event = time.Now(), e
+	return e, true
+}
+
+// deliver calls the listener.
+func (l *listener) deliver(e Event) {
+	missed, ok := e.What.(Missed)
 	switch {
-	case l.worker != w:
-		l.hung-- // it hangs no longer
-		return nil, false
-	case len(l.queue) > 0:
-		e := l.queue[0]
-		l.queue[0] = Event{}
-		l.queue = l.queue[1:]
-		if len(l.queue) == 0 {
-			l.queue = nil // frees the memory of a long queue
-		}
-		call = func() { l.deliver(w, e) }
-	case l.missed > 0:
-		n, gates := l.missed, l.gates
-		l.missed, l.gates = 0, nil
-		call = func() { l.catchUp(w, n, gates) }
-	default:
-		l.worker = nil
-		return nil, false
-	}
-	w.since = time.Now()
-	return call, true
-}
-
-// deliver passes an event on, unless its gate was recalled later.
-func (l *listener) deliver(w *worker, e Event) {
-	if !e.Lasting || e.seq > w.recalled[e.Gate] {
+	case !ok:
 		l.Hear(e)
-	}
-}
-
-// catchUp reports the missed events, and passes on what is recalled of them.
-func (l *listener) catchUp(w *worker, n int, gates map[string]uint64) {
-	if l.Missed != nil {
-		l.Missed(n)
-	}
-	recall := l.hub.recall.Load()
-	if recall == nil {
-		return
-	}
-	for _, gate := range slices.Sorted(maps.Keys(gates)) {
-		seq := l.hub.lastSeq.Load()
-		for _, e := range (*recall)(gate, gates[gate]) {
-			if l.Wants == nil || l.Wants(e) {
-				l.Hear(e)
-			}
-		}
-		if w.recalled == nil {
-			w.recalled = make(map[string]uint64)
-		}
-		w.recalled[gate] = seq
+	case l.Missed != nil:
+		missed.Again = e.Again
+		l.Missed(missed)
 	}
 }
 
@@ -189,14 +148,20 @@ func (l *listener) replaceIfHung() {
 }
 
 // replaceWorker starts another worker if w is still in the call that began at
-// since.
+// since. There is no limit to how many workers hang, because with a limit a log
+// that works again would stay silent.
 func (l *listener) replaceWorker(w *worker, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.worker == w && w.since.Equal(since) && l.hung < maxHung {
-		l.hung++
-		l.startWorker()
+	if l.worker != w || !w.since.Equal(since) {
+		return
 	}
+	if l.Again && !l.stopped {
+		e := w.event
+		e.Again = true
+		l.queue = slices.Insert(l.queue, 0, e)
+	}
+	l.startWorker()
 }
 
 // idle returns a channel that is closed when everything is delivered. Nil:
@@ -214,5 +179,5 @@ func (l *listener) idle() <-chan struct{} {
 func (l *listener) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stopped, l.queue, l.missed, l.gates = true, nil, 0, nil
+	l.stopped, l.queue, l.backlog = true, nil, backlog{}
 }

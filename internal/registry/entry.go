@@ -237,16 +237,16 @@ func (e *Entry) announce(before, after *gate.Snapshot) {
 	if was == after.Open {
 		return
 	}
-	who, record := e.operator, uint64(0)
+	who := e.operator
 	if o := after.Override; o != nil {
-		who, record = operator{o.Actor, o.From}, e.record().Seq
+		who = operator{o.Actor, o.From}
 	}
 	to := gate.Closed
 	if after.Open {
 		to = gate.Open
 	}
 	e.counters.changes.add(ChangeLabel{string(to), string(after.Cause)})
-	publishState(e.name, record, GateChanged{Snapshot: after, Actor: who.actor, From: who.from})
+	publishState(e.name, GateChanged{Snapshot: after, Actor: who.actor, From: who.from})
 }
 
 // applyDeferred applies the effects that waited until the configuration in

@@ -166,12 +166,3 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	}
 	return true
 }
-
-// switched returns the event for the record.
-func (r overrideRecord) switched() Switched {
-	s := Switched{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
-	if r.Expires != nil {
-		s.Expires = *r.Expires
-	}
-	return s
-}

@@ -137,7 +137,6 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		}
 		before, after, _ := e.gate.Apply(l, now)
 		e.setRecord(r)
-		publishState(e.name, r.Seq, req.switched(o, now))
 		e.applyEffects(before, after, now)
 		replaced = was
 	}
@@ -145,15 +144,6 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		e.applyClosing(now) // also tunnels that an earlier closing has kept
 	}
 	return replaced, true, nil
-}
-
-// switched returns the event for the request.
-func (r SwitchRequest) switched(o *gate.Override, now time.Time) Switched {
-	s := Switched{Mode: r.Mode, Actor: r.Actor, From: r.From, At: now}
-	if o != nil {
-		s.Reason, s.Expires = o.Reason, o.Expires
-	}
-	return s
 }
 
 // override returns the override that the request makes of the one in force.

@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -143,24 +147,53 @@ func TestPromise3EventHandlerThatHangsStopsOnlyCaddysEvents(t *testing.T) {
 	s.Stop(exitLimit)
 }
 
-// Nobody reads this log: the pipe is full, and every writer waits.
-func TestPromise3LogThatBlocksHoldsUpNobody(t *testing.T) {
-	t.Parallel()
-	b := plainBackend(t)
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+// fullPipe returns a pipe that is full, and the words of a log that writes to
+// it: every writer waits until somebody reads.
+func fullPipe(t *testing.T) (pipe *os.File, log string) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(pipe, os.O_RDWR, 0) //nolint:gosec // the test's own
+	pipe, err := os.OpenFile(name, os.O_RDWR, 0) //nolint:gosec // the test's own
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	_ = f.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	t.Cleanup(func() { _ = pipe.Close() })
+	_ = pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
+		_, err = pipe.Write(make([]byte, 4096))
 	}
-	global := fmt.Sprintf("log full {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tinclude http.handlers.wsgate admin.api.wsgate\n\t}", pipe)
+	return pipe, fmt.Sprintf("log full {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tinclude http.handlers.wsgate admin.api.wsgate\n\t}", name)
+}
+
+// drained reads what is in the pipe until nothing comes any more, and returns the
+// lines in it.
+func drained(t *testing.T, pipe *os.File) (lines []map[string]any) {
+	t.Helper()
+	var all []byte
+	for buf := make([]byte, 1<<16); ; {
+		_ = pipe.SetReadDeadline(time.Now().Add(time.Second))
+		n, err := pipe.Read(buf)
+		if all = append(all, buf[:n]...); err != nil {
+			break
+		}
+	}
+	for line := range bytes.Lines(bytes.Trim(all, "\x00")) {
+		var l map[string]any
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// Nobody reads this log.
+func TestPromise3LogThatBlocksHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := plainBackend(t)
+	_, global := fullPipe(t)
 	s := chatWith(t, b, global, "")
 	held := s.dial("/ws/")
 	for range 5 {
@@ -177,4 +210,116 @@ func TestPromise3LogThatBlocksHoldsUpNobody(t *testing.T) {
 	s.Await("the log of the new configuration", func() bool { return strings.Contains(s.Log(), "after the reload") })
 	echoes(t, held, "still here")
 	s.Stop(exitLimit)
+}
+
+// refusedOften sends handshakes over one connection, to a gate that is closed.
+func refusedOften(t *testing.T, s *site, n int) {
+	t.Helper()
+	host := strings.TrimPrefix(s.url, "ws://")
+	c, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	from := bufio.NewReader(c)
+	for range n {
+		fmt.Fprintf(c, "GET /ws/ HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", host)
+		r, err := http.ReadResponse(from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != http.StatusServiceUnavailable {
+			t.Fatal(r.Status, err)
+		}
+	}
+}
+
+func TestPromise3EachLineIsLoggedLateOrCountedOnce(t *testing.T) {
+	t.Parallel()
+	pipe, global := fullPipe(t)
+	s := chatWith(t, plainBackend(t), global, "")
+	const refusals, switches = 4300, 100
+	s.Switch("chat", `{"mode":"off","reason":"s0"}`)
+	refusedOften(t, s, refusals)
+	for i := range switches {
+		s.Switch("chat", fmt.Sprintf(`{"mode":%q,"reason":"s%d"}`, []string{"on", "off"}[i%2], i+1))
+	}
+	lines := drained(t, pipe)
+	counts := make(map[any]int)
+	missed := 0
+	for _, l := range lines {
+		if n, ok := l["missed"].(float64); ok {
+			missed += int(n)
+			continue
+		}
+		if l["msg"] == "gate switched" {
+			if want := fmt.Sprintf("s%d", counts["gate switched"]); l["reason"] != want || l["logger"] != "admin.api.wsgate" {
+				t.Errorf("switch %s is %v", want, l)
+			}
+		}
+		counts[l["msg"]]++
+	}
+	if counts["gate switched"] != switches+1 {
+		t.Errorf("%d switches of %d", counts["gate switched"], switches+1)
+	}
+	if got := counts["handshake refused"] + counts["gate changed"] + missed; missed == 0 || got != refusals+switches+1 {
+		t.Errorf("%v and %d missed: want %d refusals, and %d changes", counts, missed, refusals, switches+1)
+	}
+	if last := lines[len(lines)-1]; last["msg"] != "gate changed" && last["msg"] != "gate switched" {
+		t.Errorf("the last line is %v", last)
+	}
+}
+
+func TestPromise3LogReturnsHoweverManyReloadsItHung(t *testing.T) {
+	t.Parallel()
+	_, global := fullPipe(t)
+	s := chatWith(t, plainBackend(t), global, "")
+	for i := range 6 {
+		s.Switch("chat", fmt.Sprintf(`{"mode":%q,"reason":"s%d"}`, []string{"off", "on"}[i%2], i))
+		o := s.options
+		o.Global += fmt.Sprintf("\n\tgrace_period %ds", i+1)
+		s.MustLoad(o)
+		time.Sleep(1100 * time.Millisecond) // so long the sink may take
+	}
+	file := filepath.Join(t.TempDir(), "good")
+	o := s.options
+	o.Global = fmt.Sprintf("log audit {\n\t\toutput file %s\n\t\tinclude admin.api.wsgate\n\t}", file)
+	s.MustLoad(o)
+	s.Switch("chat", `{"mode":"off","reason":"after the reload"}`)
+	s.Await("the log", func() bool {
+		text, _ := os.ReadFile(file) //nolint:gosec // the test's own
+		return bytes.Contains(text, []byte("after the reload"))
+	})
+	text, err := os.ReadFile(file) //nolint:gosec // the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		if n := strings.Count(string(text), fmt.Sprintf(`"reason":"s%d"`, i)); n != 1 {
+			t.Errorf("switch %d is in %d lines", i, n)
+		}
+	}
+	if n := strings.Count(string(text), `"again":true`); n != 1 {
+		t.Errorf("%d lines may be in the other log, too", n)
+	}
+	if strings.Contains(string(text), "handlers") {
+		t.Errorf("it has lines of another logger: %s", text)
+	}
+}
+
+func TestSwitchesHaveALogOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit")
+	s := chatWith(t, plainBackend(t), "log audit {\n\t\toutput file "+file+"\n\t\tinclude admin.api.wsgate\n\t}", "")
+	s.Switch("chat", `{"mode":"off","actor":"ana"}`)
+	if status, _ := s.Call(http.MethodPut, "/wsgate/flags/OWN_LOG", `{"value":"1"}`); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	s.Await("both lines", func() bool {
+		text, _ := os.ReadFile(file) //nolint:gosec // the test's own
+		return bytes.Count(text, []byte("\n")) == 2 && bytes.Contains(text, []byte("gate switched")) && bytes.Contains(text, []byte("flag set"))
+	})
+	if n := len(s.Lines("gate switched")); n != 0 { // Caddy leaves out there what a log includes
+		t.Errorf("%d lines in Caddy's default log", n)
+	}
 }
