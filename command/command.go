@@ -27,6 +27,9 @@ CADDY_ADMIN, else Caddy's default.
 A switch is in force at once, is stored, and stays until the gate is switched
 again, handed back to its rules with 'auto', or until its --ttl has passed.
 'disable' and 'enable' are other words for 'off' and 'on'.
+
+A gate's name or a flag's value that begins with a dash comes after --, with all
+other words before it: caddy wsgate off --ttl 30m -- -name
 `
 
 const cliExamples = `  $ caddy wsgate status

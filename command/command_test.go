@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ import (
 // caddyCLI runs `caddy wsgate …` against the test's Caddy.
 func caddyCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	return rawCLI(t, append(args, "--address", testadmin.Addr)...)
+	return rawCLI(t, append([]string{"--address", testadmin.Addr}, args...)...)
 }
 
 // rawCLI runs `caddy wsgate …` and adds nothing.
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) { testadmin.Main(m) }
 // shown returns a gate as the endpoint shows it.
 func shown(t *testing.T, name string) (g wire.Gate) {
 	t.Helper()
-	text, _, err := caddyCLI(t, "status", name, "--json")
+	text, _, err := caddyCLI(t, "status", "--json", "--", name)
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &g)
 	}
@@ -365,4 +366,83 @@ func TestWhatIsNotStoredIsAWarning(t *testing.T) {
 	}
 	has(t, out, `X is "1" now`)
 	has(t, errs, "warning: flag X is in force, but not stored yet")
+}
+
+// shellWords returns the words of a command as a shell reads it.
+func shellWords(t *testing.T, command string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", "caddy() { printf '%s\\0' \"$@\"; }\n"+command).Output() //nolint:gosec // the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+}
+
+func TestTheCommandThatTakesASwitchBackWorksForEveryName(t *testing.T) {
+	names := []string{"-x", "--", "--reason", "-", "-h", "...", ".x", "_", "auto", "a-b.c_d", strings.Repeat("-", 64)}
+	gates := make(map[string]gate.Policy)
+	for _, name := range names {
+		gates[name] = gate.Policy{}
+	}
+	testadmin.Gates(t, gates)
+	reasons := []string{"", "-x", "--keep", "--", "it's $HOME `id` \\", "=ls", "~", "#", "a  b ", "\"", "*", "été", "-", "!x"}
+	for _, name := range names {
+		for _, reason := range reasons {
+			if _, _, err := caddyCLI(t, "off", "--reason", reason, "--actor", reason, "--drain", "9s", "--message", reason, "--", name); err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
+			before := shown(t, name).Override
+			for _, verb := range []string{"on", "auto"} {
+				out, errs, err := caddyCLI(t, verb, "--", name)
+				if err != nil {
+					t.Fatal(err, errs)
+				}
+				_, command, found := strings.Cut(out, "to take it back: ")
+				if !found {
+					t.Fatalf("no command in %q", out)
+				}
+				words := shellWords(t, command)
+				if _, errs, err := rawCLI(t, words[1:]...); err != nil {
+					t.Fatalf("%s: %v %s", command, err, errs)
+				}
+				after := shown(t, name).Override
+				if after == nil || after.Mode != before.Mode || after.Reason != before.Reason || *after.Closing != *before.Closing {
+					t.Fatalf("%s: %+v, was %+v", command, after, before)
+				}
+			}
+		}
+	}
+	// A switch that replaced nothing is taken back with auto.
+	for _, name := range names {
+		if _, _, err := caddyCLI(t, "auto", "--", name); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := caddyCLI(t, "on", "--", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, command, _ := strings.Cut(out, "to take it back: ")
+		if _, errs, err := rawCLI(t, shellWords(t, command)[1:]...); err != nil {
+			t.Fatalf("%s: %v %s", command, err, errs)
+		}
+		if o := shown(t, name).Override; o != nil {
+			t.Errorf("%s: %+v", command, o)
+		}
+	}
+}
+
+func TestValueThatLooksLikeAFlagComesAfterTwoDashes(t *testing.T) {
+	testadmin.Gates(t, nil)
+	if _, errs, err := caddyCLI(t, "flags", "set", "--", "DASHED", "-1"); err != nil {
+		t.Fatal(err, errs)
+	}
+	if out, _, err := caddyCLI(t, "flags", "get", "DASHED"); err != nil || out != "-1\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, _, err := caddyCLI(t, "flags", "unset", "DASHED"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := caddyCLI(t, "flags", "set", "--", "-D", "1"); err == nil || !strings.Contains(err.Error(), "flag name") {
+		t.Errorf("a flag's name cannot begin with a dash, and the error says %v", err)
+	}
 }

@@ -160,8 +160,8 @@ func switchGate(cmd *cobra.Command, mode, name string) error {
 	if !done {
 		c.awaitDrain(path, &g.Gate)
 		printSwitched(cmd.OutOrStdout(), g.Gate, time.Now())
-		if command := undoCommand(g, time.Now()); command != "" {
-			fmt.Fprintf(cmd.OutOrStdout(), "to take it back: caddy wsgate %s%s\n", command, endpointWords(cmd))
+		if command := undoCommand(g, time.Now(), endpointWords(cmd)...); command != "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "to take it back: caddy wsgate %s\n", command)
 		}
 	}
 	if !g.Stored {

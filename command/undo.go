@@ -13,8 +13,9 @@ import (
 
 // undoCommand returns the command that undoes a switch. It sets the override
 // from before again, if that had another mode and has not ended. Otherwise the
-// gate follows its rules again. "": there is nothing to undo.
-func undoCommand(g wire.Switched, now time.Time) string {
+// gate follows its rules again. further are words for the end of the command.
+// "": there is nothing to undo.
+func undoCommand(g wire.Switched, now time.Time, further ...string) string {
 	o := g.Replaced
 	left := time.Duration(0)
 	if o != nil && !o.Expires.IsZero() {
@@ -24,9 +25,9 @@ func undoCommand(g wire.Switched, now time.Time) string {
 		if g.Override == nil {
 			return ""
 		}
-		return "auto " + g.Name
+		return commandLine("auto", g.Name, further)
 	}
-	words := []string{string(o.Mode), g.Name}
+	var words []string
 	if o.Reason != "" {
 		words = append(words, "--reason", quote(o.Reason))
 	}
@@ -44,22 +45,33 @@ func undoCommand(g wire.Switched, now time.Time) string {
 			words = append(words, "--message", quote(c.Reason))
 		}
 	}
+	return commandLine(string(o.Mode), g.Name, append(words, further...))
+}
+
+// commandLine returns a command with a gate and its flags. A name that looks like
+// a flag comes last, after --.
+func commandLine(verb, gate string, flags []string) string {
+	words := append([]string{verb, gate}, flags...)
+	if strings.HasPrefix(gate, "-") {
+		words = append(append([]string{verb}, flags...), "--", gate)
+	}
 	return strings.Join(words, " ")
 }
 
 // endpointWords returns the flags that found the admin endpoint, for a further
 // command.
-func endpointWords(cmd *cobra.Command) (words string) {
+func endpointWords(cmd *cobra.Command) (words []string) {
 	for _, name := range []string{"address", "config", "adapter"} {
 		if f := cmd.Flag(name); f.Changed {
-			words += " --" + name + " " + quote(f.Value.String())
+			words = append(words, "--"+name, quote(f.Value.String()))
 		}
 	}
 	return words
 }
 
-// plainWord matches a word that a shell takes as it is.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
+// plainWord matches a word that a shell takes as it is. Some shells read a first
+// = as the begin of a path.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:@%+,=-]*$`)
 
 // quote returns a text as one word for a shell.
 func quote(s string) string {
