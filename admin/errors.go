@@ -43,6 +43,8 @@ func explain(err error) error {
 		return refuse(http.StatusBadRequest, "%s", invalid)
 	case errors.As(err, &noGate):
 		return refuse(http.StatusNotFound, "unknown gate %s: %s", wire.Clip(noGate.Name), listNames(noGate.Known, "no gate is configured"))
+	case errors.As(err, &noFlag) && errors.Is(err, registry.ErrPrecondition):
+		return refuse(http.StatusPreconditionFailed, "If-Match: flag %s is not set, so it has no ETag: leave If-Match out", wire.Clip(noFlag.Name))
 	case errors.As(err, &noFlag):
 		names := slices.Sorted(maps.Keys(registry.Flags()))
 		return refuse(http.StatusNotFound, "flag %s is not set: %s", wire.Clip(noFlag.Name), listNames(names, "no flag is"))

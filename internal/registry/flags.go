@@ -150,7 +150,8 @@ func FlagOf(name string) (FlagInfo, error) {
 }
 
 // SetFlag sets a live flag. The flag is in force at once. Then SetFlag waits at
-// most 5 s for the storage. Errors: [*InvalidError], [ErrPrecondition].
+// most 5 s for the storage. Errors: [*InvalidError], [ErrPrecondition], with an
+// [*UnknownFlagError] if the flag is not set.
 func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error) {
 	if err := ValidFlagName(name); err != nil {
 		return FlagInfo{}, err
@@ -200,7 +201,10 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 	}
 	expected := ""
 	if ifMatch != "" {
-		if expected = f.records[name].Tag(); !had || !matches(ifMatch, expected) {
+		if !had { // no ETag names it, and a GET has none
+			return nil, fmt.Errorf("%w: %w", ErrPrecondition, &UnknownFlagError{name})
+		}
+		if expected = f.records[name].Tag(); !matches(ifMatch, expected) {
 			return nil, ErrPrecondition
 		}
 	}
