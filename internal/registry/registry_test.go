@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -573,3 +575,43 @@ type named struct {
 func (n named) String() string { return n.name }
 
 func TestMain(m *testing.M) { os.Exit(m.Run()) }
+
+func TestTunnelsOfTheUpstreamsAddUp(t *testing.T) {
+	m := lonely(t)
+	Begin(config(m, map[string]gate.Policy{"g": {}, "shut": {Mode: gate.Off}}))
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for _, name := range []string{"g", "shut"} {
+		e := Acquire(name, gate.Policy{}, m)
+		defer e.Release()
+		for i := range 4 {
+			all.Go(func() {
+				for !stop.Load() {
+					if tun, err := e.Admit(Admission{Upstream: fmt.Sprint("backend:", i)}); err == nil {
+						tun.Drop()
+					}
+				}
+			})
+		}
+	}
+	for range 2000 {
+		for _, s := range Statuses(time.Now()) {
+			sum := 0
+			for _, u := range s.Upstreams {
+				sum += u.Tunnels
+			}
+			if sum != s.Tunnels || s.Name == "shut" && sum > 0 {
+				t.Errorf("gate %s: %d tunnels, and %d of its upstreams", s.Name, s.Tunnels, sum)
+				stop.Store(true)
+			}
+		}
+		if stop.Load() {
+			break
+		}
+	}
+	stop.Store(true)
+	all.Wait()
+	if s := state(t, "g"); s.Tunnels != 0 || len(s.Upstreams) != 0 {
+		t.Errorf("%d tunnels are left, of %+v", s.Tunnels, s.Upstreams)
+	}
+}

@@ -111,17 +111,19 @@ func (e *Entry) status(now time.Time) Status {
 	e.snapshot(now)  // carries out a change that is due
 	etag := e.etag() // before the state: an old tag is refused, but a tag that is newer than the state would not be
 	s := e.gate.Snapshot()
-	moved := e.table.counts()
+	moved, upstreams := e.table.counts(), e.upstreams.counts()
 	st := Status{
 		Name: e.name, Mode: s.Mode, State: gate.Open, Cause: s.Cause, Reason: s.Reason,
 		Since: s.Since, Until: s.Until, Override: s.Override, Closing: s.Closing, Removed: s.Removed, ETag: etag,
-		Tunnels: e.Tunnels(),
-		Stored:  e.reg.ledger.Stored(e.key()),
+		Stored: e.reg.ledger.Stored(e.key()),
 		Totals: TotalsStatus{
 			BytesUp: moved.BytesUp, BytesDown: moved.BytesDown,
 			MessagesUp: moved.MessagesUp, MessagesDown: moved.MessagesDown,
 		},
 		Refused: e.counters.handshakes.read(),
+	}
+	for _, n := range upstreams { // so that they add up
+		st.Tunnels += n
 	}
 	st.Totals.Accepted = st.Refused[Accepted]
 	delete(st.Refused, Accepted)
@@ -139,7 +141,7 @@ func (e *Entry) status(now time.Time) Status {
 		}
 	}
 	st.Problems = append(st.Problems, e.storageProblems(st.Stored)...)
-	st.Upstreams = upstreamStatuses(e.upstreams.counts(), e.reg.healthOf(e.name))
+	st.Upstreams = upstreamStatuses(upstreams, e.reg.healthOf(e.name))
 	return st
 }
 

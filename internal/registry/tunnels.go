@@ -78,13 +78,24 @@ func (e *Entry) Admit(a Admission) (*Tunnel, error) {
 	}
 	t.Tunnel = tunnel.New(tunnel.Options{Owner: t})
 	t.handler, t.upstream = e.handlers.use(a.Handler), e.upstreams.use(a.Upstream)
-	if err := e.table.add(t, e.checkAdmission); err != nil {
+	if err := e.table.add(t, t.checkAdmission); err != nil {
 		t.releaseUsage()
 		return nil, err
 	}
 	e.reg.tidier.opened()
 	e.handlers.ensureTimer()
 	return t, nil
+}
+
+// checkAdmission counts the tunnel for its upstream, unless the gate admits
+// nothing.
+func (t *Tunnel) checkAdmission() error {
+	if err := t.entry.checkAdmission(); err != nil {
+		return err
+	}
+	t.upstream.listed.Add(1)
+	t.handler.listed.Add(1)
+	return nil
 }
 
 // checkAdmission returns a [*ClosedError] if the gate admits nothing. The table
@@ -136,6 +147,8 @@ func (t *Tunnel) leave() {
 	if e.table.remove(t) {
 		e.drain.noteEnded(1, false)
 	}
+	t.upstream.listed.Add(-1)
+	t.handler.listed.Add(-1)
 	t.releaseUsage()
 	e.reg.tidier.closed()
 	if t.release != nil {

@@ -14,9 +14,10 @@ type usage[V any] struct {
 
 // used is a value that tunnels use.
 type used[V any] struct {
-	key  string
-	open atomic.Int64 // tunnels
-	V    V
+	key    string
+	open   atomic.Int64 // tunnels, also those that may still be refused
+	listed atomic.Int64 // tunnels in the table
+	V      V
 }
 
 // use returns a key's value, and counts one more tunnel that uses it.
@@ -67,13 +68,13 @@ func (u *usage[V]) forget(one *used[V], keep func(*V) bool) {
 	}
 }
 
-// counts returns how many tunnels use each key.
+// counts returns how many tunnels in the table use each key.
 func (u *usage[V]) counts() map[string]int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	all := make(map[string]int, len(u.by))
 	for key, one := range u.by {
-		all[key] = int(one.open.Load())
+		all[key] = int(one.listed.Load())
 	}
 	return all
 }
