@@ -25,6 +25,7 @@ type directive struct {
 	policy.Words
 
 	helper   httpcaddyfile.Helper
+	site     *swallow.Site
 	matchers caddy.ModuleMap
 	// matcherText is the matcher as the Caddyfile has it. Empty: no matcher.
 	matcherText string
@@ -51,7 +52,7 @@ type directive struct {
 //	}
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
-	p := &directive{helper: h, handler: new(Handler)}
+	p := &directive{helper: h, handler: new(Handler), site: swallow.SiteOf(h)}
 	p.Start, p.Seen = h.Token(), make(words.Once)
 	p.up = upstream.Words{Start: p.Start, Seen: p.Seen, Others: reservedWords}
 	p.matcherText = matcherText(h)
@@ -81,7 +82,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, err
 	}
 	p.WarnOfContradictions(p.handler.Gate)
-	swallow.Directive{Helper: h, Start: p.Start, Matchers: matchers, Dials: p.up.Dials()}.Warn()
+	swallow.Directive{Site: p.site, Start: p.Start, Matchers: matchers, Dials: p.up.Dials()}.Warn()
 	return h.NewRoute(matchers, p.handler), nil
 }
 

@@ -109,9 +109,20 @@ func readOption(value any) *globalOption {
 	return o
 }
 
+// option returns the global option, which is read once for all directives.
+func (p *directive) option() *globalOption {
+	const key = "wsgate.option"
+	o, ok := p.helper.State[key].(*globalOption)
+	if !ok {
+		o = readOption(p.helper.Option("wsgate"))
+		p.helper.State[key] = o
+	}
+	return o
+}
+
 // globalPolicy returns what the global option sets for a gate.
 func (p *directive) globalPolicy(name string) *gateSoFar {
-	o := readOption(p.helper.Option("wsgate"))
+	o := p.option()
 	policy := o.app.Gates[name]
 	if policy == nil || policy.Empty() { // it only declares the gate
 		return new(gateSoFar)

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wsgate/wsgate/gate"
-	"github.com/wsgate/wsgate/internal/swallow"
 	"github.com/wsgate/wsgate/internal/words"
 	"github.com/wsgate/wsgate/policy"
 	"github.com/wsgate/wsgate/upstream"
@@ -38,7 +37,7 @@ func (p *directive) nameHandler(g *gateSoFar) error {
 	_, given := p.Seen["name"]
 	if !given {
 		var address string
-		if all := swallow.Addresses(p.helper); len(all) > 0 {
+		if all := p.site.Addresses; len(all) > 0 {
 			address = all[0]
 		}
 		h.Name = strings.TrimSpace(address + " " + p.matcherText)
@@ -121,7 +120,7 @@ func (p *directive) checkID() error {
 		p.helper.State[key] = ids
 	}
 	before, twice := ids[id]
-	if o := readOption(p.helper.Option("wsgate")); !twice && o.app.Gates[id] != nil {
+	if o := p.option(); !twice && o.app.Gates[id] != nil {
 		before, twice = o.places[id], true
 	}
 	if twice {
@@ -141,7 +140,7 @@ func (p *directive) checkCopies() error {
 		return nil
 	case p.helper.IsNamedRoute():
 		why = "each site that invokes the route has one"
-	case listeners(swallow.Addresses(p.helper)) > 1:
+	case p.site.Listeners > 1:
 		why = "each listener of the site's addresses has one"
 	default:
 		return nil
@@ -153,28 +152,6 @@ func (p *directive) checkCopies() error {
 		zap.String("gate", p.handler.Gate), zap.String("because", why), zap.String("file", p.Start.File), zap.Int("line", p.Start.Line),
 		zap.String("remedy", "write the policy in the global option, { wsgate { gate "+p.handler.Gate+" { … } } }"))
 	return nil
-}
-
-// listeners counts the listeners that a site's addresses need: one for each
-// port.
-func listeners(addresses []string) int {
-	ports := make(map[string]bool)
-	for _, text := range addresses {
-		a, err := httpcaddyfile.ParseAddress(text)
-		if err != nil {
-			continue // Caddy reports what is wrong with it
-		}
-		port := a.Port
-		switch {
-		case port != "":
-		case a.Scheme == "http":
-			port = "80"
-		default:
-			port = "443"
-		}
-		ports[port] = true
-	}
-	return len(ports)
 }
 
 // deriveGate takes the gate's name from the matcher. It refuses a name that

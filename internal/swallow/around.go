@@ -1,6 +1,7 @@
 package swallow
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,50 +13,25 @@ import (
 // bypasses returns the directives that lead handshakes to one of our upstream
 // addresses without asking the gate. A directive after a wsgate that takes
 // every handshake does not count, because none reaches it.
-func (s site) bypasses(where []level, ours []string) []word {
-	inner := where[len(where)-1]
-	var by []word
-	var walk func(lines []line, level int)
-	walk = func(lines []line, depth int) {
-		for i, l := range lines {
-			switch l[0].text {
-			case "reverse_proxy", "php_fastcgi", "forward_auth":
-				behind := depth == len(where)-1 && &lines[0] == &inner.lines[0] && inner.lines[inner.at].unconditional() && !s.before(inner, i)
-				if !behind && !s.excludesHandshakes(l) && slices.ContainsFunc(l.destinations(), func(d string) bool { return slices.Contains(ours, d) }) {
-					by = append(by, l[0])
-				}
-			case "handle_errors": // a request that a handler in front refuses is still a handshake there
-				walk(l.body(), len(where))
-			case "handle", "handle_path", "route":
-				switch {
-				case depth < len(where)-1 && &lines[0] == &where[depth].lines[0] && i == where[depth].at:
-					walk(where[depth+1].lines, depth+1)
-				case !s.excludesHandshakes(l):
-					walk(l.body(), len(where))
-				}
-			}
+func (s *Site) bypasses(ours place, upstreams []string) (by []word) {
+	var found []proxy
+	slices.Sort(upstreams)
+	for _, d := range slices.Compact(upstreams) {
+		found = append(found, s.proxies[leads{d, nil}]...)
+		for b := ours.block; b != nil; b = b.outer {
+			found = append(found, s.proxies[leads{d, b}]...)
 		}
 	}
-	walk(s.lines, 0)
+	slices.SortFunc(found, func(a, b proxy) int { return cmp.Compare(a.seq, b.seq) })
+	found = slices.CompactFunc(found, func(a, b proxy) bool { return a.seq == b.seq })
+	forAll := ours.block.lines[ours.at].unconditional()
+	for _, p := range found {
+		behind := forAll && p.block == ours.block && !s.before(ours, p.at)
+		if !behind {
+			by = append(by, p.word)
+		}
+	}
 	return by
-}
-
-// excludesHandshakes reports whether a line's matcher excludes handshakes, or
-// is unknown. A matcher that selects handshakes does not exclude them.
-func (s site) excludesHandshakes(l line) bool {
-	m := l.matcher()
-	if m == unknownMatcher {
-		return true
-	}
-	for _, other := range s.lines {
-		if strings.HasPrefix(m, "@") && other[0].text == m {
-			names := slices.ContainsFunc(other, func(w word) bool {
-				return strings.Contains(w.text, "ws_handshake") || strings.EqualFold(w.text, "Upgrade") || strings.EqualFold(w.text, "Connection")
-			})
-			return names && slices.ContainsFunc(other, func(w word) bool { return w.text == "not" || strings.ContainsAny(w.text, "!") })
-		}
-	}
-	return false
 }
 
 // destinations returns the upstreams of a line of reverse_proxy or php_fastcgi.

@@ -20,46 +20,13 @@ type word struct {
 // line is a directive with its arguments and its block.
 type line []word
 
-// site is the site around a directive.
-type site struct {
-	lines []line
-	order []string
-}
-
-// level is one block around wsgate: its lines, the index of the line that has
-// wsgate, and whether the lines run in the order of the text.
-type level struct {
-	lines       []line
-	at          int
-	inTextOrder bool
-}
-
-// find returns the blocks around a word, the outermost first.
-func (s site) find(lines []line, what word) ([]level, bool) {
-	for i, l := range lines {
-		if l[0] == what {
-			return []level{{lines: lines, at: i}}, true
-		}
-		if !slices.Contains([]string{"handle", "handle_path", "route"}, l[0].text) {
-			continue
-		}
-		if inner, found := s.find(l.body(), what); found {
-			inner[0].inTextOrder = l[0].text == "route"
-			return append([]level{{lines: lines, at: i}}, inner...), true
-		}
-	}
-	return nil, false
-}
-
 // blockers returns the directives that keep a handshake from wsgate.
-func (s site) blockers(where []level, readsPath bool) []word {
-	var by []word
-	for _, l := range slices.Backward(where) {
-		ours := l.lines[l.at]
-		readsPath = readsPath || s.matchesPath(ours)
-		for i, other := range l.lines {
-			if i != l.at && other.unconditional() && s.before(l, i) && other.blocks(readsPath) {
-				by = append(by, other[0])
+func (s *Site) blockers(ours place, readsPath bool) (by []word) {
+	for p := ours; p.block != nil; p = (place{p.block.outer, p.block.at}) {
+		readsPath = readsPath || s.matchesPath(p.block.lines[p.at])
+		for _, t := range p.block.takers {
+			if t.at != p.at && s.before(p, t.at) && (readsPath || !t.pathOnly) {
+				by = append(by, p.block.lines[t.at][0])
 			}
 		}
 	}
@@ -68,35 +35,20 @@ func (s site) blockers(where []level, readsPath bool) []word {
 
 // before reports whether line i of a block, which has no matcher, comes before
 // the line that wsgate is in.
-func (s site) before(l level, i int) bool {
-	if l.inTextOrder {
-		return i < l.at
+func (s *Site) before(p place, i int) bool {
+	if p.block.inTextOrder {
+		return i < p.at
 	}
-	ours := l.lines[l.at]
-	mine, other := s.position(ours), s.position(l.lines[i])
+	ours := p.block.lines[p.at]
+	mine, other := s.position(ours), s.position(p.block.lines[i])
 	if mine == other { // a line with a matcher comes first
-		return i < l.at && ours.unconditional()
+		return i < p.at && ours.unconditional()
 	}
 	return other >= 0 && other < mine
 }
 
-func (s site) position(l line) int {
+func (s *Site) position(l line) int {
 	return slices.Index(s.order, strings.Replace(l[0].text, "handle_path", "handle", 1))
-}
-
-// matchesPath reports whether a line around wsgate has a matcher that uses the
-// path.
-func (s site) matchesPath(l line) bool {
-	m := l.matcher()
-	if m == unknownMatcher || !strings.HasPrefix(m, "@") {
-		return m != "" && m != "*" // most matchers use the path
-	}
-	for _, other := range s.lines {
-		if other[0].text == m {
-			return slices.ContainsFunc(other, func(w word) bool { return strings.Contains(w.text, "path") })
-		}
-	}
-	return false
 }
 
 // blocks reports whether a line without a matcher keeps every handshake from

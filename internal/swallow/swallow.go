@@ -4,8 +4,8 @@
 // handshakes past the gate.
 //
 // Caddy's helper knows the site but gives no access, so it is read by
-// reflection (ADR 8). With a Caddy that keeps it elsewhere there are no
-// warnings.
+// reflection (ADR 8), once for all directives in it. With a Caddy that keeps it
+// elsewhere there are no warnings.
 package swallow
 
 import (
@@ -20,7 +20,8 @@ import (
 
 // Directive is a wsgate directive and its site.
 type Directive struct {
-	Helper httpcaddyfile.Helper
+	// Site is the site that it is in.
+	Site *Site
 	// Start is the first token of the directive.
 	Start caddyfile.Token
 	// Matchers are the directive's own matchers.
@@ -34,8 +35,8 @@ type Directive struct {
 // handshakes past the gate. The warnings go to the log, like reverse_proxy's
 // own, because Caddy gives plugins no other way.
 func (d Directive) Warn() {
-	s := site{lines: siteOf(d.Helper), order: orderOf(d.Helper)}
-	where, found := s.find(s.lines, word{text: d.Start.Text, file: d.Start.File, line: d.Start.Line})
+	s := d.Site
+	where, found := s.gates[word{text: d.Start.Text, file: d.Start.File, line: d.Start.Line}]
 	if !found {
 		return
 	}
