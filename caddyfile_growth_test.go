@@ -58,13 +58,13 @@ func TestAdaptingTakesTimeInProportionToTheCaddyfile(t *testing.T) {
 		})
 		return allocs, took
 	}
-	few, quick := cost(125)
-	many, slow := cost(500)
+	few, quick := cost(50)
+	many, slow := cost(200)
 	if many > 6*few {
-		t.Errorf("%.0f allocations for 250 directives, and %.0f for 1000", few, many)
+		t.Errorf("%.0f allocations for 100 directives, and %.0f for 400", few, many)
 	}
 	if slow > 10*quick {
-		t.Errorf("%s for 250 directives, and %s for 1000", quick, slow)
+		t.Errorf("%s for 100 directives, and %s for 400", quick, slow)
 	}
 }
 
