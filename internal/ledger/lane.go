@@ -52,10 +52,17 @@ func (l *Ledger) laneOf(p Place) *lane {
 	return a
 }
 
-// readInTurn reads as soon as no other read is under way in the place. It has
-// no time limit of its own.
-func readInTurn[T any](b *binding, p Place, do func(context.Context, Place) (T, error)) (T, error) {
-	<-b.lane.read
+// errLeft is returned if the ledger has left the binding before it was its turn.
+var errLeft = errors.New("the ledger has left the place")
+
+// readInTurn reads as soon as no other read is under way in the place. It waits
+// as long as the ledger has the binding.
+func readInTurn[T any](b *binding, p Place, do func(context.Context, Place) (T, error)) (answer T, err error) {
+	select {
+	case <-b.lane.read:
+	case <-b.left:
+		return answer, errLeft
+	}
 	defer func() { b.lane.read <- struct{}{} }()
 	return call(p, do)
 }

@@ -21,9 +21,9 @@ const (
 	maxRecord = 16 << 10
 	// maxBy is the longest name of a node, in bytes.
 	maxBy = 64
-	// maxSeq bounds the numbers that are read. The next numbers still fit into
-	// 2^53, up to which every JSON reader is exact.
-	maxSeq = 1 << 52
+	// maxSeq is the highest number that is read or written. Every JSON reader is
+	// exact up to there.
+	maxSeq = 1<<52 - 1
 )
 
 // ErrVersion is returned for a record of a later format, because this version
@@ -55,16 +55,28 @@ func (r Record) Tag() string { return `"` + strconv.FormatUint(r.Seq, 10) + "-" 
 
 // Same reports whether r and other are one record.
 func (r Record) Same(other Record) bool {
-	return r.Seq == other.Seq && r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
+	return r.Seq == other.Seq && r.sameWord(other)
+}
+
+// sameWord reports whether r and other were said once, perhaps with two numbers.
+func (r Record) sameWord(other Record) bool {
+	return r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
 }
 
 // unnumbered reports whether an older wsgate has written the record, without a
 // seq.
-func (r Record) unnumbered() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq <= 1 }
+func (r Record) unnumbered() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq == 1 }
 
-// Later reports whether r comes after than.
-func (r Record) Later(than Record) bool {
-	return cmp.Or(cmp.Compare(r.Seq, than.Seq), cmp.Compare(r.By, than.By)) > 0
+// Replaces reports whether r counts, which was found where old was expected. If
+// the place has had old, whoever wrote a higher number has seen it, and an older
+// wsgate, which writes no number, has replaced it. In all other cases the two
+// were put without knowledge of each other: then the one that was said later
+// counts.
+func (r Record) Replaces(old Record, placed bool) bool {
+	if placed && (r.Seq > old.Seq || r.unnumbered()) {
+		return true
+	}
+	return cmp.Or(r.SaidAt.Compare(old.SaidAt), cmp.Compare(r.Seq, old.Seq), cmp.Compare(r.By, old.By)) > 0
 }
 
 // These fields stand beside those of the value, so that an older wsgate, which
@@ -121,7 +133,7 @@ func decode(key string, raw []byte) (Record, error) {
 	take(fieldVersion, &r.V)
 	take(fieldBy, &r.By)
 	take(fieldSaidAt, &r.SaidAt)
-	if r.Seq >= maxSeq {
+	if r.Seq > maxSeq {
 		r.Seq, wrong = 0, fmt.Errorf("field %q: %d, want less than 2^52", fieldSeq, r.Seq)
 	}
 	switch {
@@ -147,6 +159,15 @@ func object(raw []byte) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("decoding a record: %w", err)
 	}
 	return fields, nil
+}
+
+// canonical returns a value as a place gives it back.
+func canonical(value json.RawMessage) (json.RawMessage, error) {
+	fields, err := object(value)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
 }
 
 // unknown returns the names of a value's unknown fields, sorted.

@@ -26,6 +26,11 @@ func (l *Ledger) Pending() []string {
 func (l *Ledger) Stored(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.stored(key)
+}
+
+// stored is Stored. l.mu is held.
+func (l *Ledger) stored(key string) bool {
 	e := l.entries[key]
 	if e != nil && (e.queued != nil || e.trouble != "" || e.lost) {
 		return false
@@ -60,6 +65,13 @@ func (l *Ledger) Troubles(prefix string) (trouble string) {
 	return ""
 }
 
+// Exhausted reports whether the record of a key has the highest number there is.
+// The next record gets the same number, and only its time tells that it is later.
+func (l *Ledger) Exhausted(key string) bool {
+	r, _ := l.Get(key)
+	return r.Seq == maxSeq
+}
+
 // readTrouble returns why the place was not read. l.mu is held.
 func (l *Ledger) readTrouble() string {
 	if l.bound != nil && l.bound.unread {
@@ -68,23 +80,37 @@ func (l *Ledger) readTrouble() string {
 	return ""
 }
 
-// AwaitStored returns when the place has what is in force under a key, or when
-// ctx ends. It reports whether the place has it.
+// AwaitStored returns when the place has what is in force under a key, when
+// there is nothing left to wait for, or when ctx ends. It reports whether the
+// place has it.
 func (l *Ledger) AwaitStored(ctx context.Context, key string) bool {
+	for {
+		stored, next := l.storedOrWait(key)
+		if stored || next == nil {
+			return stored
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// storedOrWait reports whether the place has what is in force under a key, or
+// returns what to wait for. Nil: nothing.
+func (l *Ledger) storedOrWait(key string) (stored bool, next <-chan struct{}) {
 	l.mu.Lock()
-	e := l.entries[key]
-	if e == nil || e.queued == nil {
-		l.mu.Unlock()
-		return true
+	defer l.mu.Unlock()
+	switch e := l.entries[key]; {
+	case l.stored(key):
+		return true, nil
+	case e != nil && e.queued != nil:
+		return false, e.queued.done
+	case l.bound != nil && !l.bound.isReady:
+		return false, l.bound.ready
 	}
-	done := e.queued.done
-	l.mu.Unlock()
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return false, nil
 }
 
 // Flush returns when everything is written, when a write hangs, or when ctx

@@ -162,7 +162,7 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	if err := f.change(name, &value, ifMatch); err != nil {
 		return FlagInfo{}, err
 	}
-	f.reg.awaitStored(ctx, flagsPrefix+name)
+	f.settle(ctx, name)
 	info, err := FlagOf(name)
 	if err != nil { // somebody has unset it meanwhile
 		return FlagInfo{Value: value}, nil //nolint:nilerr // it was in force
@@ -170,14 +170,46 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	return info, nil
 }
 
-// DeleteFlag unsets a live flag, and reports whether this is stored. Errors:
+// DeleteFlag unsets a live flag, and reports whether this is stored. A flag that
+// is not set in this process may be set in storage, by another process. Errors:
 // [*UnknownFlagError], [ErrPrecondition].
 func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err error) {
 	f := &reg.flags
-	if err := f.change(name, nil, ifMatch); err != nil {
+	if ValidFlagName(name) != nil {
+		return false, &UnknownFlagError{name}
+	}
+	key := flagsPrefix + name
+	before := f.reg.ledger.Tag(key)
+	err = f.change(name, nil, ifMatch)
+	var unknown *UnknownFlagError
+	switch {
+	case err == nil:
+		return f.settle(ctx, name), nil
+	case !errors.As(err, &unknown) || ifMatch != "":
 		return false, err
 	}
-	return f.reg.awaitStored(ctx, flagsPrefix+name), nil
+	if err := f.reg.ledger.Repeat(key, encodeFlag(nil), time.Now()); err != nil {
+		return false, err
+	}
+	if stored = f.settle(ctx, name); stored && f.reg.ledger.Tag(key) == before {
+		return false, unknown // the storage has none either
+	}
+	return stored, nil
+}
+
+// settle returns when the flag's record is stored, or when the wait for that is
+// over. Then the flag is what its record says.
+func (f *flagSet) settle(ctx context.Context, name string) (stored bool) {
+	ctx, cancel := f.reg.storeWait(ctx)
+	defer cancel()
+	key := flagsPrefix + name
+	for {
+		over := !f.reg.ledger.AwaitStored(ctx, key)
+		f.adopt(name)
+		if stored = f.reg.ledger.Stored(key); stored || over || ctx.Err() != nil || f.reg.ledger.Trouble(key) != "" {
+			return stored
+		}
+	}
 }
 
 // change sets a flag, or unsets it if value is nil, and calls its watchers.
@@ -205,8 +237,7 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 		}
 	}
 	if value != nil && had && old == *value && !troubled {
-		f.reg.ledger.EnsureStored(key) // somebody may have removed it from storage
-		return nil, nil
+		return nil, f.reg.ledger.Repeat(key, encodeFlag(value), time.Now())
 	}
 	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())
 	switch {

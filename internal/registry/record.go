@@ -161,10 +161,26 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	was, is, _ := e.gate.Apply(l, now)
 	e.setRecord(r)
 	e.applyEffects(was, is, now)
-	if is.Override != nil {
+	if is.Override != nil && !sameWords(was.Override, is.Override) {
 		publish(e.name, SwitchFound{is.Override})
 	}
 	return true
+}
+
+// sameWords reports whether two overrides say the same, perhaps at two times.
+func sameWords(a, b *gate.Override) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	sameClose := (a.Closing == nil) == (b.Closing == nil) && (a.Closing == nil || *a.Closing == *b.Closing)
+	return a.Mode == b.Mode && a.Reason == b.Reason && a.Actor == b.Actor && a.Expires.Equal(b.Expires) && sameClose
+}
+
+// recordSays reports whether the record in force says what o does. The record of
+// an override that has ended does not say auto.
+func (e *Entry) recordSays(o *gate.Override) bool {
+	inRecord, _, err := decode(e.record())
+	return err == nil && (inRecord == nil) == (o == nil)
 }
 
 // switched returns the event for the record.

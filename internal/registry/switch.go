@@ -70,7 +70,8 @@ type SwitchResult struct {
 
 // Switch switches a gate. The switch is in force at once. Then Switch waits at
 // most 5 s for the storage, and the status says whether the switch is stored.
-// The same switch again changes nothing. Errors: [*UnknownGateError],
+// The same switch again changes nothing,
+// unless the storage has the switch of another process. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
 func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, error) {
 	if err := req.validate(); err != nil {
@@ -84,8 +85,22 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, 
 	if err != nil {
 		return SwitchResult{}, err
 	}
-	e.reg.awaitStored(ctx, e.key())
-	return SwitchResult{e.status(time.Now()), replaced}, nil
+	return SwitchResult{e.statusWhenStored(ctx), replaced}, nil
+}
+
+// statusWhenStored returns the status of the gate when its record is stored, or
+// when the wait for that is over. The writer may have found another record, and
+// a move between storages may begin right after the wait.
+func (e *Entry) statusWhenStored(ctx context.Context) Status {
+	ctx, cancel := e.reg.storeWait(ctx)
+	defer cancel()
+	for {
+		over := !e.reg.ledger.AwaitStored(ctx, e.key())
+		e.adopt()
+		if s := e.status(time.Now()); s.Stored || over || ctx.Err() != nil || e.reg.ledger.Trouble(e.key()) != "" {
+			return s
+		}
+	}
 }
 
 // operator is the operator who switches the gate.
@@ -122,8 +137,10 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		return nil, false, nil
 	}
 	was = was.InForce(now)
-	if req.repeats(was, o) && e.reg.ledger.Trouble(e.key()) == "" {
-		e.reg.ledger.EnsureStored(e.key()) // somebody may have removed it from storage
+	if req.repeats(was, o) && e.recordSays(o) && e.reg.ledger.Trouble(e.key()) == "" {
+		if err := e.reg.ledger.Repeat(e.key(), encode(o, e.operator, now), now); err != nil {
+			return nil, true, err
+		}
 	} else {
 		if !e.gate.Fits(l) {
 			return nil, false, nil
@@ -188,12 +205,7 @@ func (r SwitchRequest) override(was *gate.Override, now time.Time) *gate.Overrid
 // repeats reports whether the request changes nothing. A TTL always changes the
 // end.
 func (r SwitchRequest) repeats(was, o *gate.Override) bool {
-	if was == nil || o == nil {
-		return was == nil && o == nil
-	}
-	sameClose := (was.Closing == nil) == (o.Closing == nil) && (was.Closing == nil || *was.Closing == *o.Closing)
-	return was.Mode == o.Mode && was.Reason == o.Reason && was.Actor == o.Actor &&
-		r.TTL == 0 && was.Expires.Equal(o.Expires) && sameClose
+	return r.TTL == 0 && sameWords(was, o)
 }
 
 func (r SwitchRequest) validate() error {
