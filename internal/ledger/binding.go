@@ -24,6 +24,8 @@ type binding struct {
 	trouble    string        // why the place cannot be read
 
 	writing    bool      // the writer runs
+	pausing    bool      // the writer waits for its next round
+	rounds     uint64    // that the writer has come to the end of
 	writeBegan time.Time // when the write under way began; zero: there is none
 }
 

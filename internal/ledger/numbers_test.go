@@ -207,11 +207,11 @@ func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
 		b.say(t, "a", "x")
 		synctest.Wait()
 		time.Sleep(hangsAfter - time.Nanosecond)
-		if !b.isWriting() {
+		if !b.isWriting(b.bound, 9) {
 			t.Error("it does not wait for a write that may still come to its end")
 		}
 		time.Sleep(time.Nanosecond)
-		if b.isWriting() {
+		if b.isWriting(b.bound, 9) {
 			t.Error("it waits for a write that hangsAfter")
 		}
 		d.hang(nil)

@@ -113,12 +113,36 @@ func (l *Ledger) storedOrWait(key string) (stored bool, next <-chan struct{}) {
 	return false, nil
 }
 
-// Flush returns when everything is written, when a write hangs, or when ctx
-// ends.
+// Unstored returns the keys whose records would be lost if the process ended
+// now, sorted. A record that has ended is none of them.
+func (l *Ledger) Unstored() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(func(yield func(string) bool) {
+		for key, e := range l.entries {
+			if e.queued != nil && (e.rec.Value != nil || e.queued.again) && !yield(key) {
+				return
+			}
+		}
+	})
+}
+
+// Flush has everything that is queued tried once more. It returns when that was
+// done, when the place hangs, or when ctx ends.
 func (l *Ledger) Flush(ctx context.Context) {
+	l.mu.Lock()
+	b := l.bound
+	until := uint64(0)
+	if b != nil {
+		l.startWriter()
+		if until = b.rounds + 1; !b.pausing {
+			until++ // the round that is under way may have tried a write long ago
+		}
+	}
+	l.mu.Unlock()
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
-	for l.isWriting() {
+	for b != nil && l.isWriting(b, until) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -127,11 +151,12 @@ func (l *Ledger) Flush(ctx context.Context) {
 	}
 }
 
-// isWriting reports whether a write is under way that does not hang. l.mu is
-// not held.
-func (l *Ledger) isWriting() bool {
+// isWriting reports whether a round of the writer before the given one is under
+// way, and the place does not hang. l.mu is not held.
+func (l *Ledger) isWriting(b *binding, until uint64) bool {
+	hangs := b.lane.readHangs()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bound
-	return b != nil && b.writing && b.isReady && (b.writeBegan.IsZero() || time.Since(b.writeBegan) < hangsAfter)
+	return b == l.bound && b.writing && b.isReady && b.rounds < until && !hangs &&
+		(b.writeBegan.IsZero() || time.Since(b.writeBegan) < hangsAfter)
 }

@@ -99,12 +99,23 @@ func (l *Ledger) write(b *binding) {
 
 // pauseWriter waits before the next round.
 func (l *Ledger) pauseWriter(b *binding, wait time.Duration) {
+	l.setPausing(b, true)
+	defer l.setPausing(b, false)
 	pause := time.NewTimer(wait)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
 	case <-b.wakeup:
 	case <-b.left:
+	}
+}
+
+// setPausing notes that the writer waits for its next round, or begins it.
+func (l *Ledger) setPausing(b *binding, pausing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b.pausing = pausing; pausing {
+		b.rounds++
 	}
 }
 

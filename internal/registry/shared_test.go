@@ -3,12 +3,15 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/events"
 )
 
 // Two processes on one storage: each operator's word counts as the latest one at
@@ -281,4 +284,50 @@ func TestAnswerDuringAMoveWaitsLikeAnyOther(t *testing.T) {
 			time.Sleep(time.Millisecond / 7)
 		}
 	})
+}
+
+func TestPromise4ExitTriesOnceAndSaysWhatIsNotStored(t *testing.T) {
+	for name, mended := range map[string]bool{"the storage is mended": true, "it is not": false} {
+		t.Run(name, func(t *testing.T) {
+			m := lonely(t)
+			var lost []Line
+			stop := events.Default.Listen(events.Listener{Hear: func(e events.Event) {
+				if l, ok := e.What.(Line); ok && strings.Contains(l.Message, "not everything is stored") {
+					lost = append(lost, l)
+				}
+			}})
+			defer stop()
+			Begin(config(m, map[string]gate.Policy{"g": {}, "h": {}}))
+			flip(t, "h", SwitchRequest{Mode: gate.Off})
+			m.set(errors.New("full"))
+			nobodyWaits, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := Switch(nobodyWaits, "g", SwitchRequest{Mode: gate.Off}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := SetFlag(nobodyWaits, "F", "1", ""); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the writer to have tried both", func() bool {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return m.writes >= 3
+			})
+			if mended {
+				m.set(nil)
+			}
+			began := time.Now()
+			Shutdown()
+			if took := time.Since(began); took > exitGrace/2 {
+				t.Errorf("the exit took %s", took)
+			}
+			events.Default.Flush(t.Context())
+			switch {
+			case mended && (len(lost) > 0 || m.says(t, overrideKey("g"), "mode") != "off" || m.says(t, flagKey("F"), "value") != "1"):
+				t.Errorf("there %v, logged %v", m.says(t, overrideKey("g"), "mode"), lost)
+			case !mended && (len(lost) != 1 || fmt.Sprint(lost[0].Fields[0].Interface, lost[0].Fields[1].Interface) != "[g] [F]"):
+				t.Errorf("logged %+v", lost)
+			}
+		})
+	}
 }
