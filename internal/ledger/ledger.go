@@ -37,8 +37,8 @@ var ErrConflict = errors.New("the record has changed since it was read")
 type Kind struct {
 	// Prefix begins each key of the kind: gates/.
 	Prefix string
-	// Fields are the fields of a value that this version knows. Others are
-	// kept.
+	// Fields are the fields of a value that this version knows. Others are kept.
+	// The fields of an object inside have names with dots: closing.code.
 	Fields []string
 	// ValidName reports whether a record of the kind can have this name. A file
 	// with another name is ignored.
@@ -264,7 +264,7 @@ func (l *Ledger) newRecord(k *Kind, e *entry, value json.RawMessage, now time.Ti
 	if _, err := r.encode(); err != nil {
 		return r, ends, err
 	}
-	if kept, err := carryOver(r.Value, e.rec.Value, k.Fields); err == nil {
+	if kept, err := carryOver(r.Value, e.rec.Value, k.Fields, ""); err == nil {
 		short := r.Value
 		r.Value = kept
 		if _, err := r.encode(); err != nil {

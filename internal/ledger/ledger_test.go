@@ -435,16 +435,16 @@ func TestLongestRecordIsRead(t *testing.T) {
 }
 
 func TestRecordOfALaterVersionIsRefusedWithErrVersion(t *testing.T) {
-	if _, err := decode("words/a", []byte(`{"say":"x","v":2}`)); !errors.Is(err, ErrVersion) {
+	if _, err := decode(&words, "words/a", []byte(`{"say":"x","v":2}`)); !errors.Is(err, ErrVersion) {
 		t.Errorf("got %v", err)
 	}
 	for _, by := range []string{"A-Z.a_z-09", ""} {
-		if r, err := decode("words/a", []byte(`{"say":"x","by":"`+by+`","v":1}`)); err != nil || r.By != by {
+		if r, err := decode(&words, "words/a", []byte(`{"say":"x","by":"`+by+`","v":1}`)); err != nil || r.By != by {
 			t.Errorf("%q: %v", by, err)
 		}
 	}
 	for _, by := range []string{"a b", "ä", "a/b", "@", "[", "`", "{", ":", "/"} {
-		if _, err := decode("words/a", []byte(`{"say":"x","by":"`+by+`"}`)); err == nil {
+		if _, err := decode(&words, "words/a", []byte(`{"say":"x","by":"`+by+`"}`)); err == nil {
 			t.Errorf("%q is taken", by)
 		}
 	}

@@ -17,7 +17,7 @@ type found struct {
 func (l *Ledger) decoded(key string, raw []byte) found {
 	k := l.kind(key)
 	f := found{raw: raw}
-	if f.rec, f.broken = decode(key, raw); f.broken == nil {
+	if f.rec, f.broken = decode(k, key, raw); f.broken == nil {
 		f.ends, f.broken = k.Validate(strings.TrimPrefix(key, k.Prefix), f.rec)
 	}
 	return f

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -111,7 +110,7 @@ func (r Record) encode() ([]byte, error) {
 
 // decode reads a record from a place. If it returns an error, it also returns
 // what it knows of the record: the seq counts even if the value cannot be used.
-func decode(key string, raw []byte) (Record, error) {
+func decode(k *Kind, key string, raw []byte) (Record, error) {
 	r := Record{Key: key}
 	if len(raw) > maxRecord {
 		return r, fmt.Errorf("%d bytes, want at most %d", len(raw), maxRecord)
@@ -120,26 +119,33 @@ func decode(key string, raw []byte) (Record, error) {
 	if err != nil {
 		return r, err
 	}
-	var wrong error
-	take := func(name string, into any) {
-		if value, ok := fields[name]; ok {
+	wrong := checkNames(fields, append([]string{fieldVersion, fieldSeq, fieldBy, fieldSaidAt}, k.Fields...), "")
+	take := func(name string, into any) (there bool) {
+		value, there := fields[name]
+		if there {
 			if err := json.Unmarshal(value, into); err != nil && wrong == nil {
 				wrong = fmt.Errorf("field %q: %w", name, err)
 			}
 			delete(fields, name)
 		}
+		return there
 	}
-	take(fieldSeq, &r.Seq)
-	take(fieldVersion, &r.V)
+	numbered := take(fieldSeq, &r.Seq)
+	versioned := take(fieldVersion, &r.V)
 	take(fieldBy, &r.By)
 	take(fieldSaidAt, &r.SaidAt)
-	if r.Seq > maxSeq {
-		r.Seq, wrong = 0, fmt.Errorf("field %q: %d, want less than 2^52", fieldSeq, r.Seq)
+	if r.Seq > maxSeq || numbered && r.Seq == 0 {
+		if wrong == nil {
+			wrong = fmt.Errorf("field %q: %d, want 1 to 2^52-1", fieldSeq, r.Seq)
+		}
+		r.Seq = 0
 	}
 	switch {
 	case wrong != nil:
 		return r, wrong
-	case r.V > Version || r.V < 0:
+	case versioned && r.V < 1:
+		return r, fmt.Errorf("field %q: %d, want a positive number", fieldVersion, r.V)
+	case r.V > Version:
 		return r, fmt.Errorf("%w: %d, this version knows up to %d", ErrVersion, r.V, Version)
 	case !validBy(r.By):
 		return r, fmt.Errorf("field %q: want at most %d letters, digits, '_', '.' or '-'", fieldBy, maxBy)
@@ -147,66 +153,6 @@ func decode(key string, raw []byte) (Record, error) {
 	r.Seq = max(r.Seq, 1) // an older wsgate writes no seq
 	r.Value, err = json.Marshal(fields)
 	return r, err
-}
-
-// object decodes a JSON object. Any other JSON value is an error.
-func object(raw []byte) (map[string]json.RawMessage, error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
-		return nil, errors.New("not a JSON object")
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, fmt.Errorf("decoding a record: %w", err)
-	}
-	return fields, nil
-}
-
-// canonical returns a value as a place gives it back.
-func canonical(value json.RawMessage) (json.RawMessage, error) {
-	fields, err := object(value)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(fields)
-}
-
-// unknown returns the names of a value's unknown fields, sorted.
-func unknown(value json.RawMessage, known []string) []string {
-	fields, err := object(value)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for name := range fields {
-		if !slices.Contains(known, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// carryOver copies the unknown fields of old to value, so that the version that
-// wrote them finds them again.
-func carryOver(value, old json.RawMessage, known []string) (json.RawMessage, error) {
-	names := unknown(old, known)
-	if len(names) == 0 {
-		return value, nil
-	}
-	fields, err := object(value)
-	if err != nil {
-		return nil, err
-	}
-	from, err := object(old)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if _, taken := fields[name]; !taken {
-			fields[name] = from[name]
-		}
-	}
-	return json.Marshal(fields)
 }
 
 // validBy reports whether s can name a node. The name is part of an ETag.

@@ -61,6 +61,8 @@ func decodeFlag(r ledger.Record) (value *string, err error) {
 	switch err := json.Unmarshal(r.Value, &rec); {
 	case err != nil:
 		return nil, err
+	case rec.Unset && rec.Value != nil:
+		return nil, errors.New("it is set and unset")
 	case rec.Unset:
 		return nil, nil
 	case rec.Value == nil:

@@ -209,23 +209,15 @@ func (r SwitchRequest) repeats(was, o *gate.Override) bool {
 }
 
 func (r SwitchRequest) validate() error {
-	if r.Mode != gate.Auto && r.Mode != gate.On && r.Mode != gate.Off {
-		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(r.Mode))}
-	}
-	if err := ValidReason(r.Reason); err != nil {
-		return err
-	}
-	if err := validText("actor", r.Actor, maxActor); err != nil {
+	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, Closing: r.Closing}
+	if err := validOverride(o); err != nil {
 		return err
 	}
 	if r.TTL != 0 && (r.TTL < minTTL || r.TTL > maxTTL) {
 		return &InvalidError{"ttl", fmt.Sprintf("%s: want 1s to 8760h (365 days)", r.TTL)}
 	}
-	if r.Mode == gate.Auto && (r.TTL != 0 || r.NoEnd || r.Closing != nil) {
-		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and closing"}
-	}
-	if r.Closing != nil {
-		return ValidClosing(*r.Closing)
+	if r.Mode == gate.Auto && (r.TTL != 0 || r.NoEnd) {
+		return &InvalidError{"mode", "auto has no end: leave out ttl"}
 	}
 	return nil
 }
