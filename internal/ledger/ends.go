@@ -8,10 +8,10 @@ import (
 func (l *Ledger) retire(e *entry) {
 	gone := e.rec
 	l.forgottenSeq = max(l.forgottenSeq, gone.Seq, e.seenSeq)
-	placed := e.queued == nil
+	before, placed := e.known(), e.queued == nil
 	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
 	e.changes++
-	e.queueWrite(queuedWrite{base: gone, placed: placed, ended: true})
+	e.queueWrite(queuedWrite{base: gone, before: before, placed: placed, ended: true})
 }
 
 // armSweep sets the timer that retires records, if this end comes before the

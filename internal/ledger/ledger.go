@@ -198,8 +198,9 @@ func (l *Ledger) Put(key string, value json.RawMessage, expect string, now time.
 		return e.rec, err
 	}
 	l.entries[key] = e
+	before := e.known()
 	l.putInForce(e, r, ends)
-	e.queueWrite(queuedWrite{base: r, saidAt: now})
+	e.queueWrite(queuedWrite{base: r, before: before, saidAt: now})
 	l.startWriter()
 	return r, nil
 }
@@ -228,7 +229,7 @@ func (l *Ledger) Repeat(key string, value json.RawMessage, now time.Time) error 
 	}
 	l.entries[key] = e
 	e.putHere = true
-	e.queueWrite(queuedWrite{base: r, saidAt: now, again: true, ends: ends})
+	e.queueWrite(queuedWrite{base: r, before: e.known(), saidAt: now, again: true, ends: ends})
 	l.startWriter()
 	return nil
 }
@@ -247,9 +248,9 @@ func (l *Ledger) End(key string, value json.RawMessage, expect string, now time.
 	if err != nil {
 		return e.rec, err
 	}
-	ended, placed := e.rec, e.queued == nil
+	ended, before, placed := e.rec, e.known(), e.queued == nil
 	l.putInForce(e, r, ends)
-	e.queueWrite(queuedWrite{base: ended, placed: placed, ended: true})
+	e.queueWrite(queuedWrite{base: ended, before: before, placed: placed, ended: true})
 	l.startWriter()
 	return r, nil
 }

@@ -12,6 +12,7 @@ type queuedWrite struct {
 	// put, or the one that has ended. A record that is found in its stead stays
 	// if it replaces base.
 	base   Record
+	before Record    // what the place had, as far as was known when base was said: it does not replace base
 	placed bool      // the place had base, as far as this process knows
 	saidAt time.Time // when an operator said base; zero: nobody says it now
 	late   bool      // a write of it has failed
@@ -19,6 +20,23 @@ type queuedWrite struct {
 	again  bool      // base repeats what is in force: put it in force only if the place has another record
 	ends   time.Time // of base, if it repeats
 	done   chan struct{}
+}
+
+// known returns the record that the place has, as far as this process knows.
+// Ledger.mu is held.
+func (e *entry) known() Record {
+	if e.queued != nil {
+		return e.queued.before
+	}
+	return e.rec
+}
+
+// replacedBy reports whether what was found counts, and not what is queued.
+func (w *queuedWrite) replacedBy(f found) bool {
+	if w.before.Value != nil && f.rec.sameWord(w.before) {
+		return false
+	}
+	return f.rec.Replaces(w.base, w.placed)
 }
 
 // isNow reports whether an operator says this now, so that it replaces whatever
@@ -80,8 +98,8 @@ func (l *Ledger) decide(b *binding, key string, w *queuedWrite, f found, looked 
 	case nothing:
 		return stepStore, r, ends, nil
 	case f.raw != nil && w.ended && f.rec.Same(w.base):
-	case f.raw != nil && w.ended && (f.broken != nil || f.rec.Replaces(w.base, w.placed)),
-		f.raw != nil && !w.isNow() && f.rec.Replaces(w.base, w.placed):
+	case f.raw != nil && w.ended && (f.broken != nil || w.replacedBy(f)),
+		f.raw != nil && !w.isNow() && w.replacedBy(f):
 		return stepTake, r, ends, nil
 	case w.again:
 		r, ends = w.base, w.ends

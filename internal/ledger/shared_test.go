@@ -623,3 +623,26 @@ func TestOneGoroutineAtMostWaitsForItsTurn(t *testing.T) {
 		}
 	})
 }
+
+func TestPendingWordReplacesTheOneThatItsOperatorSaw(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		bubble(t, func(t *testing.T, b *board, d *disk) {
+			d.put("words/a", `{"say":"theirs","seq":7,"by":"n2","v":1,"said_at":"2030-01-01T00:00:00Z"}`) // by a clock that is fast
+			b.Bind(OnStorage(d))
+			synctest.Wait()
+			d.set(errors.New("full"))
+			want := "mine"
+			b.say(t, "a", "first")
+			b.say(t, "a", "mine")
+			b.repeat(t, "a", "mine")
+			if ended {
+				want = "ended"
+				b.end(t, "a")
+			}
+			time.Sleep(time.Minute)
+			d.set(nil)
+			time.Sleep(time.Minute)
+			same(t, d, "a", want, b, second(t, d))
+		})
+	}
+}
