@@ -205,11 +205,12 @@ func (l *Ledger) Put(key string, value json.RawMessage, expect string, now time.
 	return r, nil
 }
 
-// Repeat says once more what is in force under a key. If the place has the
+// Repeat says once more what is in force under a key: the record with the tag
+// expect. If another one is in force, Repeat returns [ErrConflict]. If the place has the
 // record in force, nothing changes. If it has lost the record, it gets it
 // again. If it has another one, that of another process, value is put in force
 // and replaces it, as with [Ledger.Put]. The watchers are called then.
-func (l *Ledger) Repeat(key string, value json.RawMessage, now time.Time) error {
+func (l *Ledger) Repeat(key string, value json.RawMessage, expect string, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := l.kind(key)
@@ -219,6 +220,9 @@ func (l *Ledger) Repeat(key string, value json.RawMessage, now time.Time) error 
 	e := l.entries[key]
 	if e == nil {
 		e = &entry{rec: Record{Key: key}}
+	}
+	if expect != tagOf(e.rec) {
+		return ErrConflict
 	}
 	r, ends, err := l.newRecord(k, e, value, now)
 	if err != nil {

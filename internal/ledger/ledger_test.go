@@ -237,7 +237,7 @@ func (b *board) say(t *testing.T, key, text string) Record {
 // repeat says a word once more, or fails the test.
 func (b *board) repeat(t *testing.T, key, text string) {
 	t.Helper()
-	if err := b.Repeat("words/"+key, value(text), time.Now()); err != nil {
+	if err := b.Repeat("words/"+key, value(text), b.Tag("words/"+key), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 }

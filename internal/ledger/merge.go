@@ -78,9 +78,10 @@ func (l *Ledger) merge(b *binding, e *entry, f found) (news error, changed bool)
 	switch {
 	case e.queued != nil:
 		return nil, false
-	case f.broken == nil && there && !e.stale && f.rec.Same(e.rec):
-		e.trouble = ""
-		return nil, false
+	case f.broken == nil && there && !e.stale && f.rec.sameWord(e.rec):
+		changed = f.rec.Seq != e.rec.Seq
+		e.rec.Seq, e.trouble = f.rec.Seq, ""
+		return nil, changed
 	case there && e.putHere && !f.rec.Replaces(e.rec, true),
 		there && f.broken == nil && !e.stale && !b.unread && !f.rec.Replaces(e.rec, true):
 		e.trouble = ""

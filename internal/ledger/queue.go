@@ -109,7 +109,7 @@ func (l *Ledger) decide(b *binding, key string, w *queuedWrite, f found, looked 
 	}
 	r.Seq = max(r.Seq, f.rec.Seq+1)
 	if f.rec.Seq == 0 { // the number that is there is not known: a time is higher than any count
-		r.Seq = max(r.Seq, uint64(time.Now().UnixMilli()))
+		r.Seq = max(r.Seq, uint64(max(time.Now().UnixMilli(), 0)))
 	}
 	r.Seq = min(r.Seq, maxSeq)
 	return stepStore, r, ends, nil

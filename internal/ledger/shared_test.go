@@ -646,3 +646,38 @@ func TestPendingWordReplacesTheOneThatItsOperatorSaw(t *testing.T) {
 		})
 	}
 }
+
+func TestRepeatOfARecordThatIsNotInForceIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		b.say(t, "a", "x")
+		synctest.Wait()
+		before := b.Tag("words/a")
+		d.put("words/a", `{"say":"theirs","seq":2,"by":"n2","v":1}`)
+		load(d, b)
+		for key, tag := range map[string]string{"words/a": before, "words/b": before} {
+			if err := b.Repeat(key, value("x"), tag, time.Now()); !errors.Is(err, ErrConflict) {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		if len(b.Pending()) > 0 || b.reads("a") != "theirs" {
+			t.Errorf("pending %q, %q", b.Pending(), b.reads("a"))
+		}
+	})
+}
+
+func TestWordThatIsFoundUnderAnotherNumberStaysThatOfThisProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(named{d, "old"}))
+		b.say(t, "a", "mine")
+		synctest.Wait()
+		d.put("words/a", `{"say":"mine","seq":9,"by":"n1","v":1,"said_at":"2000-01-01T00:00:00Z"}`)
+		b.Bind(OnStorage(named{d, "old"}))
+		synctest.Wait()
+		same(t, d, "a", "mine", b)
+		other := newDisk()
+		b.Bind(OnStorage(named{other, "new"}))
+		synctest.Wait()
+		same(t, other, "a", "mine", b)
+	})
+}

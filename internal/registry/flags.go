@@ -181,22 +181,28 @@ func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err err
 		return false, &UnknownFlagError{name}
 	}
 	key := flagsPrefix + name
-	before := f.reg.ledger.Tag(key)
-	err = f.change(name, nil, ifMatch)
-	var unknown *UnknownFlagError
-	switch {
-	case err == nil:
-		return f.settle(ctx, name), nil
-	case !errors.As(err, &unknown) || ifMatch != "":
-		return false, err
+	for {
+		f.adopt(name)
+		before := f.reg.ledger.Tag(key)
+		err = f.change(name, nil, ifMatch)
+		var unknown *UnknownFlagError
+		switch {
+		case err == nil:
+			return f.settle(ctx, name), nil
+		case !errors.As(err, &unknown) || ifMatch != "":
+			return false, err
+		}
+		switch err := f.reg.ledger.Repeat(key, encodeFlag(nil), before, time.Now()); {
+		case errors.Is(err, ledger.ErrConflict):
+			continue // another record was read meanwhile
+		case err != nil:
+			return false, err
+		}
+		if stored = f.settle(ctx, name); stored && f.reg.ledger.Tag(key) == before {
+			return false, unknown // the storage has none either
+		}
+		return stored, nil
 	}
-	if err := f.reg.ledger.Repeat(key, encodeFlag(nil), time.Now()); err != nil {
-		return false, err
-	}
-	if stored = f.settle(ctx, name); stored && f.reg.ledger.Tag(key) == before {
-		return false, unknown // the storage has none either
-	}
-	return stored, nil
 }
 
 // settle returns when the flag's record is stored, or when the wait for that is
@@ -238,8 +244,9 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 			return nil, ErrPrecondition
 		}
 	}
-	if value != nil && had && old == *value && !troubled {
-		return nil, f.reg.ledger.Repeat(key, encodeFlag(value), time.Now())
+	if value != nil && had && old == *value && !troubled &&
+		f.reg.ledger.Repeat(key, encodeFlag(value), f.records[name].Tag(), time.Now()) == nil { // otherwise another record was read
+		return nil, nil
 	}
 	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())
 	switch {

@@ -331,3 +331,36 @@ func TestPromise4ExitTriesOnceAndSaysWhatIsNotStored(t *testing.T) {
 		})
 	}
 }
+
+func TestPromise12RepeatedSwitchReplacesOneThatWasJustRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, a, b := twoNodes(t)
+		a.use()
+		off := SwitchRequest{Mode: gate.Off, Actor: "ana"}
+		flip(t, "g", off)
+		b.reload()
+		flip(t, "g", SwitchRequest{Mode: gate.On})
+		a.use()
+		e, err := reg.lookup("g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hide := func(e *Entry) { // the gate does not take what the ledger reads
+			reg.mu.Lock()
+			defer reg.mu.Unlock()
+			reg.entries["g"] = e
+		}
+		hide(nil)
+		reg.ledger.Bind(placeOf(a.c.Storage))
+		synctest.Wait()
+		hide(e)
+		if r, _ := reg.ledger.Get(e.key()); r.By != "b" {
+			t.Fatalf("the ledger has %+v", r)
+		}
+		if s := flip(t, "g", off); s.Mode != gate.Off || !s.Stored {
+			t.Errorf("the answer is %s, stored %v", s.Mode, s.Stored)
+		}
+		synctest.Wait()
+		a.says(t, m, gate.Off)
+	})
+}

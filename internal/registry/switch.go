@@ -137,11 +137,7 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		return nil, false, nil
 	}
 	was = was.InForce(now)
-	if req.repeats(was, o) && e.recordSays(o) && e.reg.ledger.Trouble(e.key()) == "" {
-		if err := e.reg.ledger.Repeat(e.key(), encode(o, e.operator, now), now); err != nil {
-			return nil, true, err
-		}
-	} else {
+	if !e.tryRepeat(req, was, o, now) {
 		if !e.gate.Fits(l) {
 			return nil, false, nil
 		}
@@ -162,6 +158,13 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		e.applyClosing(now) // also tunnels that an earlier closing has kept
 	}
 	return replaced, true, nil
+}
+
+// tryRepeat says once more what is in force, if the request says the same.
+// e.changing is held.
+func (e *Entry) tryRepeat(req SwitchRequest, was, o *gate.Override, now time.Time) (done bool) {
+	return req.repeats(was, o) && e.recordSays(o) && e.reg.ledger.Trouble(e.key()) == "" &&
+		e.reg.ledger.Repeat(e.key(), encode(o, e.operator, now), e.etag(), now) == nil // otherwise another record was read
 }
 
 // switched returns the event for the request.
