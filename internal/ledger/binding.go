@@ -105,7 +105,7 @@ func (l *Ledger) moveRecords() {
 	for _, e := range l.entries {
 		switch w := e.queued; {
 		case !e.putHere:
-			e.stale, e.trouble = true, ""
+			e.trouble = ""
 			e.dropWrite()
 		case w != nil:
 			moved := *w

@@ -9,7 +9,7 @@ func (l *Ledger) retire(e *entry) {
 	gone := e.rec
 	l.forgottenSeq = max(l.forgottenSeq, gone.Seq, e.seenSeq)
 	before, placed := e.known(), e.queued == nil
-	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
+	e.rec, e.ends = Record{Key: gone.Key}, time.Time{}
 	e.changes++
 	e.queueWrite(queuedWrite{base: gone, before: before, placed: placed, ended: true})
 }

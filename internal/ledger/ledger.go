@@ -84,7 +84,6 @@ type Ledger struct {
 type entry struct {
 	rec     Record // Value nil: there is no record
 	putHere bool   // it was put in this process; otherwise it was read
-	stale   bool   // it was read in another place than the present one
 	ends    time.Time
 	seenSeq uint64       // the highest seq that was read, even if the record was broken
 	trouble string       // why the record that was read is not used
@@ -288,7 +287,7 @@ func (l *Ledger) putInForce(e *entry, r Record, ends time.Time) {
 
 // replace replaces the record of a key. l.mu is held.
 func (l *Ledger) replace(e *entry, r Record, ends time.Time) {
-	e.rec, e.ends, e.trouble, e.stale, e.lost = r, ends, "", false, false
+	e.rec, e.ends, e.trouble, e.lost = r, ends, "", false
 	e.seenSeq = max(e.seenSeq, r.Seq)
 	e.changes++
 	if len(e.history) == maxHistory {

@@ -78,12 +78,12 @@ func (l *Ledger) merge(b *binding, e *entry, f found) (news error, changed bool)
 	switch {
 	case e.queued != nil:
 		return nil, false
-	case f.broken == nil && there && !e.stale && f.rec.sameWord(e.rec):
+	case f.broken == nil && there && f.rec.sameWord(e.rec):
 		changed = f.rec.Seq != e.rec.Seq
 		e.rec.Seq, e.trouble = f.rec.Seq, ""
 		return nil, changed
 	case there && e.putHere && !f.rec.Replaces(e.rec, true),
-		there && f.broken == nil && !e.stale && !b.unread && !f.rec.Replaces(e.rec, true):
+		there && f.broken == nil && !b.unread && !f.rec.Replaces(e.rec, true):
 		e.trouble = ""
 		e.queueWrite(queuedWrite{base: e.rec, placed: true}) // written by a node that did not know ours
 		return nil, false

@@ -97,9 +97,7 @@ func (l *Ledger) decide(b *binding, key string, w *queuedWrite, f found, looked 
 		return stepNone, f.rec, w.ends, nil
 	case nothing:
 		return stepStore, r, ends, nil
-	case f.raw != nil && w.ended && f.rec.Same(w.base):
-	case f.raw != nil && w.ended && (f.broken != nil || w.replacedBy(f)),
-		f.raw != nil && !w.isNow() && w.replacedBy(f):
+	case f.raw != nil && !w.isNow() && (w.replacedBy(f) || w.ended && f.broken != nil):
 		return stepTake, r, ends, nil
 	case w.again:
 		r, ends = w.base, w.ends
@@ -139,7 +137,7 @@ func (l *Ledger) noteWritten(b *binding, key string, w *queuedWrite, r Record, e
 		return
 	}
 	e.dropWrite()
-	e.lost, e.stale = false, false
+	e.lost = false
 	e.changes++
 	changed := !r.Same(e.rec)
 	switch {

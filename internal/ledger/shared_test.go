@@ -181,11 +181,11 @@ func TestEndLeavesARecordThatCannotBeRead(t *testing.T) {
 		b.Bind(OnStorage(d))
 		b.say(t, "a", "x")
 		synctest.Wait()
-		d.put("words/a", `{"say":"theirs","seq":2,"v":9}`)
+		d.put("words/a", `hello`)
 		b.end(t, "a")
 		synctest.Wait()
-		if stored(t, d, "a")["say"] != "theirs" || b.Stored("words/a") || b.Trouble("words/a") == "" || b.reads("a") != "ended" {
-			t.Errorf("there %v, stored %v, trouble %q", stored(t, d, "a"), b.Stored("words/a"), b.Trouble("words/a"))
+		if text, _ := d.get("words/a"); text != "hello" || b.Stored("words/a") || b.Trouble("words/a") == "" || b.reads("a") != "ended" {
+			t.Errorf("there %s, stored %v, trouble %q", text, b.Stored("words/a"), b.Trouble("words/a"))
 		}
 	})
 }
@@ -679,5 +679,45 @@ func TestWordThatIsFoundUnderAnotherNumberStaysThatOfThisProcess(t *testing.T) {
 		b.Bind(OnStorage(named{other, "new"}))
 		synctest.Wait()
 		same(t, other, "a", "mine", b)
+	})
+}
+
+func TestRepeatOfNothingWithoutAPlaceWaitsForNothing(t *testing.T) {
+	b := newBoard()
+	b.repeat(t, "a", "x")
+	if len(b.Pending()) > 0 || !b.AwaitStored(t.Context(), "words/a") {
+		t.Errorf("pending %q", b.Pending())
+	}
+}
+
+// halfway is a storage that fails to give back what it has just stored.
+type halfway struct{ *disk }
+
+func (h halfway) Store(ctx context.Context, key string, raw []byte) error {
+	err := h.disk.Store(ctx, key, raw)
+	h.set(errors.New("unplugged"))
+	return err
+}
+
+func TestRepeatedWordThatCouldNotBeReadBackIsThatOfThisProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, b *board, d *disk) {
+		b.Bind(OnStorage(d))
+		b.say(t, "a", "mine")
+		synctest.Wait()
+		d.put("words/a", `{"say":"theirs","seq":7,"by":"n2","v":1}`)
+		b.Bind(OnStorage(halfway{d}))
+		b.repeat(t, "a", "mine")
+		synctest.Wait()
+		if b.Stored("words/a") {
+			t.Error("nobody has read it back")
+		}
+		d.set(nil)
+		time.Sleep(time.Minute)
+		same(t, d, "a", "mine", b)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if !b.entries["words/a"].putHere {
+			t.Error("it would not move along")
+		}
 	})
 }
