@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,9 @@ func TestFolderThatIsNoneCannotBeRead(t *testing.T) {
 			b.AwaitRead(t.Context())
 			if b.Stored("words/a") || !strings.Contains(b.Trouble("words/a"), tt.want) {
 				t.Errorf("stored %v, trouble %q", b.Stored("words/a"), b.Trouble("words/a"))
+			}
+			for end := time.Now().Add(5 * time.Second); len(b.reported()) == 0 && time.Now().Before(end); {
+				runtime.Gosched() // it is reported just after the wait for the reading has ended
 			}
 			if r := b.reported(); len(r) != 1 || !strings.HasPrefix(r[0], "unreadable: ") {
 				t.Errorf("reported %q", r)
