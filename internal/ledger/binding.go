@@ -10,6 +10,7 @@ type binding struct {
 	lane   *lane         // set once
 	ready  chan struct{} // set once; closed when the place was read, when it could not be read, or after ReadWait
 	wakeup chan struct{} // set once; ends the writer's pause
+	left   chan struct{} // set once; closed when the ledger leaves the binding
 
 	place    Place // the newest value for it
 	readOnly bool  // nothing is written: the configuration may still fail
@@ -23,13 +24,15 @@ type binding struct {
 	trouble    string        // why the place cannot be read
 
 	writing    bool      // the writer runs
+	pausing    bool      // the writer waits for its next round
+	rounds     uint64    // that the writer has come to the end of
 	writeBegan time.Time // when the write under way began; zero: there is none
 }
 
 func (l *Ledger) newBinding(p Place, readOnly bool) *binding {
 	return &binding{
 		lane: l.laneOf(p), place: p, readOnly: readOnly, unread: true,
-		ready: make(chan struct{}), wakeup: make(chan struct{}, 1), retryAfter: readRetry,
+		ready: make(chan struct{}), wakeup: make(chan struct{}, 1), left: make(chan struct{}), retryAfter: readRetry,
 	}
 }
 
@@ -74,7 +77,7 @@ func (l *Ledger) Bind(p Place) (moved bool) {
 		return false
 	}
 	l.mu.Lock()
-	var again []string
+	defer l.mu.Unlock()
 	switch before := l.bound; {
 	case before == nil:
 		l.bound = l.newBinding(p, false)
@@ -88,40 +91,29 @@ func (l *Ledger) Bind(p Place) (moved bool) {
 	default:
 		before.stop()
 		l.bound = l.newBinding(p, false)
-		again, moved = l.moveRecords(), true
+		l.moveRecords()
+		moved = true
 		l.startReader(l.bound)
 	}
 	l.startWriter()
-	l.mu.Unlock()
-	l.notify(again...)
 	return moved
 }
 
-// moveRecords queues the records of this process for the new place, with a
-// higher seq, and returns their keys. Records that were read stay in force
-// until the new place was read. l.mu is held.
-func (l *Ledger) moveRecords() (again []string) {
-	for key, e := range l.entries {
-		switch {
+// moveRecords queues the records of this process for the new place. Records that
+// were read stay in force until the new place was read. l.mu is held.
+func (l *Ledger) moveRecords() {
+	for _, e := range l.entries {
+		switch w := e.queued; {
 		case !e.putHere:
-			e.stale, e.trouble = true, ""
+			e.trouble = ""
 			e.dropWrite()
+		case w != nil:
+			moved := *w
+			moved.placed = false
+			e.queueWrite(moved)
 		case e.rec.Value != nil:
-			e.rec.Seq++
-			e.queueWrite(queuedWrite{})
-			again = append(again, key)
-		default:
-			e.queueWrite(queuedWrite{force: true})
+			e.queueWrite(queuedWrite{base: e.rec})
 		}
-	}
-	return again
-}
-
-// dropWrite forgets the queued write, and ends the wait for it.
-func (e *entry) dropWrite() {
-	if e.queued != nil {
-		close(e.queued.done)
-		e.queued = nil
 	}
 }
 
@@ -131,7 +123,7 @@ func (b *binding) stop() {
 		b.retry.Stop()
 	}
 	b.setReady()
-	b.wake()
+	close(b.left)
 }
 
 // setReady ends the wait for the reading. l.mu is held.

@@ -16,15 +16,29 @@
 //	  no answer)▼ │                    broken ▼ │
 //	           trouble                record)  reading again
 //
-// After the first reading of a place, its records are in force, even if the
-// ledger knew a record with a higher seq. The exception are records that were
-// put in this process: they win, and are written with a higher seq. A later
-// reading of the same place puts a record in force only if it comes after the
-// known one. A configuration that is loaded starts a reading. The ledger does
-// not poll.
+// A configuration that is loaded starts a reading. The ledger does not poll, so
+// other processes may have replaced what it knows. After the first reading of a
+// place, its records are in force. A later reading puts a record in force only
+// if it replaces the known one ([Record.Replaces]). Where a write is queued, the
+// writer decides. It looks at what the place has right before it writes:
 //
-// Two records of one key are ordered by seq, then by the name of the node. A new
-// record gets the highest seq known for its key, plus one.
+//   - What an operator says now ([Ledger.Put], [Ledger.Repeat]) replaces
+//     whatever is there, and gets the next seq.
+//   - Once its write has failed or hung, it gives way to a record that was said
+//     later.
+//   - What nobody says now gives way, too: the end of a record ([Ledger.End]), a
+//     record that its place has lost, a record that moves to another place.
+//
+// The write of a record that was put in this process:
+//
+//	Put ──▶ now ──(nothing is there, the same, or another: next seq)──▶ stored
+//	         │
+//	   (failed, hung,
+//	   2 s are over)
+//	         ▼
+//	        late ──(nothing, the same, or one that was said before)───▶ stored
+//	         │
+//	         └─────(one that was said later)──▶ that one is in force
 //
 // The package holds no process-wide variable. The ledger of the process belongs
 // to package registry, which says what its records mean.

@@ -8,8 +8,10 @@ import (
 func (l *Ledger) retire(e *entry) {
 	gone := e.rec
 	l.forgottenSeq = max(l.forgottenSeq, gone.Seq, e.seenSeq)
-	e.rec, e.ends, e.stale = Record{Key: gone.Key}, time.Time{}, false
-	e.queueWrite(queuedWrite{gone: gone})
+	before, placed := e.known(), e.queued == nil
+	e.rec, e.ends = Record{Key: gone.Key}, time.Time{}
+	e.changes++
+	e.queueWrite(queuedWrite{base: gone, before: before, placed: placed, ended: true})
 }
 
 // armSweep sets the timer that retires records, if this end comes before the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ var errBusy = errors.New("the place does not answer a read")
 type lane struct {
 	place       Place
 	read, write chan struct{} // each holds one token
+	readBegan   atomic.Int64  // when the read under way began, in ns; zero: there is none
 	users       int           // goroutines that read or write here; guarded by Ledger.mu
 }
 
@@ -34,6 +36,20 @@ func newLane(p Place) *lane {
 	a.read <- struct{}{}
 	a.write <- struct{}{}
 	return a
+}
+
+// takeRead notes that the caller has the turn to read, giveRead ends it.
+func (a *lane) takeRead() { a.readBegan.Store(time.Now().UnixNano()) }
+
+func (a *lane) giveRead() {
+	a.readBegan.Store(0)
+	a.read <- struct{}{}
+}
+
+// readHangs reports whether the read under way has taken too long.
+func (a *lane) readHangs() bool {
+	began := a.readBegan.Load()
+	return began != 0 && time.Since(time.Unix(0, began)) >= hangsAfter
 }
 
 // unused reports whether no goroutine reads or writes here.
@@ -52,11 +68,19 @@ func (l *Ledger) laneOf(p Place) *lane {
 	return a
 }
 
-// readInTurn reads as soon as no other read is under way in the place. It has
-// no time limit of its own.
-func readInTurn[T any](b *binding, p Place, do func(context.Context, Place) (T, error)) (T, error) {
-	<-b.lane.read
-	defer func() { b.lane.read <- struct{}{} }()
+// errLeft is returned if the ledger has left the binding before it was its turn.
+var errLeft = errors.New("the ledger has left the place")
+
+// readInTurn reads as soon as no other read is under way in the place. It waits
+// as long as the ledger has the binding.
+func readInTurn[T any](b *binding, p Place, do func(context.Context, Place) (T, error)) (answer T, err error) {
+	select {
+	case <-b.lane.read:
+	case <-b.left:
+		return answer, errLeft
+	}
+	b.lane.takeRead()
+	defer b.lane.giveRead()
 	return call(p, do)
 }
 
@@ -71,6 +95,7 @@ func (b *binding) load(p Place, key string, most time.Duration) ([]byte, error) 
 	case <-wait.C:
 		return nil, errBusy
 	}
+	b.lane.takeRead()
 	type answer struct {
 		raw []byte
 		err error
@@ -78,7 +103,7 @@ func (b *binding) load(p Place, key string, most time.Duration) ([]byte, error) 
 	done := make(chan answer, 1) // room for an answer that nobody waits for any more
 	go func() {
 		raw, err := call(p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
-		b.lane.read <- struct{}{}
+		b.lane.giveRead()
 		done <- answer{raw, err}
 	}()
 	limit := time.NewTimer(most)

@@ -37,8 +37,8 @@ var ErrConflict = errors.New("the record has changed since it was read")
 type Kind struct {
 	// Prefix begins each key of the kind: gates/.
 	Prefix string
-	// Fields are the fields of a value that this version knows. Others are
-	// kept.
+	// Fields are the fields of a value that this version knows. Others are kept.
+	// The fields of an object inside have names with dots: closing.code.
 	Fields []string
 	// ValidName reports whether a record of the kind can have this name. A file
 	// with another name is ignored.
@@ -84,21 +84,13 @@ type Ledger struct {
 type entry struct {
 	rec     Record // Value nil: there is no record
 	putHere bool   // it was put in this process; otherwise it was read
-	stale   bool   // it was read in another place than the present one
 	ends    time.Time
 	seenSeq uint64       // the highest seq that was read, even if the record was broken
 	trouble string       // why the record that was read is not used
 	lost    bool         // the place has lost it
 	queued  *queuedWrite // nil: the place has the record in force
+	changes uint64       // counts puts, writes and ends, so that an answer from before one is told apart
 	history []Record
-}
-
-// queuedWrite is a write that the place has yet to get. It is never modified: a
-// newer one replaces it.
-type queuedWrite struct {
-	gone  Record // delete this record, or an older one
-	force bool   // delete any record
-	done  chan struct{}
 }
 
 // New returns a ledger without a place. by names this node until [Ledger.SetBy]
@@ -200,49 +192,104 @@ func (l *Ledger) Put(key string, value json.RawMessage, expect string, now time.
 	if expect != "" && expect != tagOf(e.rec) {
 		return e.rec, ErrConflict
 	}
-	r := Record{Key: key, Value: value, Seq: l.nextSeq(e), By: l.by, SaidAt: now.UTC(), V: Version}
-	if _, err := r.encode(); err != nil {
-		return e.rec, err
-	}
-	if kept, err := carryOver(value, e.rec.Value, k.Fields); err == nil {
-		r.Value = kept
-		if _, err := r.encode(); err != nil {
-			r.Value = value // too long with the unknown fields: they are dropped
-		}
-	}
-	ends, err := k.Validate(strings.TrimPrefix(key, k.Prefix), r)
+	r, ends, err := l.newRecord(k, e, value, now)
 	if err != nil {
 		return e.rec, err
 	}
 	l.entries[key] = e
-	e.putHere = true
+	before := e.known()
 	l.putInForce(e, r, ends)
-	e.queueWrite(queuedWrite{})
+	e.queueWrite(queuedWrite{base: r, before: before, saidAt: now})
 	l.startWriter()
 	return r, nil
 }
 
-// EnsureStored checks whether the place still has the record in force, and
-// writes it again if not. The record does not change, but it counts as put in
-// this process.
-func (l *Ledger) EnsureStored(key string) {
+// Repeat says once more what is in force under a key: the record with the tag
+// expect. If another one is in force, Repeat returns [ErrConflict]. If the place has the
+// record in force, nothing changes. If it has lost the record, it gets it
+// again. If it has another one, that of another process, value is put in force
+// and replaces it, as with [Ledger.Put]. The watchers are called then.
+func (l *Ledger) Repeat(key string, value json.RawMessage, expect string, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	k := l.kind(key)
+	if k == nil {
+		return fmt.Errorf("no kind of records has the key %q", key)
+	}
 	e := l.entries[key]
-	if e == nil || e.rec.Value == nil {
-		return
+	if e == nil {
+		e = &entry{rec: Record{Key: key}}
 	}
+	if expect != tagOf(e.rec) {
+		return ErrConflict
+	}
+	r, ends, err := l.newRecord(k, e, value, now)
+	if err != nil {
+		return err
+	}
+	if e.rec.Value == nil && l.bound == nil {
+		return nil // there is no other record anywhere
+	}
+	l.entries[key] = e
 	e.putHere = true
-	if e.queued == nil {
-		e.queueWrite(queuedWrite{})
-	}
+	e.queueWrite(queuedWrite{base: r, before: e.known(), saidAt: now, again: true, ends: ends})
 	l.startWriter()
+	return nil
 }
 
-// putInForce replaces the record of a key. l.mu is held.
+// End puts a value in force because the record with the tag expect has come to
+// its end. Nobody says the value now. So a record of another process that the
+// place has meanwhile stays, and is put in force.
+func (l *Ledger) End(key string, value json.RawMessage, expect string, now time.Time) (Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, e := l.kind(key), l.entries[key]
+	if k == nil || e == nil || e.rec.Value == nil || expect != tagOf(e.rec) {
+		return Record{}, ErrConflict
+	}
+	r, ends, err := l.newRecord(k, e, value, now)
+	if err != nil {
+		return e.rec, err
+	}
+	ended, before, placed := e.rec, e.known(), e.queued == nil
+	l.putInForce(e, r, ends)
+	e.queueWrite(queuedWrite{base: ended, before: before, placed: placed, ended: true})
+	l.startWriter()
+	return r, nil
+}
+
+// newRecord returns the record of a value that this process puts, and when the
+// record ends. l.mu is held.
+func (l *Ledger) newRecord(k *Kind, e *entry, value json.RawMessage, now time.Time) (r Record, ends time.Time, err error) {
+	r = Record{Key: e.rec.Key, Seq: l.nextSeq(e), By: l.by, SaidAt: now.UTC().Round(0), V: Version}
+	if r.Value, err = canonical(value); err != nil {
+		return r, ends, err
+	}
+	if _, err := r.encode(); err != nil {
+		return r, ends, err
+	}
+	if kept, err := carryOver(r.Value, e.rec.Value, k.Fields, ""); err == nil {
+		short := r.Value
+		r.Value = kept
+		if _, err := r.encode(); err != nil {
+			r.Value = short // too long with the unknown fields: they are dropped
+		}
+	}
+	ends, err = k.Validate(strings.TrimPrefix(e.rec.Key, k.Prefix), r)
+	return r, ends, err
+}
+
+// putInForce replaces the record of a key by one of this process. l.mu is held.
 func (l *Ledger) putInForce(e *entry, r Record, ends time.Time) {
-	e.rec, e.ends, e.trouble, e.stale, e.lost = r, ends, "", false, false
+	e.putHere = true
+	l.replace(e, r, ends)
+}
+
+// replace replaces the record of a key. l.mu is held.
+func (l *Ledger) replace(e *entry, r Record, ends time.Time) {
+	e.rec, e.ends, e.trouble, e.lost = r, ends, "", false
 	e.seenSeq = max(e.seenSeq, r.Seq)
+	e.changes++
 	if len(e.history) == maxHistory {
 		e.history = append(e.history[:0:0], e.history[1:]...)
 	}
@@ -250,17 +297,10 @@ func (l *Ledger) putInForce(e *entry, r Record, ends time.Time) {
 	l.armSweep(ends)
 }
 
-// queueWrite notes that the place does not have what is in force. l.mu is held.
-func (e *entry) queueWrite(d queuedWrite) {
-	d.done = make(chan struct{})
-	if before := e.queued; before != nil {
-		d.done = before.done
-	}
-	e.queued = &d
-}
-
 // nextSeq is one more than the highest seq known for a key. l.mu is held.
-func (l *Ledger) nextSeq(e *entry) uint64 { return max(e.rec.Seq, e.seenSeq, l.forgottenSeq) + 1 }
+func (l *Ledger) nextSeq(e *entry) uint64 {
+	return min(max(e.rec.Seq, e.seenSeq, l.forgottenSeq)+1, maxSeq)
+}
 
 func tagOf(r Record) string {
 	if r.Value == nil {

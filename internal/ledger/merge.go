@@ -5,96 +5,113 @@ import (
 	"time"
 )
 
-// handleRead handles the answer to one read: a record, or the error.
-func (l *Ledger) handleRead(b *binding, k *Kind, key string, raw []byte, err error) {
-	var r Record
-	var ends time.Time
-	if err == nil {
-		r, err = decode(key, raw)
+// found is what a place has under a key.
+type found struct {
+	raw    []byte // nil: nothing
+	rec    Record // as far as it is known
+	ends   time.Time
+	broken error // why rec cannot be used
+}
+
+// decoded returns what the bytes of a place say.
+func (l *Ledger) decoded(key string, raw []byte) found {
+	k := l.kind(key)
+	f := found{raw: raw}
+	if f.rec, f.broken = decode(k, key, raw); f.broken == nil {
+		f.ends, f.broken = k.Validate(strings.TrimPrefix(key, k.Prefix), f.rec)
 	}
+	return f
+}
+
+// changesOf counts the changes of a key in this process.
+func (l *Ledger) changesOf(key string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[key]; e != nil {
+		return e.changes
+	}
+	return 0
+}
+
+// handleRead handles the answer to one read of a reading: a record, or the
+// error. since is what changesOf had returned before.
+func (l *Ledger) handleRead(b *binding, key string, raw []byte, err error, since uint64) {
+	f := found{rec: Record{Key: key}, broken: err}
 	if err == nil {
-		ends, err = k.Validate(strings.TrimPrefix(key, k.Prefix), r)
+		f = l.decoded(key, raw)
 	}
 	l.mu.Lock()
-	if b != l.bound {
-		l.mu.Unlock()
-		return
-	}
 	e := l.entries[key]
 	if e == nil {
 		e = &entry{rec: Record{Key: key}}
-		l.entries[key] = e
 	}
-	if err != nil {
-		say := l.noteBroken(e, r, err)
-		l.mu.Unlock()
-		if say {
-			l.reports.Broken(key, err)
-		}
+	if b != l.bound || e.changes != since {
+		l.mu.Unlock() // the answer may be from before the change, and the writer looks itself
 		return
 	}
-	changed := l.merge(b, e, r, ends)
+	l.entries[key] = e
+	news, changed := l.merge(b, e, f)
 	l.startWriter()
 	l.mu.Unlock()
+	l.tell(key, news, changed)
+}
+
+// tell reports a broken record, and calls the watchers of a changed one. l.mu
+// is not held.
+func (l *Ledger) tell(key string, news error, changed bool) {
+	if news != nil {
+		l.reports.Broken(key, news)
+	}
 	if changed {
 		l.notify(key)
 	}
 }
 
-// noteBroken notes a record that cannot be used, and reports whether this is
-// new. A record that was put in this process replaces it. l.mu is held.
-func (l *Ledger) noteBroken(e *entry, r Record, err error) (say bool) {
-	e.seenSeq = max(e.seenSeq, r.Seq)
-	if e.putHere {
-		if e.rec.Value != nil {
-			e.rec.Seq = max(e.rec.Seq, r.Seq+1)
-			e.queueWrite(queuedWrite{})
-			l.startWriter()
-		}
-		return false
+// merge decides between the record that was read and the one that is known. It
+// returns a problem that is to be reported, and whether another record is in
+// force now. While a write is queued, the writer decides, because it looks right
+// before it writes. l.mu is held.
+func (l *Ledger) merge(b *binding, e *entry, f found) (news error, changed bool) {
+	e.seenSeq = max(e.seenSeq, f.rec.Seq)
+	e.lost = false
+	there := e.rec.Value != nil
+	switch {
+	case e.queued != nil:
+		return nil, false
+	case f.broken == nil && there && f.rec.sameWord(e.rec):
+		changed = f.rec.Seq != e.rec.Seq
+		e.rec.Seq, e.trouble = f.rec.Seq, ""
+		return nil, changed
+	case there && e.putHere && !f.rec.Replaces(e.rec, true),
+		there && f.broken == nil && !b.unread && !f.rec.Replaces(e.rec, true):
+		e.trouble = ""
+		e.queueWrite(queuedWrite{base: e.rec, placed: true}) // written by a node that did not know ours
+		return nil, false
 	}
-	say = e.trouble != err.Error()
-	e.trouble = err.Error()
-	return say
+	return l.take(e, f)
 }
 
-// merge decides between the record that was read and the one that is known. It
-// reports whether another one is in force now. l.mu is held.
-func (l *Ledger) merge(b *binding, e *entry, r Record, ends time.Time) (changed bool) {
-	e.seenSeq = max(e.seenSeq, r.Seq)
-	e.trouble = ""
-	there := e.rec.Value != nil
-	e.lost = false
-	switch {
-	case there && r.Same(e.rec) && !e.stale:
-		return false
-	case !there && e.queued != nil: // it has ended here, and is not deleted in the place yet
-		if e.queued.force || !r.Later(e.queued.gone) {
-			return false
-		}
-	case e.putHere && (b.unread || e.queued != nil): // the record of this process wins
-		if e.rec.Seq > r.Seq {
-			return false
-		}
-		e.rec.Seq = r.Seq + 1
-		e.queueWrite(queuedWrite{})
-		return true
-	case b.unread, e.stale, r.Later(e.rec):
-	case r.unnumbered() && e.queued == nil: // an older wsgate, which writes no seq, has replaced our record
-	default: // a node that did not know our record has replaced it
-		e.queueWrite(queuedWrite{})
-		return false
-	}
+// take puts a record in force that the place has. A broken one is only noted.
+// l.mu is held.
+func (l *Ledger) take(e *entry, f found) (news error, changed bool) {
 	e.dropWrite()
-	e.putHere = false
-	if !ends.IsZero() && !ends.After(time.Now()) {
-		e.rec = r
-		l.retire(e)
-		return there
+	if f.broken != nil {
+		if e.trouble != f.broken.Error() {
+			e.trouble, news = f.broken.Error(), f.broken
+		}
+		return news, false
 	}
-	changed = !r.Same(e.rec)
-	l.putInForce(e, r, ends)
-	return changed
+	e.putHere = false
+	e.trouble = ""
+	if !f.ends.IsZero() && !f.ends.After(time.Now()) {
+		changed = e.rec.Value != nil
+		e.rec = f.rec
+		l.retire(e)
+		return nil, changed
+	}
+	changed = !f.rec.Same(e.rec)
+	l.replace(e, f.rec, f.ends)
+	return nil, changed
 }
 
 // noteMissing handles the records that the place does not have, after all were
@@ -125,7 +142,7 @@ func (l *Ledger) noteMissing(b *binding, found map[string]bool) {
 			continue
 		}
 		if e.lost = time.Since(e.rec.SaidAt) > maxRewriteAge; !e.lost {
-			e.queueWrite(queuedWrite{})
+			e.queueWrite(queuedWrite{base: e.rec, placed: true})
 		}
 	}
 	l.startWriter()

@@ -12,6 +12,10 @@ import (
 
 // Which number a record gets, at the edges.
 
+// timed is the number of a record that replaces one whose number nobody knows:
+// the milliseconds since 1970, in a bubble, whose clock begins with 2000.
+const timed = 946684800000
+
 func TestNumbersOfRecordsPutBeforeThePlaceWasRead(t *testing.T) {
 	for name, tt := range map[string]struct {
 		there string
@@ -25,9 +29,9 @@ func TestNumbersOfRecordsPutBeforeThePlaceWasRead(t *testing.T) {
 		"one that is broken, as late":    {`{"say":"x","seq":2,"by":"n2","v":9}`, 3},
 		"a later one that is broken":     {`{"say":"x","seq":7,"by":"n2","v":9}`, 8},
 		"one without a number":           {`{"say":"x"}`, 2},
-		"one that is no record at all":   {`hello`, 2},
-		"one whose number is too high":   {`{"say":"x","seq":4503599627370496,"by":"n2","v":1}`, 2},
-		"one with the highest number":    {`{"say":"x","seq":4503599627370495,"by":"n2","v":1}`, 4503599627370496},
+		"one that is no record at all":   {`hello`, timed},
+		"one whose number is too high":   {`{"say":"x","seq":4503599627370496,"by":"n2","v":1}`, timed},
+		"one with the highest number":    {`{"say":"x","seq":4503599627370495,"by":"n2","v":1}`, 4503599627370495},
 		"one that is of a negative kind": {`{"say":"x","seq":7,"by":"n2","v":-1}`, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +62,7 @@ func TestNumbersOfRecordsPutWhereAnotherNodeHasWritten(t *testing.T) {
 		"the same number":            {`{"say":"x","seq":2,"by":"n0","v":1}`, 3},
 		"a later one":                {`{"say":"x","seq":5,"by":"n2","v":1}`, 6},
 		"a later one of a later one": {`{"say":"x","seq":5,"by":"n2","v":9}`, 6},
-		"no record":                  {`hello`, 2},
+		"no record":                  {`hello`, timed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, b *board, d *disk) {
@@ -78,20 +82,6 @@ func TestNumbersOfRecordsPutWhereAnotherNodeHasWritten(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-func TestRecordComesAfterNoneThatIsTheSame(t *testing.T) {
-	r := Record{Seq: 3, By: "n1"}
-	for _, tt := range []struct {
-		than  Record
-		later bool
-	}{
-		{r, false}, {Record{Seq: 2, By: "n9"}, true}, {Record{Seq: 4, By: "n0"}, false}, {Record{Seq: 3, By: "n0"}, true}, {Record{Seq: 3, By: "n2"}, false},
-	} {
-		if r.Later(tt.than) != tt.later {
-			t.Errorf("later than %+v: %v", tt.than, !tt.later)
-		}
 	}
 }
 
@@ -129,84 +119,17 @@ func TestRecordOfTheLongestLengthIsWrittenAndNoneThatIsLonger(t *testing.T) {
 	}
 }
 
-func TestFirstWordReplacesTheRecordOfAnOlderWsgateUnderItsOwnNumber(t *testing.T) {
+func TestFirstWordReplacesTheRecordOfAnOlderWsgate(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
 		d.put("words/a", `{"say":"x"}`)
 		b.say(t, "a", "mine")
 		synctest.Wait()
-		if f := stored(t, d, "a"); f["say"] != "mine" || f["seq"] != 1.0 || len(b.changed()) > 0 {
+		if f := stored(t, d, "a"); f["say"] != "mine" || f["seq"] != 2.0 || b.Tag("words/a") != `"2-n1"` {
 			t.Errorf("there %v", f)
 		}
 	})
-}
-
-// TestNumbersOfARecordThatWinsOverABrokenOne asks the ledger itself: a writer
-// that can read the place would mend a wrong number.
-func TestNumbersOfARecordThatWinsOverABrokenOne(t *testing.T) {
-	broken := errors.New("broken")
-	for name, tt := range map[string]struct {
-		known entry
-		seq   uint64 // afterwards
-		write bool
-	}{
-		"a lower number":            {entry{putHere: true, rec: Record{Seq: 1, Value: value("x")}}, 6, true},
-		"the same number":           {entry{putHere: true, rec: Record{Seq: 5, Value: value("x")}}, 6, true},
-		"a higher number":           {entry{putHere: true, rec: Record{Seq: 6, Value: value("x")}}, 6, true},
-		"a record that has ended":   {entry{putHere: true, rec: Record{Seq: 1}}, 1, false},
-		"a record that was read":    {entry{rec: Record{Seq: 1, Value: value("x")}}, 1, false},
-		"nothing is known, nor set": {entry{}, 0, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b, e := newBoard(), tt.known
-			news := b.noteBroken(&e, Record{Seq: 5}, broken)
-			if e.rec.Seq != tt.seq || (e.queued != nil) != tt.write || e.seenSeq != 5 {
-				t.Errorf("number %d, to be written %v, seen %d", e.rec.Seq, e.queued != nil, e.seenSeq)
-			}
-			if news == tt.known.putHere || (e.trouble == "") != tt.known.putHere || b.noteBroken(&e, Record{Seq: 5}, broken) {
-				t.Errorf("news %v, trouble %q", news, e.trouble)
-			}
-		})
-	}
-}
-
-// TestNumbersOfARecordThatWinsOverOneThatWasRead asks the ledger itself, too.
-func TestNumbersOfARecordThatWinsOverOneThatWasRead(t *testing.T) {
-	ours := func(seq uint64) entry {
-		return entry{putHere: true, rec: Record{Seq: seq, By: "n1", Value: value("ours")}}
-	}
-	pending := func(e entry) entry { e.queueWrite(queuedWrite{}); return e }
-	read := Record{Seq: 5, By: "n2", SaidAt: time.Unix(1, 0), V: Version, Value: value("theirs")}
-	for name, tt := range map[string]struct {
-		known   entry
-		unread  bool // the place was never read through
-		seq     uint64
-		wins    bool
-		changed bool
-		write   bool
-	}{
-		"first reading, a lower number":   {ours(1), true, 6, true, true, true},
-		"first reading, the same number":  {ours(5), true, 6, true, true, true},
-		"first reading, a higher number":  {ours(6), true, 6, true, false, false},
-		"not stored, a lower number":      {pending(ours(4)), false, 6, true, true, true},
-		"not stored, a higher number":     {pending(ours(6)), false, 6, true, false, true},
-		"stored, a lower number":          {ours(4), false, 5, false, true, false},
-		"stored, the number of a later":   {ours(5), false, 5, false, true, false},
-		"stored, a higher number":         {ours(6), false, 6, true, false, true},
-		"nothing is known of it, in time": {entry{}, false, 5, false, true, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b, e := newBoard(), tt.known
-			changed := b.merge(&binding{unread: tt.unread}, &e, read, time.Time{})
-			if wins := string(e.rec.Value) == string(value("ours")); wins != tt.wins || e.rec.Seq != tt.seq || changed != tt.changed || (e.queued != nil) != tt.write {
-				t.Errorf("wins %v, number %d, changed %v, to be written %v", wins, e.rec.Seq, changed, e.queued != nil)
-			}
-			if e.putHere && !tt.wins || e.seenSeq != 5 {
-				t.Errorf("put here %v, seen %d", e.putHere, e.seenSeq)
-			}
-		})
-	}
 }
 
 func TestOnlySoManyRecordsAreRead(t *testing.T) {
@@ -284,11 +207,11 @@ func TestFlushWaitsForAWriteForTwoSeconds(t *testing.T) {
 		b.say(t, "a", "x")
 		synctest.Wait()
 		time.Sleep(hangsAfter - time.Nanosecond)
-		if !b.isWriting() {
+		if !b.isWriting(b.bound, 9) {
 			t.Error("it does not wait for a write that may still come to its end")
 		}
 		time.Sleep(time.Nanosecond)
-		if b.isWriting() {
+		if b.isWriting(b.bound, 9) {
 			t.Error("it waits for a write that hangsAfter")
 		}
 		d.hang(nil)
@@ -317,7 +240,7 @@ func TestWriteThatHangsIsReportedAfterElevenSeconds(t *testing.T) {
 	})
 }
 
-func TestWritesGoOnWhileReadsHang(t *testing.T) {
+func TestNothingIsWrittenWhileNobodyCanLook(t *testing.T) {
 	bubble(t, func(t *testing.T, b *board, d *disk) {
 		b.Bind(OnStorage(d))
 		synctest.Wait()
@@ -327,7 +250,7 @@ func TestWritesGoOnWhileReadsHang(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		for _, key := range []string{"a", "b", "c"} {
-			if _, there := d.get("words/" + key); !there || b.Stored("words/"+key) {
+			if _, there := d.get("words/" + key); there || b.Stored("words/"+key) || b.reads(key) != "x" {
 				t.Errorf("%s: there %v, stored %v", key, there, b.Stored("words/"+key))
 			}
 		}

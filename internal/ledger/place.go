@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"reflect"
 	"strings"
@@ -47,8 +48,56 @@ func OnStorage(s Storage) Place { return onStorage{s} }
 // StorageKey returns the key of a record in Caddy's storage.
 func StorageKey(key string) string { return "wsgate/" + key + ".json" }
 
+// inFiles is a storage that keeps each key in a file, as Caddy's default does.
+type inFiles interface {
+	// Filename returns the file of a key, or the folder of a prefix.
+	Filename(key string) string
+}
+
+// checkFolder refuses what Caddy's file storage lists as an empty folder though
+// it is none. Nothing at all is an empty folder.
+func (o onStorage) checkFolder(folder string) error {
+	files, ok := o.Storage.(inFiles)
+	if !ok {
+		return nil
+	}
+	info, err := os.Lstat(files.Filename(folder))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder", files.Filename(folder))
+	}
+	return nil
+}
+
+// checkFile refuses what must not be read whole: a file that is too long, or
+// that is a pipe or a device. Only where the storage keeps its keys in files:
+// elsewhere the size would cost a round trip for each read.
+func (o onStorage) checkFile(key string) error {
+	files, ok := o.Storage.(inFiles)
+	if !ok {
+		return nil
+	}
+	info, err := os.Stat(files.Filename(key))
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("not a regular file: %s", info.Mode())
+	case info.Size() > maxRecord:
+		return fmt.Errorf("%d bytes, want at most %d", info.Size(), maxRecord)
+	}
+	return nil
+}
+
 func (o onStorage) List(ctx context.Context, prefix string) ([]string, error) {
 	folder := strings.TrimSuffix(prefix, "/")
+	if err := o.checkFolder("wsgate/" + folder); err != nil {
+		return nil, err
+	}
 	files, err := o.Storage.List(ctx, "wsgate/"+folder, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -66,6 +115,9 @@ func (o onStorage) List(ctx context.Context, prefix string) ([]string, error) {
 }
 
 func (o onStorage) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := o.checkFile(StorageKey(key)); err != nil {
+		return nil, err
+	}
 	return o.Storage.Load(ctx, StorageKey(key))
 }
 

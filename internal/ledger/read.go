@@ -98,12 +98,16 @@ func (l *Ledger) readAll(b *binding) error {
 			if p, ok = l.current(b); !ok {
 				return nil
 			}
+			since := l.changesOf(key)
 			raw, err := readInTurn(b, p, func(ctx context.Context, p Place) ([]byte, error) { return p.Load(ctx, key) })
-			if errors.Is(err, fs.ErrNotExist) {
+			switch {
+			case errors.Is(err, errLeft):
+				return nil
+			case errors.Is(err, fs.ErrNotExist):
 				continue
 			}
 			found[key] = true
-			l.handleRead(b, k, key, raw, err)
+			l.handleRead(b, key, raw, err, since)
 		}
 	}
 	l.noteMissing(b, found)

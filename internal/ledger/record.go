@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -21,9 +20,9 @@ const (
 	maxRecord = 16 << 10
 	// maxBy is the longest name of a node, in bytes.
 	maxBy = 64
-	// maxSeq bounds the numbers that are read. The next numbers still fit into
-	// 2^53, up to which every JSON reader is exact.
-	maxSeq = 1 << 52
+	// maxSeq is the highest number that is read or written. Every JSON reader is
+	// exact up to there.
+	maxSeq = 1<<52 - 1
 )
 
 // ErrVersion is returned for a record of a later format, because this version
@@ -55,16 +54,28 @@ func (r Record) Tag() string { return `"` + strconv.FormatUint(r.Seq, 10) + "-" 
 
 // Same reports whether r and other are one record.
 func (r Record) Same(other Record) bool {
-	return r.Seq == other.Seq && r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
+	return r.Seq == other.Seq && r.sameWord(other)
+}
+
+// sameWord reports whether r and other were said once, perhaps with two numbers.
+func (r Record) sameWord(other Record) bool {
+	return r.By == other.By && r.SaidAt.Equal(other.SaidAt) && bytes.Equal(r.Value, other.Value)
 }
 
 // unnumbered reports whether an older wsgate has written the record, without a
 // seq.
-func (r Record) unnumbered() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq <= 1 }
+func (r Record) unnumbered() bool { return r.V == 0 && r.By == "" && r.SaidAt.IsZero() && r.Seq == 1 }
 
-// Later reports whether r comes after than.
-func (r Record) Later(than Record) bool {
-	return cmp.Or(cmp.Compare(r.Seq, than.Seq), cmp.Compare(r.By, than.By)) > 0
+// Replaces reports whether r counts, which was found where old was expected. If
+// the place has had old, whoever wrote a higher number has seen it, and an older
+// wsgate, which writes no number, has replaced it. In all other cases the two
+// were put without knowledge of each other: then the one that was said later
+// counts.
+func (r Record) Replaces(old Record, placed bool) bool {
+	if placed && (r.Seq > old.Seq || r.unnumbered()) {
+		return true
+	}
+	return cmp.Or(r.SaidAt.Compare(old.SaidAt), cmp.Compare(r.Seq, old.Seq), cmp.Compare(r.By, old.By)) > 0
 }
 
 // These fields stand beside those of the value, so that an older wsgate, which
@@ -99,7 +110,7 @@ func (r Record) encode() ([]byte, error) {
 
 // decode reads a record from a place. If it returns an error, it also returns
 // what it knows of the record: the seq counts even if the value cannot be used.
-func decode(key string, raw []byte) (Record, error) {
+func decode(k *Kind, key string, raw []byte) (Record, error) {
 	r := Record{Key: key}
 	if len(raw) > maxRecord {
 		return r, fmt.Errorf("%d bytes, want at most %d", len(raw), maxRecord)
@@ -108,26 +119,33 @@ func decode(key string, raw []byte) (Record, error) {
 	if err != nil {
 		return r, err
 	}
-	var wrong error
-	take := func(name string, into any) {
-		if value, ok := fields[name]; ok {
+	wrong := checkNames(fields, append([]string{fieldVersion, fieldSeq, fieldBy, fieldSaidAt}, k.Fields...), "")
+	take := func(name string, into any) (there bool) {
+		value, there := fields[name]
+		if there {
 			if err := json.Unmarshal(value, into); err != nil && wrong == nil {
 				wrong = fmt.Errorf("field %q: %w", name, err)
 			}
 			delete(fields, name)
 		}
+		return there
 	}
-	take(fieldSeq, &r.Seq)
-	take(fieldVersion, &r.V)
+	numbered := take(fieldSeq, &r.Seq)
+	versioned := take(fieldVersion, &r.V)
 	take(fieldBy, &r.By)
 	take(fieldSaidAt, &r.SaidAt)
-	if r.Seq >= maxSeq {
-		r.Seq, wrong = 0, fmt.Errorf("field %q: %d, want less than 2^52", fieldSeq, r.Seq)
+	if r.Seq > maxSeq || numbered && r.Seq == 0 {
+		if wrong == nil {
+			wrong = fmt.Errorf("field %q: %d, want 1 to 2^52-1", fieldSeq, r.Seq)
+		}
+		r.Seq = 0
 	}
 	switch {
 	case wrong != nil:
 		return r, wrong
-	case r.V > Version || r.V < 0:
+	case versioned && r.V < 1:
+		return r, fmt.Errorf("field %q: %d, want a positive number", fieldVersion, r.V)
+	case r.V > Version:
 		return r, fmt.Errorf("%w: %d, this version knows up to %d", ErrVersion, r.V, Version)
 	case !validBy(r.By):
 		return r, fmt.Errorf("field %q: want at most %d letters, digits, '_', '.' or '-'", fieldBy, maxBy)
@@ -135,57 +153,6 @@ func decode(key string, raw []byte) (Record, error) {
 	r.Seq = max(r.Seq, 1) // an older wsgate writes no seq
 	r.Value, err = json.Marshal(fields)
 	return r, err
-}
-
-// object decodes a JSON object. Any other JSON value is an error.
-func object(raw []byte) (map[string]json.RawMessage, error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
-		return nil, errors.New("not a JSON object")
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, fmt.Errorf("decoding a record: %w", err)
-	}
-	return fields, nil
-}
-
-// unknown returns the names of a value's unknown fields, sorted.
-func unknown(value json.RawMessage, known []string) []string {
-	fields, err := object(value)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for name := range fields {
-		if !slices.Contains(known, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// carryOver copies the unknown fields of old to value, so that the version that
-// wrote them finds them again.
-func carryOver(value, old json.RawMessage, known []string) (json.RawMessage, error) {
-	names := unknown(old, known)
-	if len(names) == 0 {
-		return value, nil
-	}
-	fields, err := object(value)
-	if err != nil {
-		return nil, err
-	}
-	from, err := object(old)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if _, taken := fields[name]; !taken {
-			fields[name] = from[name]
-		}
-	}
-	return json.Marshal(fields)
 }
 
 // validBy reports whether s can name a node. The name is part of an ETag.

@@ -26,6 +26,11 @@ func (l *Ledger) Pending() []string {
 func (l *Ledger) Stored(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.stored(key)
+}
+
+// stored is Stored. l.mu is held.
+func (l *Ledger) stored(key string) bool {
 	e := l.entries[key]
 	if e != nil && (e.queued != nil || e.trouble != "" || e.lost) {
 		return false
@@ -60,6 +65,13 @@ func (l *Ledger) Troubles(prefix string) (trouble string) {
 	return ""
 }
 
+// Exhausted reports whether the record of a key has the highest number there is.
+// The next record gets the same number, and only its time tells that it is later.
+func (l *Ledger) Exhausted(key string) bool {
+	r, _ := l.Get(key)
+	return r.Seq == maxSeq
+}
+
 // readTrouble returns why the place was not read. l.mu is held.
 func (l *Ledger) readTrouble() string {
 	if l.bound != nil && l.bound.unread {
@@ -68,31 +80,69 @@ func (l *Ledger) readTrouble() string {
 	return ""
 }
 
-// AwaitStored returns when the place has what is in force under a key, or when
-// ctx ends. It reports whether the place has it.
+// AwaitStored returns when the place has what is in force under a key, when
+// there is nothing left to wait for, or when ctx ends. It reports whether the
+// place has it.
 func (l *Ledger) AwaitStored(ctx context.Context, key string) bool {
-	l.mu.Lock()
-	e := l.entries[key]
-	if e == nil || e.queued == nil {
-		l.mu.Unlock()
-		return true
-	}
-	done := e.queued.done
-	l.mu.Unlock()
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-		return false
+	for {
+		stored, next := l.storedOrWait(key)
+		if stored || next == nil {
+			return stored
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 
-// Flush returns when everything is written, when a write hangs, or when ctx
-// ends.
+// storedOrWait reports whether the place has what is in force under a key, or
+// returns what to wait for. Nil: nothing.
+func (l *Ledger) storedOrWait(key string) (stored bool, next <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e := l.entries[key]; {
+	case l.stored(key):
+		return true, nil
+	case e != nil && e.queued != nil:
+		return false, e.queued.done
+	case l.bound != nil && !l.bound.isReady:
+		return false, l.bound.ready
+	}
+	return false, nil
+}
+
+// Unstored returns the keys whose records would be lost if the process ended
+// now, sorted. A record that has ended is none of them.
+func (l *Ledger) Unstored() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(func(yield func(string) bool) {
+		for key, e := range l.entries {
+			if e.queued != nil && (e.rec.Value != nil || e.queued.again) && !yield(key) {
+				return
+			}
+		}
+	})
+}
+
+// Flush has everything that is queued tried once more. It returns when that was
+// done, when the place hangs, or when ctx ends.
 func (l *Ledger) Flush(ctx context.Context) {
+	l.mu.Lock()
+	b := l.bound
+	until := uint64(0)
+	if b != nil {
+		l.startWriter()
+		if until = b.rounds + 1; !b.pausing {
+			until++ // the round that is under way may have tried a write long ago
+		}
+	}
+	l.mu.Unlock()
 	tick := time.NewTicker(flushPoll)
 	defer tick.Stop()
-	for l.isWriting() {
+	for b != nil && l.isWriting(b, until) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -101,11 +151,12 @@ func (l *Ledger) Flush(ctx context.Context) {
 	}
 }
 
-// isWriting reports whether a write is under way that does not hang. l.mu is
-// not held.
-func (l *Ledger) isWriting() bool {
+// isWriting reports whether a round of the writer before the given one is under
+// way, and the place does not hang. l.mu is not held.
+func (l *Ledger) isWriting(b *binding, until uint64) bool {
+	hangs := b.lane.readHangs()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bound
-	return b != nil && b.writing && b.isReady && (b.writeBegan.IsZero() || time.Since(b.writeBegan) < hangsAfter)
+	return b == l.bound && b.writing && b.isReady && b.rounds < until && !hangs &&
+		(b.writeBegan.IsZero() || time.Since(b.writeBegan) < hangsAfter)
 }

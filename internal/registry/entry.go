@@ -193,7 +193,7 @@ func (e *Entry) remove(now time.Time) {
 // change. e.changing is held.
 func (e *Entry) handleChange(before, after *gate.Snapshot, now time.Time) {
 	if before.Override != nil && after.Override == nil {
-		ended, err := e.reg.ledger.Put(e.key(), encode(nil, operator{}, now), e.record().Tag(), now)
+		ended, err := e.reg.ledger.End(e.key(), encode(nil, operator{}, now), e.record().Tag(), now)
 		if err == nil { // otherwise a newer record was read, which adopt puts in force
 			e.setRecord(ended)
 		}

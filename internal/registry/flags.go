@@ -61,6 +61,8 @@ func decodeFlag(r ledger.Record) (value *string, err error) {
 	switch err := json.Unmarshal(r.Value, &rec); {
 	case err != nil:
 		return nil, err
+	case rec.Unset && rec.Value != nil:
+		return nil, errors.New("it is set and unset")
 	case rec.Unset:
 		return nil, nil
 	case rec.Value == nil:
@@ -163,7 +165,7 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	if err := f.change(name, &value, ifMatch); err != nil {
 		return FlagInfo{}, err
 	}
-	f.reg.awaitStored(ctx, flagsPrefix+name)
+	f.settle(ctx, name)
 	info, err := FlagOf(name)
 	if err != nil { // somebody has unset it meanwhile
 		return FlagInfo{Value: value}, nil //nolint:nilerr // it was in force
@@ -171,14 +173,52 @@ func SetFlag(ctx context.Context, name, value, ifMatch string) (FlagInfo, error)
 	return info, nil
 }
 
-// DeleteFlag unsets a live flag, and reports whether this is stored. Errors:
+// DeleteFlag unsets a live flag, and reports whether this is stored. A flag that
+// is not set in this process may be set in storage, by another process. Errors:
 // [*UnknownFlagError], [ErrPrecondition].
 func DeleteFlag(ctx context.Context, name, ifMatch string) (stored bool, err error) {
 	f := &reg.flags
-	if err := f.change(name, nil, ifMatch); err != nil {
-		return false, err
+	if ValidFlagName(name) != nil {
+		return false, &UnknownFlagError{name}
 	}
-	return f.reg.awaitStored(ctx, flagsPrefix+name), nil
+	key := flagsPrefix + name
+	for {
+		f.adopt(name)
+		before := f.reg.ledger.Tag(key)
+		err = f.change(name, nil, ifMatch)
+		var unknown *UnknownFlagError
+		switch {
+		case err == nil:
+			return f.settle(ctx, name), nil
+		case !errors.As(err, &unknown) || ifMatch != "":
+			return false, err
+		}
+		switch err := f.reg.ledger.Repeat(key, encodeFlag(nil), before, time.Now()); {
+		case errors.Is(err, ledger.ErrConflict):
+			continue // another record was read meanwhile
+		case err != nil:
+			return false, err
+		}
+		if stored = f.settle(ctx, name); stored && f.reg.ledger.Tag(key) == before {
+			return false, unknown // the storage has none either
+		}
+		return stored, nil
+	}
+}
+
+// settle returns when the flag's record is stored, or when the wait for that is
+// over. Then the flag is what its record says.
+func (f *flagSet) settle(ctx context.Context, name string) (stored bool) {
+	ctx, cancel := f.reg.storeWait(ctx)
+	defer cancel()
+	key := flagsPrefix + name
+	for {
+		over := !f.reg.ledger.AwaitStored(ctx, key)
+		f.adopt(name)
+		if stored = f.reg.ledger.Stored(key); stored || over || ctx.Err() != nil || f.reg.ledger.Trouble(key) != "" {
+			return stored
+		}
+	}
 }
 
 // change sets a flag, or unsets it if value is nil, and calls its watchers.
@@ -208,8 +248,8 @@ func (f *flagSet) put(name string, value *string, ifMatch string) (tell []func()
 			return nil, ErrPrecondition
 		}
 	}
-	if value != nil && had && old == *value && !troubled {
-		f.reg.ledger.EnsureStored(key) // somebody may have removed it from storage
+	if value != nil && had && old == *value && !troubled &&
+		f.reg.ledger.Repeat(key, encodeFlag(value), f.records[name].Tag(), time.Now()) == nil { // otherwise another record was read
 		return nil, nil
 	}
 	r, err := f.reg.ledger.Put(key, encodeFlag(value), expected, time.Now())

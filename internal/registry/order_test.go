@@ -81,7 +81,7 @@ func TestPromise3SwitchAtTheMomentWhenTheOldOneEnds(t *testing.T) {
 			}
 		})
 		both.Wait()
-		reg.awaitStored(t.Context(), e.key())
+		reg.ledger.AwaitStored(t.Context(), e.key())
 		e.follow.mu.Lock()
 		timer := e.follow.timer != nil
 		e.follow.mu.Unlock()

@@ -18,8 +18,12 @@ const tombstoneLife = 24 * time.Hour
 
 // overrides are the records of switches, one for each gate.
 var overrides = ledger.Kind{
-	Prefix:    gatesPrefix,
-	Fields:    []string{"mode", "reason", "actor", "from", "at", "expires", "closing", "on_close"},
+	Prefix: gatesPrefix,
+	Fields: []string{
+		"mode", "reason", "actor", "from", "at", "expires",
+		"closing", "closing.drain", "closing.deadline", "closing.code", "closing.reason",
+		"on_close", "on_close.drain", "on_close.deadline", "on_close.code", "on_close.reason",
+	},
 	ValidName: gate.ValidName,
 	Validate: func(_ string, r ledger.Record) (ends time.Time, err error) {
 		_, ends, err = decode(r)
@@ -40,7 +44,7 @@ type overrideRecord struct {
 }
 
 type closingRecord struct {
-	Drain    bool   `json:"drain"`
+	Drain    *bool  `json:"drain"`
 	Deadline string `json:"deadline,omitempty"`
 	Code     uint16 `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
@@ -58,7 +62,7 @@ func encode(o *gate.Override, who operator, now time.Time) json.RawMessage {
 		r.Expires = &at
 	}
 	if c := o.Closing; c != nil {
-		r.Closing = &closingRecord{Drain: c.Drain, Deadline: c.Deadline.String(), Code: c.Code, Reason: c.Reason}
+		r.Closing = &closingRecord{Drain: &c.Drain, Deadline: c.Deadline.String(), Code: c.Code, Reason: c.Reason}
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -77,34 +81,48 @@ func decode(record ledger.Record) (o *gate.Override, ends time.Time, err error) 
 	if err := json.Unmarshal(record.Value, &r); err != nil {
 		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
-	switch r.Mode {
-	case gate.Auto:
-		return nil, r.At.Add(tombstoneLife), nil
-	case gate.On, gate.Off:
-	default:
-		return nil, ends, fmt.Errorf("decoding a stored switch: mode %q", r.Mode)
-	}
-	o = &gate.Override{Mode: r.Mode, Reason: strings.ReplaceAll(r.Reason, "{{", "{ {"), Actor: r.Actor, From: r.From, At: r.At}
+	o = &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, At: r.At}
 	if r.Expires != nil {
 		o.Expires = *r.Expires
 	}
 	if c := cmp.Or(r.Closing, r.OnClose); c != nil {
-		o.Closing = &gate.Closing{Drain: c.Drain, Code: c.Code, Reason: c.Reason}
-		if c.Deadline != "" {
-			d, err := time.ParseDuration(c.Deadline)
-			if err != nil {
-				return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
-			}
-			o.Closing.Deadline = d
+		if o.Closing, err = c.closing(); err != nil {
+			return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 		}
 	}
-	if err := validOverride(o); err != nil {
+	valid := validOverride
+	if record.V == 0 { // the API of an older wsgate allowed more
+		valid = validOldOverride
+	}
+	if err := valid(o); err != nil {
 		return nil, ends, fmt.Errorf("decoding a stored switch: %w", err)
 	}
-	if !o.Expires.IsZero() {
+	switch {
+	case o.Mode == gate.Auto && o.At.IsZero():
+		return nil, record.SaidAt.Add(tombstoneLife), nil
+	case o.Mode == gate.Auto:
+		return nil, o.At.Add(tombstoneLife), nil
+	case !o.Expires.IsZero():
 		ends = o.Expires.Add(tombstoneLife)
 	}
+	o.Reason = strings.ReplaceAll(o.Reason, "{{", "{ {")
 	return o, ends, nil
+}
+
+// closing returns the closing of a record.
+func (c closingRecord) closing() (*gate.Closing, error) {
+	if c.Drain == nil {
+		return nil, &InvalidError{"closing.drain", "missing: want true or false"}
+	}
+	closing := &gate.Closing{Drain: *c.Drain, Code: c.Code, Reason: c.Reason}
+	if c.Deadline == "" {
+		return closing, nil
+	}
+	var err error
+	if closing.Deadline, err = time.ParseDuration(c.Deadline); err != nil {
+		return nil, &InvalidError{"closing.deadline", err.Error()}
+	}
+	return closing, nil
 }
 
 func (e *Entry) key() string { return gatesPrefix + e.name }
@@ -161,8 +179,24 @@ func (e *Entry) tryAdopt(r ledger.Record, o *gate.Override, l gate.Look, now tim
 	was, is, _ := e.gate.Apply(l, now)
 	e.setRecord(r)
 	e.applyEffects(was, is, now)
-	if is.Override != nil {
+	if is.Override != nil && !sameWords(was.Override, is.Override) {
 		publish(e.name, SwitchFound{is.Override})
 	}
 	return true
+}
+
+// sameWords reports whether two overrides say the same, perhaps at two times.
+func sameWords(a, b *gate.Override) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	sameClose := (a.Closing == nil) == (b.Closing == nil) && (a.Closing == nil || *a.Closing == *b.Closing)
+	return a.Mode == b.Mode && a.Reason == b.Reason && a.Actor == b.Actor && a.Expires.Equal(b.Expires) && sameClose
+}
+
+// recordSays reports whether the record in force says what o does. The record of
+// an override that has ended does not say auto.
+func (e *Entry) recordSays(o *gate.Override) bool {
+	inRecord, _, err := decode(e.record())
+	return err == nil && (inRecord == nil) == (o == nil)
 }

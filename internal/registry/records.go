@@ -52,13 +52,12 @@ func placeOf(s Storage) ledger.Place {
 	return ledger.OnStorage(s)
 }
 
-// awaitStored returns when the record in force is stored, after 5 s, when ctx
-// ends, or when the process exits. It reports whether the record is stored.
-func (r *registry) awaitStored(ctx context.Context, key string) bool {
+// storeWait returns a context for an operator's call that waits for the storage:
+// it ends after 5 s, when ctx ends, or when the process exits.
+func (r *registry) storeWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	defer context.AfterFunc(r.exits, cancel)()
-	return r.ledger.AwaitStored(ctx, key)
+	stop := context.AfterFunc(r.exits, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // readPoll is how often a wait for the storage checks whether the process

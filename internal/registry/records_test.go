@@ -274,3 +274,86 @@ func TestRecordWithAPlaceholderInItsCloseReasonIsStillRead(t *testing.T) {
 		t.Error("an operator may say it")
 	}
 }
+
+func TestRecordsFollowTheRulesOfTheAPI(t *testing.T) {
+	const head = `"at":"2026-11-24T09:00:00Z","said_at":"2026-11-24T09:00:00Z","seq":5,"by":"n","v":1`
+	for name, tt := range map[string]struct{ record, problem string }{
+		"a policy in place of drain":     {`{"mode":"off","closing":{"policy":"drain","deadline":"9s"},` + head + `}`, "closing.drain: missing"},
+		"a policy that is none":          {`{"mode":"off","closing":{"policy":"x"},` + head + `}`, "closing.drain: missing"},
+		"a closing with on":              {`{"mode":"on","closing":{"drain":true},` + head + `}`, "belongs to mode off"},
+		"a closing with auto":            {`{"mode":"auto","closing":{"drain":true},` + head + `}`, "belongs to mode off"},
+		"a deadline that keeps":          {`{"mode":"off","closing":{"drain":false,"deadline":"9s"},` + head + `}`, "belong to a drain"},
+		"a code that keeps":              {`{"mode":"off","closing":{"drain":false,"code":1013},` + head + `}`, "belong to a drain"},
+		"a deadline that is none":        {`{"mode":"off","closing":{"drain":true,"deadline":"soon"},` + head + `}`, "closing.deadline"},
+		"a code that must not be sent":   {`{"mode":"off","closing":{"drain":true,"code":1005},` + head + `}`, "closing.code"},
+		"a placeholder in a close":       {`{"mode":"off","closing":{"drain":true,"reason":"{env.X}"},` + head + `}`, "closing.reason"},
+		"a placeholder in the reason":    {`{"mode":"off","reason":"{env.HOME}",` + head + `}`, "reason: "},
+		"a line break in from":           {`{"mode":"off","from":"a\nb",` + head + `}`, "from: control characters"},
+		"an escape in from, of auto":     {`{"mode":"auto","from":"\u001b[2J",` + head + `}`, "from: control characters"},
+		"an escape in actor, of auto":    {`{"mode":"auto","actor":"\u001b[2J",` + head + `}`, "actor: control characters"},
+		"a long from":                    {`{"mode":"off","from":"` + strings.Repeat("x", 129) + `",` + head + `}`, "from: 129 bytes"},
+		"no mode":                        {`{` + head + `}`, "mode"},
+		"capitals":                       {`{"Mode":"on","mode":"off",` + head + `}`, `"Mode"`},
+		"capitals in a closing":          {`{"mode":"off","closing":{"drain":true,"Code":1013},` + head + `}`, `"closing.Code"`},
+		"an end in the year 3000":        {`{"mode":"off","expires":"3000-11-24T09:00:00Z",` + head + `}`, "8760h"},
+		"an end of auto":                 {`{"mode":"auto","expires":"2026-11-24T10:00:00Z",` + head + `}`, "an end of on or off"},
+		"an older one with a line break": {`{"mode":"off","from":"a\nb","at":"2026-11-24T09:00:00Z"}`, "from: control characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lonely(t)
+			m.data[overrideKey("g")] = []byte(tt.record)
+			Begin(config(m, map[string]gate.Policy{"g": {}}))
+			if s := state(t, "g"); s.Override != nil || s.Stored || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], tt.problem) {
+				t.Errorf("%+v, problems %q", s.Override, s.Problems)
+			}
+			if s := flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "fire"}); !s.Stored || len(s.Problems) > 0 {
+				t.Errorf("a switch: stored %v, problems %q", s.Stored, s.Problems)
+			}
+		})
+	}
+}
+
+func TestEverySwitchOfTheAPIIsReadAgain(t *testing.T) {
+	for name, req := range map[string]SwitchRequest{
+		"all of it":   {Mode: gate.Off, Reason: "back {wsgate.until}", Actor: "ana", From: "fe80::1%eth0", TTL: maxTTL, Closing: &gate.Closing{Drain: true, Deadline: MaxDeadline, Code: 4999, Reason: "bye"}},
+		"keep":        {Mode: gate.Off, Closing: new(gate.Closing)},
+		"a drain":     {Mode: gate.Off, Closing: &gate.Closing{Drain: true}},
+		"on":          {Mode: gate.On, TTL: minTTL, From: "unix"},
+		"the longest": {Mode: gate.On, Reason: strings.Repeat("x", maxReason), Actor: strings.Repeat("x", maxActor)},
+		"auto":        {Mode: gate.Auto, Actor: "ana"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lonely(t)
+			gates := map[string]gate.Policy{"g": {}}
+			Begin(config(m, gates))
+			flip(t, "g", SwitchRequest{Mode: gate.On, Reason: "before"})
+			said := flip(t, "g", req)
+			process(t)
+			Begin(config(m, gates))
+			s := state(t, "g")
+			if s.ETag != said.ETag || !s.Stored || len(s.Problems) > 0 || !sameWords(s.Override, said.Override) {
+				t.Errorf("%+v, problems %q", s.Override, s.Problems)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldsOfAClosingAreKept(t *testing.T) {
+	m := lonely(t)
+	m.data[overrideKey("g")] = []byte(`{"mode":"off","at":"2026-11-24T09:00:00Z","seq":5,"by":"n","v":1,"closing":{"drain":true,"deadline":"9s","code":1013,"spread":"5s"}}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	flip(t, "g", SwitchRequest{Mode: gate.Off, Reason: "new"})
+	closing, _ := m.says(t, overrideKey("g"), "closing").(map[string]any)
+	if closing["spread"] != "5s" || closing["deadline"] != "9s" || m.says(t, overrideKey("g"), "reason") != "new" {
+		t.Errorf("there %v", closing)
+	}
+}
+
+func TestFlagThatIsSetAndUnsetIsRefused(t *testing.T) {
+	m := lonely(t)
+	m.data[flagKey("F")] = []byte(`{"value":"1","unset":true}`)
+	Begin(config(m, map[string]gate.Policy{"g": {}}))
+	if s := state(t, "g"); len(s.Problems) != 1 {
+		t.Errorf("problems %q", s.Problems)
+	}
+}

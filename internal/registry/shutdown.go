@@ -2,11 +2,14 @@ package registry
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/wsgate/wsgate/gate"
 	"github.com/wsgate/wsgate/internal/events"
@@ -66,7 +69,8 @@ func ExitVerdict() gate.Verdict {
 // Shutdown closes all tunnels with code 1001, because the process exits. No
 // gate admits a handshake any more. Each peer is sent a close frame, and after
 // 2.5 s the remaining connections are cut. Shutdown returns when all tunnels
-// are gone and all switches are stored, after 3.2 s at the latest. Several
+// are gone and what is not stored yet was tried once more, after 3.2 s at the
+// latest. Several
 // callers share one shutdown.
 func Shutdown() {
 	r := reg
@@ -87,6 +91,7 @@ func (r *registry) shutdown(now time.Time) {
 		ctx, cancel := context.WithTimeout(context.Background(), exitGrace)
 		defer cancel()
 		r.ledger.Flush(ctx)
+		r.logUnstored()
 	}()
 	r.mu.Lock()
 	entries := make([]*Entry, 0, len(r.entries))
@@ -124,6 +129,21 @@ func (r *registry) shutdown(now time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), now.Add(exitLimit))
 	defer cancel()
 	events.Default.Flush(ctx)
+}
+
+// logUnstored logs which switches and flags are lost, because the process exits.
+func (r *registry) logUnstored() {
+	var gates, flags []string
+	for _, key := range r.ledger.Unstored() {
+		if name, ok := strings.CutPrefix(key, gatesPrefix); ok {
+			gates = append(gates, name)
+		} else {
+			flags = append(flags, strings.TrimPrefix(key, flagsPrefix))
+		}
+	}
+	if len(gates)+len(flags) > 0 {
+		logLine(zapcore.ErrorLevel, "exiting, and not everything is stored", zap.Strings("gates", gates), zap.Strings("flags", flags))
+	}
 }
 
 // watchExit starts a goroutine that calls Shutdown when the process exits, if

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsgate/wsgate/gate"
+	"github.com/wsgate/wsgate/internal/ledger"
 )
 
 // Status is all that is known of a gate at one moment.
@@ -151,6 +152,16 @@ func (e *Entry) storageProblems(stored bool) (problems []string) {
 	if trouble := e.reg.ledger.Troubles(flagsPrefix); trouble != "" {
 		problems = append(problems, "the stored flags cannot be read: "+trouble)
 	}
+	if e.reg.ledger.Exhausted(e.key()) {
+		problems = append(problems, exhausted(e.key()))
+	}
+	if m := e.reg.flags.values.Load(); m != nil {
+		for name := range *m {
+			if key := flagsPrefix + name; e.reg.ledger.Exhausted(key) {
+				problems = append(problems, exhausted(key))
+			}
+		}
+	}
 	if trouble := e.reg.ledger.Trouble(e.key()); trouble != "" {
 		return append(problems, "the stored switch cannot be read: "+trouble)
 	}
@@ -158,6 +169,11 @@ func (e *Entry) storageProblems(stored bool) (problems []string) {
 		problems = append(problems, "the switch is not stored yet")
 	}
 	return problems
+}
+
+// exhausted is the problem of a record that no higher number can follow.
+func exhausted(key string) string {
+	return ledger.StorageKey(key) + " has the highest number that there is: remove it while Caddy is stopped"
 }
 
 // Scraped has what metrics need of a gate.

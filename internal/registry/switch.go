@@ -70,7 +70,8 @@ type SwitchResult struct {
 
 // Switch switches a gate. The switch is in force at once. Then Switch waits at
 // most 5 s for the storage, and the status says whether the switch is stored.
-// The same switch again changes nothing. Errors: [*UnknownGateError],
+// The same switch again changes nothing,
+// unless the storage has the switch of another process. Errors: [*UnknownGateError],
 // [*InvalidError], [ErrPrecondition].
 func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, error) {
 	if err := req.validate(); err != nil {
@@ -84,8 +85,22 @@ func Switch(ctx context.Context, name string, req SwitchRequest) (SwitchResult, 
 	if err != nil {
 		return SwitchResult{}, err
 	}
-	e.reg.awaitStored(ctx, e.key())
-	return SwitchResult{e.status(time.Now()), replaced}, nil
+	return SwitchResult{e.statusWhenStored(ctx), replaced}, nil
+}
+
+// statusWhenStored returns the status of the gate when its record is stored, or
+// when the wait for that is over. The writer may have found another record, and
+// a move between storages may begin right after the wait.
+func (e *Entry) statusWhenStored(ctx context.Context) Status {
+	ctx, cancel := e.reg.storeWait(ctx)
+	defer cancel()
+	for {
+		over := !e.reg.ledger.AwaitStored(ctx, e.key())
+		e.adopt()
+		if s := e.status(time.Now()); s.Stored || over || ctx.Err() != nil || e.reg.ledger.Trouble(e.key()) != "" {
+			return s
+		}
+	}
 }
 
 // operator is the operator who switches the gate.
@@ -122,9 +137,7 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		return nil, false, nil
 	}
 	was = was.InForce(now)
-	if req.repeats(was, o) && e.reg.ledger.Trouble(e.key()) == "" {
-		e.reg.ledger.EnsureStored(e.key()) // somebody may have removed it from storage
-	} else {
+	if !e.tryRepeat(req, was, o, now) {
 		if !e.gate.Fits(l) {
 			return nil, false, nil
 		}
@@ -144,6 +157,13 @@ func (e *Entry) trySwitch(req SwitchRequest, was, o *gate.Override, l gate.Look,
 		e.applyClosing(now) // also tunnels that an earlier closing has kept
 	}
 	return replaced, true, nil
+}
+
+// tryRepeat says once more what is in force, if the request says the same.
+// e.changing is held.
+func (e *Entry) tryRepeat(req SwitchRequest, was, o *gate.Override, now time.Time) (done bool) {
+	return req.repeats(was, o) && e.recordSays(o) && e.reg.ledger.Trouble(e.key()) == "" &&
+		e.reg.ledger.Repeat(e.key(), encode(o, e.operator, now), e.etag(), now) == nil // otherwise another record was read
 }
 
 // override returns the override that the request makes of the one in force.
@@ -178,32 +198,19 @@ func (r SwitchRequest) override(was *gate.Override, now time.Time) *gate.Overrid
 // repeats reports whether the request changes nothing. A TTL always changes the
 // end.
 func (r SwitchRequest) repeats(was, o *gate.Override) bool {
-	if was == nil || o == nil {
-		return was == nil && o == nil
-	}
-	sameClose := (was.Closing == nil) == (o.Closing == nil) && (was.Closing == nil || *was.Closing == *o.Closing)
-	return was.Mode == o.Mode && was.Reason == o.Reason && was.Actor == o.Actor &&
-		r.TTL == 0 && was.Expires.Equal(o.Expires) && sameClose
+	return r.TTL == 0 && sameWords(was, o)
 }
 
 func (r SwitchRequest) validate() error {
-	if r.Mode != gate.Auto && r.Mode != gate.On && r.Mode != gate.Off {
-		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(r.Mode))}
-	}
-	if err := ValidReason(r.Reason); err != nil {
-		return err
-	}
-	if err := validText("actor", r.Actor, maxActor); err != nil {
+	o := &gate.Override{Mode: r.Mode, Reason: r.Reason, Actor: r.Actor, From: r.From, Closing: r.Closing}
+	if err := validOverride(o); err != nil {
 		return err
 	}
 	if r.TTL != 0 && (r.TTL < minTTL || r.TTL > maxTTL) {
 		return &InvalidError{"ttl", fmt.Sprintf("%s: want 1s to 8760h (365 days)", r.TTL)}
 	}
-	if r.Mode == gate.Auto && (r.TTL != 0 || r.NoEnd || r.Closing != nil) {
-		return &InvalidError{"mode", "auto has no end and closes nothing: leave out ttl and closing"}
-	}
-	if r.Closing != nil {
-		return ValidClosing(*r.Closing)
+	if r.Mode == gate.Auto && (r.TTL != 0 || r.NoEnd) {
+		return &InvalidError{"mode", "auto has no end: leave out ttl"}
 	}
 	return nil
 }

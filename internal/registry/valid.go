@@ -38,13 +38,41 @@ func ValidReason(reason string) error {
 	return nil
 }
 
-// validOverride checks the values of a stored switch.
+// validOverride checks a switch, whether an operator or a record says it.
 func validOverride(o *gate.Override) error {
-	if err := validText("reason", o.Reason, maxReason); err != nil {
+	if err := validOldOverride(o); err != nil {
 		return err
 	}
-	if err := validText("actor", o.Actor, maxActor); err != nil {
+	if err := ValidReason(o.Reason); err != nil {
 		return err
+	}
+	switch c := o.Closing; {
+	case !o.Expires.IsZero() && (o.Mode == gate.Auto || o.Expires.Sub(o.At) > maxTTL):
+		return &InvalidError{"ttl", "want an end of on or off within 8760h (365 days)"}
+	case c == nil:
+		return nil
+	case o.Mode != gate.Off:
+		return &InvalidError{"closing", "belongs to mode off: " + string(o.Mode) + " closes nothing by itself"}
+	case !c.Drain && *c != gate.Closing{}:
+		return &InvalidError{"closing", "a deadline, a code and a reason belong to a drain: keep closes nothing"}
+	default:
+		return ValidClosing(*c)
+	}
+}
+
+// validOldOverride checks a switch of an older wsgate, whose API allowed unknown
+// placeholders, and a closing without effect.
+func validOldOverride(o *gate.Override) error {
+	if o.Mode != gate.Auto && o.Mode != gate.On && o.Mode != gate.Off {
+		return &InvalidError{"mode", fmt.Sprintf("%q: want auto, on or off", string(o.Mode))}
+	}
+	for _, text := range []struct {
+		field, value string
+		most         int
+	}{{"reason", o.Reason, maxReason}, {"actor", o.Actor, maxActor}, {"from", o.From, maxActor}} {
+		if err := validText(text.field, text.value, text.most); err != nil {
+			return err
+		}
 	}
 	if o.Closing != nil {
 		return validDrain(*o.Closing)

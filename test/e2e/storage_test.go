@@ -15,7 +15,7 @@ import (
 	"github.com/wsgate/wsgate/internal/testcaddy"
 )
 
-// Here a record is a FIFO. Caddy's file storage waits for it and ignores its
+// Here a record is a FIFO. The storage waits for it and ignores its
 // context, as it does for a network mount that is gone.
 func TestPromise4StorageThatHangsHoldsUpNoOperator(t *testing.T) {
 	t.Parallel()
@@ -35,7 +35,7 @@ func TestPromise4StorageThatHangsHoldsUpNoOperator(t *testing.T) {
 		for i := range 10 {
 			fmt.Fprintf(&text, "\twsgate /g%d/* ws://localhost:%s/ {\n\t\tgate g%d\n\t\tidle_timeout %dh\n\t}\n", i, b.port(), i, n)
 		}
-		return testcaddy.Options{Global: "storage file_system " + root, Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", port, text.String())}
+		return testcaddy.Options{Global: "storage pipes " + root, Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", port, text.String())}
 	}
 	within := func(what string, most time.Duration, do func()) {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestPromise4ExitWaitsForNoLoadThatWaitsForStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := s.options
-	moved.Global = "storage file_system " + hanging
+	moved.Global = "storage pipes " + hanging
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
@@ -130,7 +130,7 @@ func TestPromise4SlowStorageAddsFiveSecondsToALoadAtMost(t *testing.T) {
 	}
 	began := time.Now()
 	s := &site{Server: testcaddy.Start(t, testcaddy.Options{
-		Global: "storage file_system " + root, Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", port, sites.String()),
+		Global: "storage pipes " + root, Sites: fmt.Sprintf("http://localhost:%d {\n%s}\n", port, sites.String()),
 	}), t: t, url: fmt.Sprintf("ws://localhost:%d", port)}
 	if took := time.Since(began); took > 7*time.Second {
 		t.Errorf("the start took %s", took)
