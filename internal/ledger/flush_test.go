@@ -64,8 +64,11 @@ func TestFlushWaitsForNothingThatHangs(t *testing.T) {
 			time.Sleep(time.Minute)
 			began := time.Now()
 			b.Flush(t.Context())
-			if took := time.Since(began); took > flushPoll || len(b.Unstored()) == 0 {
-				t.Errorf("%s: waited %s, left %q", op, took, b.Unstored())
+			if took := time.Since(began); took > flushPoll {
+				t.Errorf("%s: waited %s", op, took)
+			}
+			if left := b.Unstored(); op != "list" && len(left) == 0 { // a list that hangs may come after all writes
+				t.Errorf("%s: nothing is left", op)
 			}
 		})
 	}
