@@ -32,24 +32,43 @@ func (r row) aboutProcess() bool { return aboutProcess(r.figure) }
 
 // rows are the lines of the table.
 var rows = []row{
-	{name: "handshake, CPU", figure: "CPU per handshake", run: handshakes, set: func(o *options) { o.count = 3000 }, goal: 0.5, tlsGoal: 0.8},
+	{name: "handshake, CPU", figure: "CPU per handshake", run: handshakes, set: func(o *options) { o.count = 3000 }, goal: 0.55, tlsGoal: 0.75},
 	{name: "echo 64 B saturated, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 64, 64 }, goal: 0.85, tlsGoal: 1},
-	{name: "echo 64 B paced, CPU", figure: "CPU per message", run: echoes, set: setPaced, goal: 0.9, tlsGoal: 1},
+	{name: "echo 64 B paced, CPU", figure: "CPU per message", run: echoes, set: every(50*time.Millisecond, 200, 64), goal: 0.55, tlsGoal: 1},
+	{name: "echo 64 B every 250 ms, CPU", figure: "CPU per message", run: echoes, set: every(250*time.Millisecond, 1000, 64), goal: 0.6, tlsGoal: 1},
+	{name: "echo 64 B every second, CPU", figure: "CPU per message", run: echoes, set: every(time.Second, 1000, 64), goal: 0.6, tlsGoal: 1},
 	{name: "echo 1 KiB, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 64, 1024 }, tlsGoal: 1},
-	{name: "echo 64 KiB, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 16, 64<<10 }, goal: 0.6, tlsGoal: 1},
+	{name: "echo 40 KiB every 200 ms, CPU", figure: "CPU per message", run: echoes, set: every(200*time.Millisecond, 50, 40<<10), goal: 0.6, tlsGoal: 1},
+	{name: "echo 64 KiB every 200 ms, CPU", figure: "CPU per message", run: echoes, set: every(200*time.Millisecond, 50, 64<<10), goal: 0.6, tlsGoal: 1},
+	{name: "echo 64 KiB, CPU", figure: "CPU per message", run: echoes, set: func(o *options) { o.tunnels, o.size = 16, 64<<10 }, goal: 0.55, tlsGoal: 1},
 	{name: "stream 64 KiB, CPU", figure: "CPU per GiB", run: streams, set: func(o *options) { o.size = 64 << 10 }, goal: 0.55, tlsGoal: 1},
 	{name: "stream 1 MiB, MiB/s", figure: "MiB a second", run: streams, set: func(o *options) { o.size = 1 << 20 }, goal: -1.2},
 	{name: "stream 64 KiB up, CPU", figure: "CPU per GiB", run: streams, set: func(o *options) { o.size, o.down = 64<<10, false }, goal: 0.55, tlsGoal: 1},
+	{name: "stream 16 KiB on 4, CPU", figure: "CPU per GiB", run: streams, set: several(4, 16<<10, true), tlsGoal: 1},
+	{name: "stream 16 KiB on 4, MiB/s", figure: "MiB a second", run: streams, set: several(4, 16<<10, true), goal: -0.97, tlsGoal: -1},
+	{name: "stream 64 KiB on 4, CPU", figure: "CPU per GiB", run: streams, set: several(4, 64<<10, true), tlsGoal: 1},
+	{name: "stream 64 KiB on 4, MiB/s", figure: "MiB a second", run: streams, set: several(4, 64<<10, true), goal: -0.97, tlsGoal: -1},
+	{name: "stream 64 KiB on 4 up, CPU", figure: "CPU per GiB", run: streams, set: several(4, 64<<10, false), tlsGoal: 1},
+	{name: "stream 64 KiB on 16, CPU", figure: "CPU per GiB", run: streams, set: several(16, 64<<10, true), tlsGoal: 1},
+	{name: "stream 64 KiB on 16, MiB/s", figure: "MiB a second", run: streams, set: several(16, 64<<10, true), goal: -0.97, tlsGoal: -1},
+	{name: "stream 1 MiB on 4, CPU", figure: "CPU per GiB", run: streams, set: several(4, 1<<20, true), goal: 0.6, tlsGoal: 1},
 	{name: "idle 1 000 tunnels, PSS each", figure: "PSS per tunnel", run: idle, set: func(o *options) { o.tunnels, o.duration = 1000, 2*time.Second }},
 	{name: "idle 9 000 tunnels, PSS each", figure: "PSS per tunnel", run: idle, set: func(o *options) { o.tunnels, o.duration = 9000, 3*time.Second }, plainOnly: true},
 }
 
-// setPaced sets the options for tunnels that each send twenty messages a
-// second. One turn is as long as a whole round of another row. In a shorter
-// turn the start of the tunnels would be the largest part.
-func setPaced(o *options) {
-	o.tunnels, o.size, o.rate = 200, 64, 4000
-	o.duration *= turns
+// every sets the options for tunnels that each send a message once in a while.
+// One turn is as long as a whole round of another row. In a shorter turn the start
+// of the tunnels would be the largest part.
+func every(pause time.Duration, tunnels, size int) func(*options) {
+	return func(o *options) {
+		o.tunnels, o.size, o.rate = tunnels, size, int(float64(tunnels)/pause.Seconds())
+		o.duration *= turns
+	}
+}
+
+// several sets the options for several streams at once.
+func several(streams, size int, down bool) func(*options) {
+	return func(o *options) { o.streams, o.size, o.down = streams, size, down }
 }
 
 // directives has the directive of each side, by the side's name.
@@ -76,6 +95,14 @@ func compare(o *options) (report, error) {
 	}
 	defer back.stop()
 	c := &comparison{o: o, work: work, backend: back.address, peers: o.peers, sides: strings.Split(o.sides, ",")}
+	if o.splice && !o.tls {
+		f, err := startSelf("forward", "--to", back.address)
+		if err != nil {
+			return nil, err
+		}
+		defer f.stop()
+		c.peers = append(c.peers, peer{name: "splice", url: "ws://" + f.address + "/", pid: f.cmd.Process.Pid})
+	}
 	wanted := slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
 		return o.tls && r.plainOnly || !strings.Contains(r.name, o.only)
 	})

@@ -124,40 +124,55 @@ func echoFor(o *options, all []*conn) (time.Duration, []time.Duration, error) {
 	return time.Since(began), lat, first
 }
 
-// streams measures large messages in one direction.
+// streams measures large messages in one direction, on some tunnels at once.
 func streams(o *options) (report, error) {
 	path := fmt.Sprintf("/source?size=%d", o.size)
 	if !o.down {
 		path = "/sink"
 	}
-	c, err := dial(o, path, 64<<10)
-	if err != nil {
-		return nil, err
+	all := make([]*conn, max(1, o.streams))
+	defer func() { closeAll(all) }()
+	for i := range all {
+		c, err := dial(o, path, 64<<10)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = c
 	}
-	defer c.Close()
 	before, err := processUseOf(o.pid)
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	_ = c.SetDeadline(began.Add(o.duration))
-	var n int64
-	if o.down {
-		n, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c.Conn}, make([]byte, 1<<20))
-	} else {
-		for f := frame(2, make([]byte, o.size), true); err == nil; {
-			var m int
-			m, err = c.Write(f)
-			n += int64(m)
-		}
+	var moved atomic.Int64
+	var each sync.WaitGroup
+	for _, c := range all {
+		_ = c.SetDeadline(began.Add(o.duration))
+		each.Go(func() { moved.Add(stream(c, o)) })
 	}
+	each.Wait()
 	took := time.Since(began)
 	after, err := processUseOf(o.pid)
-	gib := float64(n) / (1 << 30)
+	n := float64(moved.Load())
 	return report{
-		{"MiB a second", float64(n) / (1 << 20) / took.Seconds(), "MiB/s"},
-		{"CPU per GiB", (after.CPU - before.CPU).Seconds() / gib, "s"},
+		{"MiB a second", n / (1 << 20) / took.Seconds(), "MiB/s"},
+		{"CPU per GiB", (after.CPU - before.CPU).Seconds() / (n / (1 << 30)), "s"},
 	}, err
+}
+
+// stream moves messages until the connection's deadline, and returns how many
+// bytes they had.
+func stream(c *conn, o *options) (n int64) {
+	if o.down {
+		n, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c.Conn}, make([]byte, 1<<20))
+		return n
+	}
+	for f := frame(2, make([]byte, o.size), true); ; {
+		m, err := c.Write(f)
+		if n += int64(m); err != nil {
+			return n
+		}
+	}
 }
 
 // idle measures the memory and the descriptors of an idle tunnel.

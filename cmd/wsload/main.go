@@ -35,11 +35,13 @@ type options struct {
 	count    int
 	down     bool
 	stalled  int
+	streams  int
 	beside   string
 	admin    string
 	gate     string
 	config   string
 	listen   string
+	to       string
 
 	binary string
 	rounds int
@@ -47,6 +49,7 @@ type options struct {
 	only   string
 	tls    bool
 	svg    string
+	splice bool
 	also   alsoFlag
 	peers  []peer // parsed from also
 
@@ -67,6 +70,7 @@ var verbs = []struct {
 	{"churn", "connect and disconnect many times, and look at what is left", churn},
 	{"fairness", "echo on quiet tunnels beside a greedy one", fairness},
 	{"compare", "stock reverse_proxy and wsgate in turn, from the same binary", compare},
+	{"forward", "forward TCP connections to --to by splicing, until standard input ends", forward},
 	{"backend", "serve as a backend until standard input ends: /echo, /sink and /source", backend},
 }
 
@@ -129,18 +133,21 @@ func parse(verb string, args []string) (*options, error) {
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "how long to measure")
 	f.IntVar(&o.count, "count", 2000, "handshakes, connections or loads to make")
 	f.BoolVar(&o.down, "down", true, "stream from the backend to the client, else the other way")
+	f.IntVar(&o.streams, "streams", 1, "how many tunnels stream at once")
 	f.IntVar(&o.stalled, "stalled", 0, "tunnels that do not read")
 	f.StringVar(&o.beside, "beside", "", "another URL, of another gate, whose handshakes are timed before and during a drain")
 	f.StringVar(&o.admin, "admin", "", "Caddy's admin endpoint, host:port")
 	f.StringVar(&o.gate, "gate", "default", "the gate to close")
 	f.StringVar(&o.config, "config", "", "JSON configuration to load")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "where the backend listens, for servers that forward to it; in a comparison on a loopback address")
+	f.StringVar(&o.to, "to", "", "where forward connects, host:port on a loopback address")
 	f.StringVar(&o.binary, "binary", "", "a Caddy with wsgate (default: build ./cmd/caddy)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of a comparison")
 	f.StringVar(&o.sides, "sides", "stock,wsgate", "what to compare; the first is 1")
 	f.StringVar(&o.only, "only", "", "only rows whose name contains this")
 	f.BoolVar(&o.tls, "tls", false, "TLS towards the client in a comparison")
 	f.StringVar(&o.svg, "svg", "", "draw the ratios of a comparison into this file")
+	f.BoolVar(&o.splice, "splice", false, "also compare with a bare TCP forwarder that splices, without HTTP")
 	f.Var(&o.also, "also", "`name=url[,pid]` of another server to compare, which forwards every path to the backend (--listen);\n"+
 		"with a process id CPU and memory count too, those of its descendants included. It is not started\n"+
 		"afresh for each row: its memory is the growth since the comparison began, measured once, before\n"+
@@ -152,8 +159,8 @@ func parse(verb string, args []string) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if o.tunnels < 1 || o.tunnels > 15_000 || o.size < 1 || o.size > 1<<30 || o.count < 1 || o.count > 1_000_000 ||
-		o.duration <= 0 || o.duration > 10*time.Minute || o.rounds < 1 || o.rounds > 100 || o.stalled > o.tunnels {
-		return nil, errors.New("a number is out of bounds: tunnels 1-15000, size 1-1 GiB, count 1-1000000, duration up to 10m, rounds 1-100")
+		o.duration <= 0 || o.duration > 10*time.Minute || o.rounds < 1 || o.rounds > 100 || o.stalled > o.tunnels || o.streams < 1 || o.streams > 1000 {
+		return nil, errors.New("a number is out of bounds: tunnels 1-15000, size 1-1 GiB, count 1-1000000, duration up to 10m, rounds 1-100, streams 1-1000")
 	}
 	for _, u := range []string{o.url, o.beside} {
 		if u == "" {
@@ -172,7 +179,12 @@ func parse(verb string, args []string) (*options, error) {
 	if o.peers, err = parsePeers(o.also); err != nil {
 		return nil, err
 	}
-	if o.url == "" && verb != "compare" && verb != "backend" {
+	if verb == "forward" {
+		if err := loopback("ws://" + o.to); err != nil {
+			return nil, fmt.Errorf("--to: %w", err)
+		}
+	}
+	if o.url == "" && !slices.Contains([]string{"compare", "backend", "forward"}, verb) {
 		return nil, errors.New("--url is missing")
 	}
 	return o, nil

@@ -33,11 +33,17 @@ func (s *server) stop() {
 }
 
 func startBackend(listen string) (*server, error) {
+	return startSelf("backend", "--listen", listen)
+}
+
+// startSelf runs a verb that listens, prints where, and ends with its standard
+// input.
+func startSelf(args ...string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "backend", "--listen", listen) //nolint:gosec // ourselves
+	cmd := exec.Command(self, args...) //nolint:gosec // ourselves
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -54,7 +60,7 @@ func startBackend(listen string) (*server, error) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil { // the backend has written why to standard error
 		s.stop()
-		return nil, fmt.Errorf("the backend does not listen on %q", listen)
+		return nil, fmt.Errorf("%s does not listen on %q", args[0], args[len(args)-1])
 	}
 	s.address = strings.TrimSpace(line)
 	return s, nil
