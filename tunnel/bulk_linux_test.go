@@ -7,6 +7,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wsgate/wsgate/tunnel/internal/alone"
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
 // forbid has the system refuse a call to this process from now on, as the
@@ -32,7 +35,7 @@ func forbid(t *testing.T, call uint32) {
 
 func TestPromise6LargeFramesAreCopiedWhereNothingMayBeSpliced(t *testing.T) {
 	t.Parallel()
-	if !alone(t, nil) {
+	if !alone.Run(t, nil) {
 		return
 	}
 	forbid(t, unix.SYS_SPLICE)
@@ -65,13 +68,56 @@ func TestPromise9SilenceInsideALargeFrameIsParked(t *testing.T) {
 			return false
 		}
 		defer r.up.release()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.up.parked && r.Tunnel.client.conn == nil
+		return r.up.parked && !r.Tunnel.client.Attached()
 	})
 	all.Go(func() { r.write(r.client, frame[part:]) })
 	r.expect(r.upstream, frame[part:])
 	all.Wait()
 	r.Close(soon(1013, "between two frames"))
 	r.expectClose(r.upstream, 1013, "between two frames")
+}
+
+func TestPromise9StalledReadersGiveTheirPipesBack(t *testing.T) {
+	t.Parallel()
+	if !alone.Run(t, nil) { // it counts the process's pipes
+		return
+	}
+	const stalled = 40
+	var all sync.WaitGroup
+	var rigs []*rig
+	for range stalled {
+		r := newRig(t, true, tcpPair, tcpPair)
+		rigs = append(rigs, r)
+		all.Go(func() {
+			large := makeFrame(finBit|opBinary, make([]byte, 1<<20), false)
+			for {
+				if _, err := r.upstream.Write(large); err != nil {
+					return
+				}
+			}
+		})
+	}
+	waitUntil(t, "all windows to be full", func() bool {
+		moved := func() (n int64) {
+			for _, r := range rigs {
+				n += r.moved()
+			}
+			return n
+		}
+		before := moved()
+		return stuck(rigs[0].Tunnel) && moved() == before
+	})
+	waitUntil(t, "the pipes to be given back", func() bool {
+		_, lent, _ := sock.Kept()
+		return lent == 0
+	})
+	r := newRig(t, true, tcpPair, tcpPair) // and others have them
+	large := makeFrame(finBit|opBinary, randomBytes(1<<20), true)
+	all.Go(func() { r.write(r.client, large) })
+	r.expect(r.upstream, large)
+	for _, r := range rigs {
+		r.Close(Closing{By: ByShutdown, Code: 1001, Deadline: past})
+		r.result()
+	}
+	all.Wait()
 }

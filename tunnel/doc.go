@@ -3,37 +3,58 @@
 //
 // # What happens to a byte
 //
-// A [Tunnel] is two flows, one for each direction. Each flow reads from its
-// source, runs the bytes past a tracker that knows where frames begin and end
-// ([tracker], RFC 6455 §5.2), and writes them, unchanged, to its destination.
-// Whoever writes to a destination holds the flow's hand: the flow itself, or
-// somebody who has a close frame to put in, which is done only where the
-// tracker stands between two frames.
+// A [Tunnel] is two flows, one for each direction. A flow reads from its source,
+// runs the bytes past a tracker that knows where frames begin and end (RFC 6455
+// §5.2), and writes them, unchanged, to its destination. Whoever has the flow's
+// hand may write to the destination: the flow itself, or somebody who writes our
+// close frame, which is done only where the tracker stands between two frames.
 //
-// While a source is quiet, its flow is parked: on Linux in an epoll set of our
-// own, without goroutine and without buffer; on other Unix systems in a
-// goroutine that waits for the socket without a buffer. Elsewhere, and where
-// there is no socket to be seen, a read waits with its buffer. A source that has
-// something wakes its flow. What fits one buffer and is taken at once by the
-// destination is moved by the set's own goroutine with two system calls;
-// anything else (a slow reader, a large message, TLS, a close to be put in) goes
-// to a goroutine of the flow, the pump, which lives until the source is quiet
-// again. Large frames the pump lets the kernel move (splice), and reads only
-// their headers, in a copy of the pipe that shares its pages.
+// A quiet flow is parked. Where it waits depends on its source:
 //
-// An upstream that [Dial] has connected waits in the set from its handshake on;
-// a client's connection, and one that somebody else has made, comes out of
-// Go's poller when its tunnel starts.
+//	TCP, Unix, TLS on one of these (Linux)   in a set; no goroutine, no buffer
+//	another connection with a socket         in a goroutine, without a buffer
+//	a stream that can only be read           in a goroutine, with a buffer
+//
+// The set's goroutine wakes a flow whose source has something. It reads, and
+// writes what the destination takes at once. A goroutine of the flow, the pump, is
+// there for the rest: a destination that does not take it, a destination that can
+// only be written by waiting, and bulk, which is 128 KiB in large reads within
+// 20 ms. It stays until the source is quiet again. Between two plain sockets the
+// pump has the kernel move large frames (splice), and reads their headers in a
+// copy of the pipe.
+//
+// The connections belong to package sock, which says what may be done with one,
+// and by whom.
 //
 // # How it ends
 //
-// A FIN from one side becomes a FIN on the other, and the other direction goes
-// on. A close frame of a peer is a frame like any other. A close of ours
-// ([Tunnel.Close]) goes to both sides between two frames; after it nothing
-// more is forwarded, the answers are waited for, and at the deadline the
-// connections are cut. An upstream that breaks off is told to the client with
-// 1014.
+// The end of a tunnel is a state machine ([end]): step takes a signal, and
+// returns what is to be done. It has two halves, one for each direction:
 //
-// The package knows neither HTTP nor Caddy nor gates. The standard library and
-// golang.org/x/sys are all it imports.
+//	open -- FIN of the source ------------> eof: the FIN is passed on
+//	open -- close frame of the source ----> closeSeen: it passes like any frame
+//	open -- we close ---------------------> queued: our close frame is to go
+//	queued -- the tracker is at a boundary -> sent: nothing is forwarded any more
+//	queued -- the source ended in a frame --> dropped: its FIN is passed on
+//
+// Both together decide what the tunnel waits for, and for how long:
+//
+//	state                                   waits for              then
+//	both ended                                                     cut gently
+//	one ended, the other is silent          the half-open limit    we close: 1001
+//	one closed and ended                    10 s for the answer    cut
+//	both closed                             10 s for their FINs    cut
+//	we close                                both answers           cut gently
+//	we close                                the deadline           cut
+//	the upstream takes nothing              5 s for its end        lost
+//	lost: the upstream broke off            we close: 1014, 5 s    cut
+//	the client broke off                                           cut
+//
+// A gentle cut waits up to 5 s for a last frame that is on its way out; a cut
+// tears away whoever still writes. Of several verdicts on who ended the tunnel
+// the first one counts, except that of the half-open limit.
+//
+// The package knows neither HTTP nor Caddy nor gates. It imports the standard
+// library and golang.org/x/sys, and holds nothing for the whole process but pools
+// of buffers.
 package tunnel

@@ -2,42 +2,38 @@ package tunnel
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"sync/atomic"
+
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
-// What a flow has met. Bits of flow.met, set by whoever has the hand.
+// What a flow has met. Bits of flow.met.
 const (
-	// sawClose: a whole close frame of the source has passed.
-	sawClose uint32 = 1 << iota
-	// ended: the source has nothing more.
-	ended
-	// told: our close frame is in, or cannot be put in any more. Nothing is
-	// forwarded from here on.
-	told
+	// closeSeen: a whole close frame of the source has passed.
+	closeSeen uint32 = 1 << iota
+	// eof: the source sends nothing more.
+	eof
+	// muted: nothing is forwarded from here on. Our close frame has gone, or
+	// cannot go any more.
+	muted
 	// stopped: the tunnel has ended.
 	stopped
-	// unsaid: the source has nothing more, and the destination cannot be told
-	// without ending both directions.
-	unsaid
-	// shut: the destination has been told the end of the source, and takes
-	// nothing more.
-	shut
+	// finSent: the destination has been told the end of the source.
+	finSent
+	// detachDue: whoever lets go of the hand tries to detach the connections.
+	detachDue
 )
 
 // flow is one direction. Reading is the right of whoever runs it: the set
 // while it is parked, else its pump. Writing is the right of whoever has the
 // hand.
-//
-// What a message touches is together, and 64 bytes: a tunnel that has said
-// nothing for a while is in nobody's cache.
 type flow struct {
 	// Safe for concurrent use.
 	bytes, messages atomic.Int64
-	order           atomic.Pointer[[]byte] // a close frame to be put in
+	closing         atomic.Pointer[[]byte] // our close frame, which is still to go
 	met             atomic.Uint32
-
-	slot int32 // in the set; -1: the set does not have the source. Guarded by hand
 
 	hand sync.Mutex // guards the fields below, and the right to write
 
@@ -45,56 +41,96 @@ type flow struct {
 
 	t        *Tunnel // set once by New
 	parkedAt uint32  // by the clock, in milliseconds, when a pump left; zero: none has
+	largeAt  uint32  // when the first of some large reads came
+	large    uint32  // how many bytes they had
 	parked   bool
 	up       bool // set once by New
 }
 
-func (f *flow) init(t *Tunnel, up bool) { f.t, f.up, f.slot = t, up, -1 }
+func (f *flow) init(t *Tunnel, up bool) { f.t, f.up = t, up }
 
-func (f *flow) source() *side {
+func (f *flow) source() *sock.Conn {
 	if f.up {
 		return &f.t.client
 	}
 	return &f.t.upstream
 }
 
-func (f *flow) sink() *side {
+func (f *flow) sink() *sock.Conn {
 	if f.up {
 		return &f.t.upstream
 	}
 	return &f.t.client
 }
 
-// other is the other direction.
-func (f *flow) other() *flow {
-	if f.up {
-		return &f.t.down
-	}
-	return &f.t.up
-}
-
+// is reports whether the flow has met any of the bits.
 func (f *flow) is(bits uint32) bool { return f.met.Load()&bits != 0 }
 
-// settled reports whether nothing more is to come from or through the flow.
-func (f *flow) settled(closing bool) bool {
-	if !closing {
-		return f.is(ended)
-	}
-	return f.is(ended|sawClose) && f.order.Load() == nil
+// signal has the tunnel's end take notice of what the flow has met.
+func (f *flow) signal(s signal, err error) (fin bool) {
+	return f.t.handle(input{signal: s, up: f.up, err: err})
 }
 
 // start begins to relay, with what came early.
 func (f *flow) start(early []byte) {
 	f.hand.Lock()
-	if len(early) == 0 && f.source().kind == plain && f.park() {
+	if len(early) == 0 && f.source().Kind() == sock.Plain && f.park() {
 		f.release()
 		return
 	}
-	go f.pump(early)
+	go f.pumpFirst(early)
 }
 
-// count counts bytes that were written.
-func (f *flow) count(n int) { f.bytes.Add(int64(n)) }
+// park has the set wake the flow. False: it has to wait by itself. The hand is
+// held.
+func (f *flow) park() bool {
+	f.parked = !f.is(stopped) && f.source().Arm()
+	return f.parked
+}
+
+// unpark takes the flow out of the set. The hand is held.
+func (f *flow) unpark() {
+	f.source().Disarm()
+	f.parked = false
+}
+
+// release lets go of the hand, and does what had to wait for that.
+func (f *flow) release() {
+	f.letGo()
+	if f.is(detachDue) {
+		f.t.detach()
+	}
+}
+
+// letGo lets go of the hand, and writes our close frame if it had to wait for that.
+func (f *flow) letGo() {
+	f.hand.Unlock()
+	if f.closing.Load() != nil {
+		f.flushClose()
+	}
+}
+
+// stop ends the flow: nothing is read or written after it.
+func (f *flow) stop() {
+	f.hand.Lock()
+	defer f.hand.Unlock()
+	f.met.Or(stopped)
+	f.closing.Store(nil)
+	f.parked = false
+}
+
+// closeSource closes the flow's source, after both flows were stopped.
+func (f *flow) closeSource(gently bool) {
+	f.hand.Lock() // the set may still have events of it
+	defer f.hand.Unlock()
+	f.source().Close(gently)
+}
+
+// mute has everything discarded from now on: the destination is gone.
+func (f *flow) mute() {
+	f.met.Or(muted)
+	f.closing.Store(nil)
+}
 
 // track runs bytes past the tracker. The hand is held.
 func (f *flow) track(p []byte) {
@@ -127,17 +163,17 @@ func (f *flow) keep(payload []byte) {
 func (f *flow) note(e event) {
 	switch e {
 	case messageEnd:
-		if f.is(told) {
+		if f.is(muted) {
 			return // discarded
 		}
 		f.messages.Add(1)
 	case closeEnd:
-		f.closed()
+		f.closePassed()
 	}
 }
 
-// closed takes notice of the source's close frame. The hand is held.
-func (f *flow) closed() {
+// closePassed takes notice of the source's close frame. The hand is held.
+func (f *flow) closePassed() {
 	f.t.mu.Lock()
 	text := bytes.Clone(f.t.ends().text(f.up).Bytes())
 	f.t.ends().text(f.up).Reset()
@@ -145,33 +181,27 @@ func (f *flow) closed() {
 	if key, masked := f.frames.key(); masked {
 		mask(text, key)
 	}
-	v := verdict{by: ByUpstream}
-	if f.up {
-		v.by = ByClient
-	}
-	v.code, v.reason = parseClose(text)
-	f.met.Or(sawClose)
-	t := f.t
-	t.mu.Lock()
-	t.ends().judge(v)
-	t.mu.Unlock()
-	t.review()
+	var w words
+	w.code, w.reason = parseClose(text)
+	f.met.Or(closeSeen)
+	f.t.handle(input{signal: closePassed, up: f.up, words: w})
 }
 
-// forward passes bytes on, and an order between two frames. The hand is held.
+// forward passes bytes on, and our close frame between two frames. The hand is
+// held.
 func (f *flow) forward(p []byte) error {
-	for f.order.Load() != nil {
-		if err := f.putIn(); err != nil || len(p) == 0 {
+	for f.closing.Load() != nil {
+		if err := f.writeClose(); err != nil || len(p) == 0 {
 			return err
 		}
 		n := f.step(p) // at most to the end of this frame
-		last := f.is(sawClose)
+		last := f.is(closeSeen)
 		if last {
-			f.discharge()
+			f.dropClose()
 		}
 		err := f.write(p[:n])
 		if last {
-			f.met.Or(told) // this frame has gone
+			f.met.Or(muted) // this frame has gone
 		}
 		if err != nil {
 			return err
@@ -185,49 +215,182 @@ func (f *flow) forward(p []byte) error {
 	return f.write(p)
 }
 
-// write writes bytes that have passed the tracker. The hand is held.
+// write writes bytes that have passed the tracker. It waits for the destination,
+// if it must. The hand is held.
 func (f *flow) write(p []byte) error {
-	if f.is(told) {
+	if f.is(muted) {
 		return nil
 	}
-	n, err := f.sink().write(p)
-	f.count(n)
+	n, err := f.send(p)
+	f.bytes.Add(int64(n))
 	if err != nil {
-		f.met.Or(told) // a frame may be cut now: nothing more may follow
+		f.met.Or(muted) // a frame may be cut now: nothing more may follow
 	}
 	return err
 }
 
-// deaf has everything discarded from now on: the destination is gone.
-func (f *flow) deaf() {
-	f.met.Or(told)
-	f.order.Store(nil)
+// send writes p to the destination, and waits only where it must. The hand is
+// held.
+func (f *flow) send(p []byte) (n int, err error) {
+	dst := f.sink()
+	if !dst.Tries() {
+		return dst.Write(p)
+	}
+	if n, err = dst.TryWrite(p); err != nil || n == len(p) && !dst.Pending() {
+		return n, err
+	}
+	f.t.enter()
+	m, err := 0, dst.Flush()
+	if err == nil && n < len(p) {
+		m, err = dst.Write(p[n:])
+	}
+	f.t.pumps.Add(-1) // the connections stay attached until a pump leaves
+	f.met.Or(detachDue)
+	return n + m, err
 }
 
-// halfClosed passes a FIN on. False: the destination cannot end one direction
-// alone.
-func (f *flow) halfClosed() bool {
-	f.hand.Lock()
-	defer f.release()
-	if f.is(stopped) {
-		return true
+// Wake is called by the set: the source has something, or has ended. Whoever
+// has the hand may be writing to a peer that does not read, and the set waits
+// for nobody: it calls again if the flow is still parked.
+func (f *flow) Wake(b []byte) {
+	if !f.hand.TryLock() {
+		return
 	}
-	if !f.sink().closeWrite() {
+	if !f.parked {
+		f.source().Disarm() // a flow that was stopped, with something unread
+		f.release()
+		return
+	}
+	if b == nil { // the set cannot have it
+		f.parked = false
+		go f.pump()
+		return
+	}
+	for {
+		n, err := f.fill(b)
+		if n > 0 && !f.pass(b[:n]) {
+			return
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, sock.ErrWait):
+			f.release()
+			return
+		default:
+			if f.unpark(); f.sink().Tries() {
+				f.finish(err)
+			} else {
+				go f.finish(err)
+			}
+			return
+		}
+	}
+}
+
+// fill reads what there is. A nil error: there may be more. The hand is held.
+func (f *flow) fill(b []byte) (n int, err error) {
+	src := f.source()
+	n, err = src.TryRead(b)
+	for n > 0 && n < len(b) && err == nil {
+		var more int
+		more, err = src.ReadOn(b[n:])
+		n += more
+	}
+	if n == len(b) && src.Kind() == sock.Plain {
+		err = sock.ErrWait // the set wakes the flow again
+	}
+	return n, err
+}
+
+// pass writes what was read, if it is taken at once. False: a pump does the
+// rest, and has the hand. The hand is held.
+func (f *flow) pass(p []byte) bool {
+	dst := f.sink()
+	if !dst.Tries() || f.closing.Load() != nil || f.source().Pending() || f.isBulk(len(p)) {
+		f.unpark()
+		own := borrow(len(p))
+		copy(own, p)
+		go f.pumpFresh(own, len(p))
 		return false
 	}
-	f.met.Or(shut)
-	return true
+	f.track(p)
+	if f.is(muted) {
+		return true
+	}
+	n, err := dst.TryWrite(p)
+	f.bytes.Add(int64(n))
+	if n == len(p) && err == nil && !dst.Pending() {
+		return true
+	}
+	if f.up && err != nil {
+		f.signal(sinkBroke, err) // a reset is reported once: a read would see a FIN
+	}
+	f.unpark()
+	own := borrow(len(p) - n)
+	copy(own, p[n:])
+	go f.pumpTracked(own, len(p)-n)
+	return false
 }
 
-// stop ends the flow: nothing is read or written after it. Its source is about
-// to be closed.
-func (f *flow) stop() {
-	f.hand.Lock()
-	defer f.hand.Unlock()
-	f.met.Or(stopped)
-	f.order.Store(nil)
-	if f.parked && !f.source().bare {
-		f.unpark() // closing may take a while
+// finish ends the flow: the source sends nothing more. The hand is held, and let
+// go.
+func (f *flow) finish(err error) {
+	if sock.IsEnd(err) && f.brokeOff() {
+		err = errReset
 	}
-	f.parked = false
+	f.met.Or(eof)
+	switch {
+	case f.t.cutting.Load():
+	case !sock.IsEnd(err):
+		f.signal(sourceBroke, err)
+	case f.signal(eofSeen, nil):
+		f.passFIN()
+	}
+	f.release() // and our close frame goes now, or has no place any more
+}
+
+// passFIN tells the destination that the source has ended. The hand is held.
+func (f *flow) passFIN() {
+	if f.is(stopped) {
+		return
+	}
+	ok, err := f.sink().CloseWrite()
+	switch {
+	case !ok: // an HTTP/2 or HTTP/3 stream
+		f.signal(finRefused, nil)
+		return
+	case err != nil: // a read would not show it any more
+		f.signal(sinkBroke, err)
+	}
+	if f.met.Or(finSent); f.sink().Pending() {
+		go f.flush()
+	}
+}
+
+// flush waits until the peer has taken what is pending.
+func (f *flow) flush() {
+	f.hand.Lock()
+	if f.is(stopped) {
+		f.hand.Unlock()
+		return
+	}
+	f.t.enter()
+	err := f.sink().Flush()
+	f.release()
+	f.t.leave()
+	if err != nil {
+		f.signal(sinkBroke, err)
+	}
+}
+
+// errReset is the error of a reset of which only a write was told.
+var errReset = errors.New("connection reset by peer")
+
+// brokeOff reports whether the upstream's end is no FIN, but what is left of a
+// reset of which a write was told. Once both have ended the two look alike, and
+// what comes behind a close frame is no loss: so the other flow is looked at
+// again behind the answer, which its FIN may have made. The hand is held.
+func (f *flow) brokeOff() bool {
+	up := &f.t.up
+	return !f.up && !f.is(closeSeen) && !up.is(eof) && f.source().WasReset() && !up.is(eof)
 }

@@ -1,39 +1,42 @@
 package tunnel
 
 import (
+	"errors"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
-// hold is a waiter that keeps its set busy until it is let go.
+// hold keeps the set that wakes it busy until it is let go.
 type hold struct{ in, out chan struct{} }
 
-func (h hold) wake([]byte) {
-	close(h.in)
+func (h hold) Wake([]byte) {
+	select {
+	case <-h.in:
+	default:
+		close(h.in)
+	}
 	<-h.out
 }
 
 // heldSet keeps a set busy, so that several things happen before it looks. The
 // result lets it go.
-func heldSet(t *testing.T, s *set) (letGo func()) {
+func heldSet(t *testing.T, s *sock.Set) (letGo func()) {
 	t.Helper()
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	near, far := tcpPair(t)
 	h := hold{make(chan struct{}), make(chan struct{})}
-	slot, err := s.put(h, int32(p[0]), -1, unix.EPOLLIN|unix.EPOLLONESHOT)
-	if err != nil {
-		t.Fatal(err)
+	c := new(sock.Conn)
+	c.Take(near, s, h)
+	if !c.Arm() {
+		t.Fatal("it is not held")
 	}
-	_, _ = unix.Write(p[1], []byte{1})
+	_, _ = far.Write([]byte{1})
 	<-h.in
 	letGo = sync.OnceFunc(func() {
-		_ = unix.Close(p[0])
-		_ = unix.Close(p[1])
-		s.free(slot)
+		c.Close(false)
 		close(h.out)
 	})
 	t.Cleanup(letGo)
@@ -45,19 +48,19 @@ func TestPromise6ResetThatAWriteIsToldIsNoFIN(t *testing.T) {
 	for what, first := range map[string]func(t *testing.T, r *rig, reset func()){
 		"the set relays": func(t *testing.T, r *rig, reset func()) {
 			r.write(r.client, text("b", true)) // its event comes first
-			waitUntil(t, "the message", func() bool { return unread(r.Tunnel.client.fd) > 0 })
+			waitUntil(t, "the message", func() bool { return unread(r.Tunnel.client.Descriptor()) > 0 })
 			reset()
 		},
 		"the set relays last words": func(t *testing.T, r *rig, reset func()) {
 			r.write(r.client, text("b", true))
-			waitUntil(t, "the message", func() bool { return unread(r.Tunnel.client.fd) > 0 })
+			waitUntil(t, "the message", func() bool { return unread(r.Tunnel.client.Descriptor()) > 0 })
 			reset()
 			closeWrite(r.client)
 		},
 		"somebody else writes": func(t *testing.T, r *rig, reset func()) {
 			reset()
-			if _, errno := tryWrite(r.Tunnel.upstream.fd, text("b", true)); errno != unix.ECONNRESET {
-				t.Errorf("a write is told %v", errno)
+			if _, err := unix.Write(r.Tunnel.upstream.Descriptor(), text("b", true)); !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("a write gets %v", err)
 			}
 		},
 	} {
@@ -66,10 +69,10 @@ func TestPromise6ResetThatAWriteIsToldIsNoFIN(t *testing.T) {
 			r := newRig(t, true, tcpPair, tcpPair)
 			r.write(r.client, text("a", true))
 			r.expect(r.upstream, text("a", true))
-			letGo := heldSet(t, r.set)
+			letGo := heldSet(t, r.Tunnel.client.Set())
 			first(t, r, func() {
 				reset(r.upstream)
-				waitUntil(t, "the reset", r.Tunnel.upstream.wasReset)
+				waitUntil(t, "the reset", r.Tunnel.upstream.WasReset)
 			})
 			letGo()
 			r.expect(r.client, closeFrame(1014, "backend connection lost", false))
@@ -82,7 +85,7 @@ func TestPromise6ResetThatAWriteIsToldIsNoFIN(t *testing.T) {
 }
 
 // unread is how much of what has arrived nobody has read.
-func unread(fd int32) int {
-	n, _ := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+func unread(fd int) int {
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCINQ)
 	return n
 }

@@ -14,7 +14,7 @@ func TestPromise6HalfClosedClientIsToldOfALostUpstream(t *testing.T) {
 		closeWrite(r.client)
 		r.expect(r.upstream, text("last words", true))
 		r.expectEnd(r.upstream)
-		waitUntil(t, "the FIN to be passed on", func() bool { return r.up.is(shut) })
+		waitUntil(t, "the FIN to be passed on", func() bool { return r.up.is(finSent) })
 		reset(r.upstream)
 		r.expect(r.client, closeFrame(1014, "backend connection lost", false))
 		r.expectEnd(r.client)
@@ -35,7 +35,7 @@ func TestLossThatIsNotToldHasNoCode(t *testing.T) {
 		},
 		"behind a FIN": func(r *rig) {
 			closeWrite(r.upstream)
-			waitUntil(r.t, "the FIN to be passed on", func() bool { return r.down.is(shut) })
+			waitUntil(r.t, "the FIN to be passed on", func() bool { return r.down.is(finSent) })
 			reset(r.upstream)
 			_, _ = r.client.Write(text("hello?", true))
 			_, _ = r.client.Write(text("hello?", true))
@@ -46,7 +46,7 @@ func TestLossThatIsNotToldHasNoCode(t *testing.T) {
 			waitUntil(t, "the loss", func() bool {
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				return r.end != nil && r.end.verdict.err != nil
+				return r.ending != nil && r.ending.verdict.err != nil
 			})
 			closeWrite(r.client)
 			r.expectEnd(r.client)
@@ -54,21 +54,6 @@ func TestLossThatIsNotToldHasNoCode(t *testing.T) {
 				t.Errorf("%s: result %+v", what, res)
 			}
 		})
-	}
-}
-
-func TestPromise6TunnelIsNotSettledBeforeItsLossIsTold(t *testing.T) {
-	t.Parallel()
-	tu := New(Options{}) // never started: nobody else touches it
-	tu.ends().lost = io.ErrClosedPipe
-	tu.up.met.Or(ended)
-	tu.down.met.Or(ended) // and what it finishes with is still to come
-	if tu.settled() {
-		t.Error("nobody has told the client")
-	}
-	tu.ends().closing = &Closing{}
-	if !tu.settled() {
-		t.Error("nothing is left to say")
 	}
 }
 

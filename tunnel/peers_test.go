@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
 // limit bounds every step of a test.
@@ -46,7 +48,7 @@ func leftOver() string {
 		buf = buf[:runtime.Stack(buf, true)]
 		left = nil
 		for g := range strings.SplitSeq(string(buf), "\n\n") {
-			if strings.Contains(g, "wsgate/tunnel.") && !strings.Contains(g, "(*set).serve") && !strings.Contains(g, "tunnel.TestMain") {
+			if strings.Contains(g, "wsgate/tunnel") && !strings.Contains(g, "(*Set).serve") && !strings.Contains(g, "tunnel.TestMain") {
 				left = append(left, g)
 			}
 		}
@@ -132,6 +134,11 @@ type announced struct{ net.Conn }
 
 func (a announced) Raw() net.Conn { return a.Conn }
 
+func (a announced) TCPConn() (*net.TCPConn, bool) {
+	c, ok := a.Conn.(*net.TCPConn)
+	return c, ok
+}
+
 func announcedPair(t testing.TB) (near, far net.Conn) {
 	n, f := tcpPair(t)
 	return announced{n}, f
@@ -204,6 +211,8 @@ type owner chan Result
 
 func (o owner) Ended(res Result) { o <- res }
 
+func (owner) HalfOpen() time.Duration { return 0 }
+
 // noSet keeps tests that turn the set off from those that need it on.
 var noSet sync.RWMutex
 
@@ -226,8 +235,8 @@ func newRig(t testing.TB, set bool, client, upstream pair) *rig {
 func (r *rig) startOn(set bool, client, upstream Peer) {
 	noSet.Lock()
 	defer noSet.Unlock()
-	useSet.Store(set)
-	defer useSet.Store(true)
+	sock.Off.Store(!set)
+	defer sock.Off.Store(false)
 	r.Start(client, upstream)
 }
 
@@ -280,6 +289,14 @@ func (r *rig) expectEnd(c net.Conn) {
 
 // closeWrite sends a FIN.
 func closeWrite(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() }
+
+// beneath returns the socket of a test's connection.
+func beneath(c net.Conn) net.Conn {
+	if secured, is := c.(*tls.Conn); is {
+		return secured.NetConn()
+	}
+	return c
+}
 
 // reset sends an RST.
 func reset(c net.Conn) {

@@ -2,127 +2,198 @@ package tunnel
 
 import (
 	"errors"
-	"net"
 	"os"
-	"syscall"
+	"time"
+
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
-// A pump moves what a flow has, with blocking writes, until its source is
-// quiet. Every pump begins with the hand, given to it by whoever started it.
+// A pump moves what a flow has, and waits for its destination, until its source
+// is quiet. Every pump begins with the hand, given to it by whoever started it.
 
-// pump begins with bytes that are still to be tracked, or with none: an order
-// waits, or the source has something.
-func (f *flow) pump(first []byte) {
-	f.t.dress()
-	f.run(borrow(0), f.forward(first))
+const (
+	// bulkPatience is how long a pump waits for more of what brought it: a stream
+	// of large pieces, or a reader that is slow.
+	bulkPatience = 20 * time.Millisecond
+	// framePatience is for the rest of a large frame, which may be on its way: at
+	// most twice as long.
+	framePatience = time.Second
+	// briskPatience is how long a pump waits that was parked less than brisk ago, if
+	// its destination cannot be written without one. At most twice as long.
+	briskPatience = time.Second
+	brisk         = 200 * time.Millisecond
+	// bulkBytes is how much must come in large reads within bulkPatience to be
+	// worth a pump.
+	bulkBytes = 128 << 10
+)
+
+// isBulk counts large reads, and reports whether so much has come at once that a
+// pump is cheaper. The hand is held.
+func (f *flow) isBulk(n int) bool {
+	if n < spliceMin {
+		return false
+	}
+	now := millis()
+	if now-f.largeAt > uint32(bulkPatience.Milliseconds()) {
+		f.large, f.largeAt = 0, now
+	}
+	f.large += uint32(n)
+	return f.large >= bulkBytes
 }
+
+// pumpFirst begins a flow, with what came early. It reads what there is, which
+// layers may have read already, and then has the flow parked.
+func (f *flow) pumpFirst(early []byte) { f.run(borrow(0), f.forward(early), 0) }
+
+// pump begins with nothing.
+func (f *flow) pump() { f.run(borrow(0), f.forward(nil), f.patience()) }
 
 // pumpFresh begins with bytes that were just read.
-func (f *flow) pumpFresh(b []byte, n int) {
-	f.t.dress()
-	f.run(b, f.forward(b[:n]))
-}
+func (f *flow) pumpFresh(b []byte, n int) { f.run(b, f.forward(b[:n]), f.patience()) }
 
 // pumpTracked begins with bytes that have passed the tracker but were not
 // taken by the destination.
-func (f *flow) pumpTracked(b []byte, n int) {
-	f.t.dress()
-	f.run(b, f.write(b[:n]))
-}
+func (f *flow) pumpTracked(b []byte, n int) { f.run(b, f.write(b[:n]), f.patience()) }
 
-// pumpOnce carries out an order beside a pump that is reading.
-func (f *flow) pumpOnce() {
-	err := f.putIn()
-	f.release()
-	if err != nil {
-		f.t.sinkFailed(f, err)
-	}
-	f.t.review()
-}
-
-// run is the pump's loop. err is what the first write said.
-func (f *flow) run(b []byte, err error) {
+// run is the pump's loop. err is what the first write returned.
+func (f *flow) run(b []byte, err error, patience time.Duration) {
 	defer func() { giveBack(b) }()
-	l := f.linger()
 	src := f.source()
+	w := wait{patience: patience}
+	if w.patience > 0 && src.Tries() {
+		f.t.enter()
+		defer f.t.leave()
+	}
+	if len(b) > f.mostAtOnce() { // the set reads more
+		giveBack(b)
+		b = borrow(f.mostAtOnce())
+	}
 	for {
-		if err == nil {
+		if err == nil && w.patience == bulkPatience {
 			var broke error
-			if broke, err = f.bulk(&l, b); broke != nil {
+			if broke, err = f.bulk(&w, &b); broke != nil {
 				f.finish(broke)
 				return
 			}
 		}
 		f.release()
 		if err != nil {
-			f.t.sinkFailed(f, err) // what still comes is tracked, not forwarded
+			f.signal(sinkBroke, err) // what still comes is tracked, not forwarded
 		}
 		var n int
-		n, err = l.read(f.t, src, b)
-		f.hand.Lock()
+		if w.patience == 0 && src.Tries() {
+			f.hand.Lock()
+			if !f.is(stopped) { // else the connection is closed
+				n, err = f.fill(b)
+			}
+		} else {
+			n, err = f.next(&w, &b)
+			f.hand.Lock()
+		}
 		switch {
 		case f.is(stopped):
 			f.hand.Unlock()
 			return
-		case errors.Is(err, errQuiet):
+		case n > 0:
+			err = f.forward(b[:n])
+			if n == len(b) && n < f.mostAtOnce() { // there is more
+				giveBack(b)
+				b = borrow(f.mostAtOnce())
+			}
+		case errors.Is(err, sock.ErrWait):
 			f.parkedAt = millis()
-			f.t.undress(f)
 			if f.park() {
 				f.release()
 				return
 			}
-			f.t.dress()
-			f.release()
-			giveBack(b)
-			err = f.await()
-			b = borrow(0)
-			f.hand.Lock()
-			if err != nil {
-				f.finish(err)
-				return
+			if err = nil; w.patience == 0 { // the set cannot have it now
+				w.patience = briskPatience
+				f.t.enter()
+				defer f.t.leave()
 			}
-		case err != nil && n == 0:
+		default:
 			f.finish(err)
 			return
-		default:
-			err = f.forward(b[:n])
-			if n == len(b) && n < f.most() { // there is more
-				giveBack(b)
-				b = borrow(n + 1)
-			}
 		}
 	}
 }
 
-// most is how large the pump's buffer gets.
-func (f *flow) most() int {
-	if f.source().kind == layered || f.sink().kind == layered {
-		return recordsSize
+// mostAtOnce is how large the pump's buffer gets.
+func (f *flow) mostAtOnce() int {
+	if f.source().Kind() == sock.Plain && f.sink().Kind() == sock.Plain {
+		return plainSize
 	}
 	return bufferSize
 }
 
-// finish ends the flow: the source has nothing more. The hand is held, and
-// let go.
-func (f *flow) finish(err error) {
-	if isEnd(err) && f.brokeOff() {
-		err = syscall.ECONNRESET
+// patience is how long a pump waits before it parks its flow; zero: it does not
+// wait.
+func (f *flow) patience() time.Duration {
+	switch {
+	case f.source().Tries() && f.sink().Tries():
+		return bulkPatience
+	case f.parkedAt != 0 && millis()-f.parkedAt < uint32(brisk.Milliseconds()):
+		return briskPatience
 	}
-	f.met.Or(ended)
-	failed := f.putIn()
-	if f.order.Load() != nil { // inside an unfinished frame: no place for it
-		f.order.Store(nil)
-		f.met.Or(told)
+	return 0
+}
+
+// wait is how a pump waits for more. A deadline serves many reads, and is moved
+// on before it is over while something comes: one that is over wakes a goroutine
+// which has nothing to do.
+type wait struct {
+	patience time.Duration // at least as long, at most twice
+	again    int64         // by the clock, when the deadline is to be moved on; zero: there is none
+	piece    int           // what bulk moves at once
+}
+
+// next reads what comes next. ErrWait: nothing comes for a while, and the flow is
+// to be parked. No hand is held.
+func (f *flow) next(w *wait, b *[]byte) (n int, err error) {
+	src := f.source()
+	switch {
+	case src.Kind() == sock.Opaque:
+		return src.Read(*b)
+	case src.Kind() == sock.Layered:
+		if n, err = src.Probe(*b, &f.t.cutting); n > 0 || !errors.Is(err, sock.ErrWait) {
+			return n, err
+		}
+		giveBack(*b) // while the socket is waited for
+		err = src.Await()
+		*b = borrow(0)
+		if err != nil {
+			return 0, err
+		}
+		return src.Read(*b)
+	case src.Pending(): // what TLS has answered its peer
+		if err := src.Flush(); err != nil {
+			return 0, err
+		}
 	}
-	f.release()
-	if failed != nil {
-		f.t.sinkFailed(f, failed)
+	if now := clock(); now >= w.again {
+		w.again = now + int64(w.patience)
+		src.SetReadDeadline(time.Now().Add(2*w.patience), &f.t.cutting)
 	}
-	if isEnd(err) {
-		err = nil
+	n, err = src.Read(*b)
+	for n > 0 && n < len(*b) && err == nil {
+		var more int
+		more, err = src.ReadOn((*b)[n:])
+		n += more
 	}
-	if f.t.cutting.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)) {
-		return
+	if n > 0 {
+		return n, nil
 	}
-	f.t.sourceEnded(f, err)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !f.t.cutting.Load() {
+		w.rest(f)
+		return 0, sock.ErrWait
+	}
+	return 0, err
+}
+
+// rest takes the deadline off.
+func (w *wait) rest(f *flow) {
+	if w.again != 0 {
+		w.again = 0
+		f.source().SetReadDeadline(time.Time{}, &f.t.cutting)
+	}
 }

@@ -2,21 +2,13 @@ package tunnel
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-const (
-	// lostGrace is how long the client of a lost upstream may take to answer.
-	lostGrace = 5 * time.Second
-	// closedGrace is how long peers that have closed by themselves may keep
-	// their connections open.
-	closedGrace = 10 * time.Second
-	// halfOpen is how long a tunnel with one direction ended may carry nothing
-	// in the other.
-	halfOpen = 2 * time.Minute
+	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
 // Peer is one side of a tunnel.
@@ -38,42 +30,42 @@ type Owner interface {
 	// Ended is called once, when both connections are closed, from a goroutine
 	// of its own.
 	Ended(Result)
+	// HalfOpen returns how long the tunnel may carry nothing once one direction
+	// has ended: zero stands for [DefaultHalfOpen], negative for no limit. It is
+	// asked each time the tunnel is looked at, and must not block.
+	HalfOpen() time.Duration
 }
 
 // Tunnel is one accepted WebSocket connection, both sides together. Its
 // methods are safe for concurrent use.
 type Tunnel struct {
-	// A message touches one flow and both sides, which lie between them.
+	// A message touches one flow and both connections, which lie between them.
 	up               flow
-	client, upstream side // set once by Start
+	client, upstream sock.Conn // taken once by Start
 	down             flow
 
 	// Set once by New.
 	owner  Owner
 	opened int64 // by the clock
 
-	cutting atomic.Bool // the connections are being closed
-	set     *set        // where quiet flows wait; nil: each for itself. Set once by Start
-	started bool        // guarded by mu
+	pumps   atomic.Int32 // who need the connections attached
+	cutting atomic.Bool  // the connections are being closed
+	started bool         // guarded by mu
 
-	mu    sync.Mutex // guards the fields below, and the sides' files
-	quiet *quiet     // nil: nobody has asked
-	end   *ending    // nil: nothing has happened
+	mu     sync.Mutex // guards the fields below
+	quiet  *quiet     // nil: nobody has asked
+	ending *ending    // nil: nothing has happened
 }
 
 // ending is what a tunnel needs only when it comes to its end. Guarded by the
 // tunnel's mu.
 type ending struct {
-	closing   *Closing // of its fields only Deadline changes
-	timer     *time.Timer
-	verdict   verdict
-	lost      error // the upstream takes nothing more
-	parting   bool  // both peers have closed, and are waited for
-	halfBytes int64 // seen when a half-open tunnel was last looked at
-	done      chan struct{}
-	result    *Result
-	texts     [2]bytes.Buffer // of close frames that are passing
-	patience  time.Time       // of cut, with whoever still writes; zero: nothing is cut
+	end
+	timer    *time.Timer
+	done     chan struct{}
+	result   *Result
+	texts    [2]bytes.Buffer // of close frames that are passing
+	patience time.Time       // of cut, with whoever still writes; zero: nothing is cut
 }
 
 // text is what has passed of a close frame.
@@ -86,18 +78,10 @@ func (e *ending) text(up bool) *bytes.Buffer {
 
 // ends returns what is known of the tunnel's end. t.mu is held.
 func (t *Tunnel) ends() *ending {
-	if t.end == nil {
-		t.end = new(ending)
+	if t.ending == nil {
+		t.ending = new(ending)
 	}
-	return t.end
-}
-
-// verdict is who ended the tunnel, and with which words.
-type verdict struct {
-	by     By
-	code   uint16
-	reason string
-	err    error
+	return t.ending
 }
 
 // New returns a tunnel that is still to be started.
@@ -108,21 +92,37 @@ func New(o Options) *Tunnel {
 	return t
 }
 
+// Dial connects as d does. Until free is called the end of ctx ends what is
+// read and written; free reports whether that has not happened.
+//
+// On Linux a TCP address without a name gets a connection that waits in the set
+// where its tunnel will; of d, its Timeout, Deadline and KeepAliveConfig count
+// then. It is made for a handshake: one goroutine reads and writes, any may
+// close it or set its deadline, which is one for both.
+func Dial(ctx context.Context, d *net.Dialer, network, address string) (conn net.Conn, free func() bool, err error) {
+	return sock.Dial(ctx, d, network, address)
+}
+
 // Start begins to relay and returns at once. A Close that came before is
 // carried out now.
 func (t *Tunnel) Start(client, upstream Peer) {
-	t.take(client.Conn, upstream.Conn)
+	set := sock.SetFor(upstream.Conn)
+	client.Early = append(client.Early, t.client.Take(client.Conn, set, &t.up)...)
+	upstream.Early = append(upstream.Early, t.upstream.Take(upstream.Conn, set, &t.down)...)
 	t.mu.Lock()
-	t.started = true
-	var closing *Closing
-	if t.end != nil {
-		closing = t.end.closing
-	}
+	asked := t.ending != nil && t.ending.closing
+	late := t.ending != nil && t.ending.cut != notCut
+	t.started = !late
 	t.mu.Unlock()
+	if late { // its deadline has passed
+		t.client.Close(false)
+		t.upstream.Close(false)
+		return
+	}
 	t.up.start(client.Early)
 	t.down.start(upstream.Early)
-	if closing != nil {
-		t.carryOut(closing.Code, closing.Reason)
+	if asked {
+		t.handle(input{signal: begun})
 	}
 }
 
@@ -148,132 +148,196 @@ func (t *Tunnel) Wait() Result {
 // any of that, and never blocks. Of several calls the first one's words count;
 // a later one with an earlier deadline shortens the wait.
 func (t *Tunnel) Close(c Closing) {
+	left := min(max(time.Until(c.Deadline), 0), farOff)
+	t.handle(input{signal: closeAsked, by: c.By, words: words{c.Code, TrimReason(c.Reason)}, deadline: clock() + int64(left)})
+}
+
+// farOff is as far off as a deadline is counted.
+const farOff = 100 * 365 * 24 * time.Hour
+
+// handle does what a signal leads to. It never blocks. Hands may be held; what
+// cannot be done for that is done when they are let go. fin reports that the FIN
+// of the signal's direction is to be passed on.
+func (t *Tunnel) handle(in input) (fin bool) {
 	t.mu.Lock()
 	e := t.ends()
-	if e.closing != nil || e.result != nil {
-		if e.closing != nil && c.Deadline.Before(e.closing.Deadline) {
-			e.closing.Deadline = c.Deadline
-			if e.timer != nil {
-				t.after(time.Until(c.Deadline))
-			}
-		}
+	if e.result != nil {
 		t.mu.Unlock()
-		return
+		return false
 	}
-	e.closing = &c
-	e.judge(verdict{by: c.By, code: c.Code, reason: TrimReason(c.Reason)})
-	started := t.started
-	t.mu.Unlock()
-	if started {
-		t.carryOut(c.Code, c.Reason)
+	in.now, in.moved, in.started, in.halfOpen = clock(), t.moved(), t.started, t.halfOpen()
+	do := e.step(in)
+	if do.timer != 0 {
+		t.arm(do.timer - in.now)
 	}
-}
-
-// carryOut puts the close frames in, and sees to it that the deadline is kept.
-// Both flows have their order before a peer is told, whose answer would else
-// pass for the close frame of the other.
-func (t *Tunnel) carryOut(code uint16, reason string) {
-	t.up.command(closeFrame(code, reason, true))
-	t.down.command(closeFrame(code, reason, false))
-	t.up.obey()
-	t.down.obey()
-	t.mu.Lock()
-	t.after(time.Until(t.end.closing.Deadline))
+	w := e.words
 	t.mu.Unlock()
-	t.review()
-}
-
-// judge keeps the first word on how the tunnel ended, and what the first close
-// frame says: it may come later, after a FIN.
-func (e *ending) judge(v verdict) {
-	switch {
-	case e.verdict.by == "":
-		e.verdict = v
-	case e.verdict.err == nil:
-		e.verdict.err = v.err
-		if e.verdict.code == 0 {
-			e.verdict.code, e.verdict.reason = v.code, v.reason
+	if do.muteUp {
+		t.up.mute()
+	}
+	// Both have their close frame queued before a peer gets one, whose answer
+	// would else pass for the close frame of the other.
+	if do.queueUp {
+		t.up.queueClose(w)
+	}
+	if do.queueDown {
+		t.down.queueClose(w)
+	}
+	if do.queueUp {
+		t.up.flushClose()
+	}
+	if do.queueDown {
+		t.down.flushClose()
+		if t.down.is(detachDue) { // it had the hand meanwhile
+			t.detach()
 		}
 	}
+	if do.cut != notCut {
+		go t.cut(do.cut == cutGently)
+	}
+	return do.fin
 }
 
-// after has the tunnel looked at again, unless it has ended. t.mu is held.
-func (t *Tunnel) after(d time.Duration) {
-	switch e := t.ends(); {
-	case e.result != nil:
-	case e.timer == nil:
-		e.timer = time.AfterFunc(d, t.expire)
-	default:
-		e.timer.Reset(d)
+// halfOpen is how long the tunnel may be silent once one direction has ended.
+func (t *Tunnel) halfOpen() time.Duration {
+	if t.owner != nil {
+		if d := t.owner.HalfOpen(); d != 0 {
+			return d
+		}
+	}
+	return DefaultHalfOpen
+}
+
+// arm has the end looked at again after a time. t.mu is held.
+func (t *Tunnel) arm(after int64) {
+	if e := t.ending; e.timer == nil {
+		e.timer = time.AfterFunc(time.Duration(after), t.expire)
+	} else {
+		e.timer.Reset(time.Duration(after))
 	}
 }
+
+// expire is what the timer does.
+func (t *Tunnel) expire() { t.handle(input{signal: timeUp}) }
 
 // moved is how many bytes have passed, both ways together.
 func (t *Tunnel) moved() int64 { return t.up.bytes.Load() + t.down.bytes.Load() }
 
-// expire is what the timer does.
-func (t *Tunnel) expire() {
+// cut closes both connections and ends the tunnel. Gently: everything was
+// said. Otherwise whoever is still writing is torn away.
+func (t *Tunnel) cut(gently bool) {
+	if !t.cutting.CompareAndSwap(false, true) {
+		if !gently {
+			t.hurry()
+		}
+		return
+	}
+	patience := time.Now()
+	if gently {
+		patience = patience.Add(lostGrace) // a last frame may still be on its way out
+	}
 	t.mu.Lock()
 	e := t.ends()
-	both := t.up.is(sawClose) && t.down.is(sawClose)
-	if moved := t.moved(); e.closing == nil && e.lost == nil && !both && moved != e.halfBytes {
-		e.halfBytes = moved // a half-open tunnel that is still in use
-		t.after(halfOpen)
-		t.mu.Unlock()
-		return
+	if e.patience.IsZero() { // else somebody hurries already
+		e.patience = patience
 	}
-	lost := e.lost
-	if e.closing != nil {
-		lost = nil
-		if left := time.Until(e.closing.Deadline); left > 0 { // this timer was set before
-			t.after(left)
-			t.mu.Unlock()
-			return
-		}
-	}
+	patience = e.patience
+	started := t.started // else Start closes them
 	t.mu.Unlock()
-	if lost != nil {
-		t.upstreamLost(lost)
-		return
+	if started {
+		t.client.Abort(patience)
+		t.upstream.Abort(patience)
+		t.up.stop()
+		t.down.stop()
+		t.up.closeSource(gently)
+		t.down.closeSource(gently)
 	}
-	t.cut(false)
+
+	t.mu.Lock()
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	e.judge(verdict{by: ByError})
+	v := e.verdict
+	e.result = &Result{
+		Stats: t.Stats(), Duration: time.Duration(clock() - t.opened),
+		By: v.by, Code: v.code, Reason: v.reason, Err: v.err,
+	}
+	res, done := *e.result, e.done
+	t.mu.Unlock()
+	if t.owner != nil {
+		t.owner.Ended(res)
+	}
+	if done != nil {
+		close(done)
+	}
 }
 
-// review ends the tunnel if nothing more is to come. It does not wait for the
-// end, which may want the caller's hand.
-func (t *Tunnel) review() {
-	if t.settled() {
-		go t.cut(true)
-	}
+// hurry has a cut that goes on gently wait for nobody any more.
+func (t *Tunnel) hurry() {
+	t.mu.Lock()
+	t.ends().patience = past
+	t.mu.Unlock()
+	t.client.Abort(past)
+	t.upstream.Abort(past)
+	t.up.stop()
+	t.client.HangUp()
+	t.down.stop()
+	t.upstream.HangUp()
 }
 
-// settled reports whether nothing more is to come of what the flows have met,
-// and else sees to it that a tunnel of which one half has ended is looked at
-// again.
-func (t *Tunnel) settled() bool {
+// patience is how long whoever still writes may do so; zero: for ever.
+func (t *Tunnel) patience() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.ends()
-	closing := e.closing != nil
-	untold := e.lost != nil && !closing // upstreamLost is still to come
-	if !untold && t.up.settled(closing) && t.down.settled(closing) || t.up.unsaid() || t.down.unsaid() {
-		return true
+	if t.ending == nil {
+		return time.Time{}
 	}
-	if closing || e.lost != nil || e.result != nil {
-		return false
+	return t.ending.patience
+}
+
+// enter attaches the connections for a pump that has to wait for them, until it
+// calls leave. A hand is held.
+func (t *Tunnel) enter() {
+	t.pumps.Add(1)
+	if !t.client.Tries() && !t.upstream.Tries() {
+		return
 	}
-	switch {
-	case t.up.is(sawClose) && t.down.is(sawClose):
-		if !e.parting { // who closes again gains nothing by it
-			e.parting = true
-			t.after(closedGrace)
-		}
-	case t.up.is(ended) && t.up.owes(), t.down.is(ended) && t.down.owes():
-		e.halfBytes = t.moved()
-		t.after(closedGrace) // for the answer
-	case t.up.is(ended) || t.down.is(ended):
-		e.halfBytes = t.moved()
-		t.after(halfOpen)
+	patience := t.patience()
+	t.client.Attach(patience)
+	t.upstream.Attach(patience)
+	if again := t.patience(); again != patience { // a cut has begun meanwhile
+		t.client.Abort(again)
+		t.upstream.Abort(again)
 	}
-	return false
+}
+
+// leave undoes enter, and detaches the connections if nobody needs them any
+// more. No hand is held.
+func (t *Tunnel) leave() {
+	if t.pumps.Add(-1) == 0 && (t.client.Tries() || t.upstream.Tries()) {
+		t.detach()
+	}
+}
+
+// detach detaches the connections unless somebody needs them. It needs both
+// hands. Where one is taken, whoever has it calls detach when it lets go.
+func (t *Tunnel) detach() {
+	t.up.met.Or(detachDue)
+	t.down.met.Or(detachDue)
+	if !t.up.hand.TryLock() {
+		return
+	}
+	if !t.down.hand.TryLock() {
+		t.up.letGo()
+		return
+	}
+	t.up.met.And(^detachDue)
+	t.down.met.And(^detachDue)
+	if t.pumps.Load() == 0 && !t.cutting.Load() {
+		t.client.Detach()
+		t.upstream.Detach()
+	}
+	t.down.letGo()
+	t.up.letGo()
 }

@@ -2,11 +2,9 @@ package tunnel
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -400,6 +398,21 @@ func TestLaterCloseOnlyShortensTheDeadline(t *testing.T) {
 	}
 }
 
+func TestDeadlineMayBeAnyTime(t *testing.T) {
+	t.Parallel()
+	for what, deadline := range map[string]time.Time{"zero": {}, "long past": past, "the end of time": time.Unix(1<<62, 0)} {
+		r := newRig(t, true, tcpPair, tcpPair)
+		r.Close(Closing{By: ByGate, Code: 1013, Deadline: deadline})
+		if what == "the end of time" {
+			r.expectClose(r.client, 1013, "")
+			r.Close(Closing{By: ByGate, Code: 1013})
+		}
+		if res := r.result(); res.Code != 1013 || res.Duration > limit/2 {
+			t.Errorf("%s: %+v", what, res)
+		}
+	}
+}
+
 func TestClosesStartAndEndAllAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 100 {
@@ -416,7 +429,7 @@ func TestClosesStartAndEndAllAtOnce(t *testing.T) {
 			t.Fatalf("result %+v", res)
 		}
 		tu.mu.Lock()
-		if timer := tu.end.timer; timer != nil && timer.Stop() {
+		if timer := tu.ending.timer; timer != nil && timer.Stop() {
 			t.Error("a tunnel that has ended is kept by a timer")
 		}
 		tu.mu.Unlock()
@@ -461,7 +474,7 @@ func TestIdleForMeasuresFromTheLastMovement(t *testing.T) {
 
 func TestPromise9ParkedTunnelHasNoGoroutine(t *testing.T) {
 	r := newRig(t, true, tcpPair, tcpPair)
-	if r.set == nil {
+	if r.Tunnel.client.Set() == nil {
 		t.Fatal("no set on this system")
 	}
 	r.write(r.client, text("hello", true))
@@ -492,9 +505,9 @@ func (r *rig) isParked(f *flow) bool {
 	return f.parked
 }
 
-func TestPromise9QuietSocketsAreBareAgain(t *testing.T) {
+func TestPromise9QuietSocketsAreDetachedAgain(t *testing.T) {
 	r := newRig(t, true, tcpPair, tcpPair)
-	if !r.Tunnel.client.bare {
+	if !r.Tunnel.client.Tries() {
 		t.Skip("sockets stay in their net.Conns on this system")
 	}
 	big := makeFrame(finBit|opBinary, make([]byte, 1<<20), true)
@@ -506,10 +519,8 @@ func TestPromise9QuietSocketsAreBareAgain(t *testing.T) {
 		}()
 		r.expect(r.upstream, big)
 		<-done
-		waitUntil(t, "the sockets to be bare", func() bool {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			return r.Tunnel.client.conn == nil && r.Tunnel.upstream.conn == nil
+		waitUntil(t, "the sockets to be detached", func() bool {
+			return !r.Tunnel.client.Attached() && !r.Tunnel.upstream.Attached()
 		})
 	}
 	r.write(r.upstream, text("still there", false))
@@ -519,68 +530,17 @@ func TestPromise9QuietSocketsAreBareAgain(t *testing.T) {
 func TestPumpsStayWithBriskSources(t *testing.T) {
 	t.Parallel()
 	tu := New(Options{}) // never started: nobody else touches it
-	tu.client.kind, tu.upstream.kind = layered, plain
 	f := &tu.up
-	if !canAwait {
-		if got := f.linger(); got != (linger{}) {
-			t.Errorf("a source that can only be read is read again after %s", got.patience)
-		}
-		return
-	}
-	if got := f.linger().patience; got != patience {
+	if got := f.patience(); got != 0 {
 		t.Errorf("a source that was never parked is waited for %s", got)
 	}
 	f.parkedAt = millis()
-	if got := f.linger().patience; got != briskPatience {
+	if got := f.patience(); got != briskPatience {
 		t.Errorf("one that was parked just now is waited for %s", got)
 	}
 	f.parkedAt = millis() - uint32(brisk.Milliseconds())
-	if got := f.linger().patience; got != patience {
+	if got := f.patience(); got != 0 {
 		t.Errorf("one that was parked long ago is waited for %s", got)
-	}
-}
-
-// reads is a stream that has a byte for each read until it is quiet, and is
-// told of deadlines.
-type reads struct {
-	stream
-	left, deadlines int
-}
-
-func (r *reads) Read([]byte) (int, error) {
-	if r.left--; r.left < 0 {
-		return 0, os.ErrDeadlineExceeded
-	}
-	return 1, nil
-}
-
-func (r *reads) SetReadDeadline(time.Time) error {
-	r.deadlines++
-	return nil
-}
-
-func TestPatienceGrowsWhileMoreComes(t *testing.T) {
-	t.Parallel()
-	tu := New(Options{}) // never started: nobody else touches it
-	s := &reads{left: 5}
-	src := &side{conn: s, kind: layered}
-	l := linger{patience: time.Hour, most: 20 * time.Hour}
-	for _, want := range []struct {
-		patience  time.Duration
-		deadlines int
-		late      bool // the read begins when the deadline is to be moved on
-	}{
-		{time.Hour, 1, false}, {time.Hour, 1, false}, {8 * time.Hour, 2, true}, {8 * time.Hour, 2, false}, {20 * time.Hour, 3, true},
-	} {
-		if want.late {
-			l.again = 1
-		}
-		if n, err := l.read(tu, src, nil); n != 1 || err != nil || l.patience != want.patience || s.deadlines != want.deadlines {
-			t.Fatalf("got %d, %v, patience %s, %d deadlines; want 1, nil and %+v", n, err, l.patience, s.deadlines, want)
-		}
-	}
-	if _, err := l.read(tu, src, nil); !errors.Is(err, errQuiet) || s.deadlines != 4 || l.again != 0 {
-		t.Errorf("got %v, %d deadlines, the next %d", err, s.deadlines, l.again)
 	}
 }
 

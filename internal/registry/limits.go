@@ -20,18 +20,22 @@ type LimitValues struct {
 	Idle time.Duration
 	// Lifetime is how long a tunnel may be open.
 	Lifetime time.Duration
+	// HalfOpen is how long a tunnel may carry nothing once one direction has
+	// ended. Zero stands for [tunnel.DefaultHalfOpen], negative for no limit.
+	HalfOpen time.Duration
 }
 
 // limits are the timeouts of one handler's tunnels. An open tunnel follows a
 // new value at once.
 type limits struct {
-	idle, lifetime atomic.Int64 // nanoseconds
-	configured     bool         // the configuration in force has the handler; guarded by usage.mu
+	idle, lifetime, halfOpen atomic.Int64 // nanoseconds
+	configured               bool         // the configuration in force has the handler; guarded by usage.mu
 }
 
 func (l *limits) set(v LimitValues) {
 	l.idle.Store(int64(v.Idle))
 	l.lifetime.Store(int64(v.Lifetime))
+	l.halfOpen.Store(int64(v.HalfOpen))
 }
 
 func keepLimits(l *limits) bool { return l.configured }
@@ -126,6 +130,10 @@ func (e *Entry) closeOverLimit() {
 		t.Close(tunnel.Closing{By: tunnel.ByLimit, Code: codeGoingAway, Reason: t.reason, Deadline: now.Add(closeGrace)})
 	}
 }
+
+// HalfOpen is how long the tunnel may carry nothing once one direction has
+// ended (see [tunnel.Owner]).
+func (t *Tunnel) HalfOpen() time.Duration { return time.Duration(t.handler.V.halfOpen.Load()) }
 
 // overLimit returns which limit the tunnel has reached. Empty: none.
 func (t *Tunnel) overLimit(now time.Time) string {

@@ -1,4 +1,4 @@
-package tunnel
+package sock
 
 import (
 	"encoding/binary"
@@ -15,13 +15,13 @@ import (
 )
 
 // connect makes the connection.
-func (s *socket) connect(d *net.Dialer) error {
+func (s *dialled) connect(d *net.Dialer) error {
 	family := unix.AF_INET6
 	if s.to.Addr().Is4() {
 		family = unix.AF_INET
 	}
 	fd, errno := newSocket(family)
-	if s.fd = int32(fd); errno != 0 {
+	if s.conn.fd = int32(fd); errno != 0 {
 		return os.NewSyscallError("socket", errno)
 	}
 	for waits := false; ; {
@@ -56,12 +56,12 @@ func (s *socket) connect(d *net.Dialer) error {
 // system may give it the very port that it goes to.
 var errItself = os.NewSyscallError("connect", unix.ECONNREFUSED)
 
-func (s *socket) isItself() bool {
+func (s *dialled) isItself() bool {
 	to := s.to.Addr()
 	if s.to.Port() < firstGiven() {
 		return false
 	}
-	switch own, _ := unix.Getsockname(int(s.fd)); own := own.(type) {
+	switch own, _ := unix.Getsockname(int(s.conn.fd)); own := own.(type) {
 	case *unix.SockaddrInet4:
 		return own.Port == int(s.to.Port()) && (netip.AddrFrom4(own.Addr) == to || to.IsUnspecified())
 	case *unix.SockaddrInet6:
@@ -117,7 +117,7 @@ func inNetworkOrder(to *uint16, port uint16) {
 }
 
 // keepAlive sets what net.Dialer sets.
-func (s *socket) keepAlive(c net.KeepAliveConfig) error {
+func (s *dialled) keepAlive(c net.KeepAliveConfig) error {
 	options := [...]struct{ level, name, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -129,7 +129,7 @@ func (s *socket) keepAlive(c net.KeepAliveConfig) error {
 		if i > 0 && (!c.Enable || o.value <= 0) { // as the system has it
 			continue
 		}
-		if errno := setOption(int(s.fd), o.level, o.name, int32(o.value)); errno != 0 {
+		if errno := setOption(int(s.conn.fd), o.level, o.name, int32(o.value)); errno != 0 {
 			return os.NewSyscallError("setsockopt", errno)
 		}
 	}

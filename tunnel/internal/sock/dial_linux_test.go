@@ -1,6 +1,7 @@
-package tunnel
+package sock
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -87,16 +88,14 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 	}
 }
 
-// dialled returns a connection of Dial, its other end, and what frees it.
-func dialled(t *testing.T, ctx context.Context, d *net.Dialer) (near *socket, far *net.TCPConn, free func() bool) {
+// dialledPair returns a connection of Dial, its other end, and what frees it.
+func dialledPair(t *testing.T, ctx context.Context, d *net.Dialer) (near *dialled, far *net.TCPConn, free func() bool) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	noSet.RLock()
-	defer noSet.RUnlock()
 	c, free, err := Dial(ctx, d, "tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -107,25 +106,25 @@ func dialled(t *testing.T, ctx context.Context, d *net.Dialer) (near *socket, fa
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	return c.(*socket), f.(*net.TCPConn), free
+	return c.(*dialled), f.(*net.TCPConn), free
 }
 
 func TestDialledConnectionWaitsAndIsEnded(t *testing.T) {
 	t.Parallel()
 	for what, end := range map[string]struct {
-		by   func(s *socket, leave func())
+		by   func(s *dialled, leave func())
 		want error
 	}{
-		"deadline that comes":   {func(s *socket, _ func()) { _ = s.SetDeadline(time.Now().Add(30 * time.Millisecond)) }, os.ErrDeadlineExceeded},
-		"deadline that is over": {func(s *socket, _ func()) { _ = s.SetReadDeadline(past) }, os.ErrDeadlineExceeded},
-		"close":                 {func(s *socket, _ func()) { _ = s.Close() }, net.ErrClosed},
-		"context":               {func(_ *socket, leave func()) { leave() }, os.ErrDeadlineExceeded},
+		"deadline that comes":   {func(s *dialled, _ func()) { _ = s.SetDeadline(time.Now().Add(30 * time.Millisecond)) }, os.ErrDeadlineExceeded},
+		"deadline that is over": {func(s *dialled, _ func()) { _ = s.SetReadDeadline(past) }, os.ErrDeadlineExceeded},
+		"close":                 {func(s *dialled, _ func()) { _ = s.Close() }, net.ErrClosed},
+		"context":               {func(_ *dialled, leave func()) { leave() }, os.ErrDeadlineExceeded},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
-			s, far, free := dialled(t, ctx, new(net.Dialer))
+			s, far, free := dialledPair(t, ctx, new(net.Dialer))
 			read := make(chan error)
 			go func() {
 				_, err := io.ReadFull(s, make([]byte, 2))
@@ -150,11 +149,11 @@ func TestDialledConnectionWaitsAndIsEnded(t *testing.T) {
 
 func TestDialledConnectionWritesAllToASlowReader(t *testing.T) {
 	t.Parallel()
-	s, far, free := dialled(t, t.Context(), new(net.Dialer))
+	s, far, free := dialledPair(t, t.Context(), new(net.Dialer))
 	if !free() {
 		t.Error("nothing has ended it")
 	}
-	p := randomBytes(16 << 20)
+	p := bytes.Repeat([]byte("0123456789a"), 1<<20)
 	done := make(chan error)
 	go func() {
 		_, err := s.Write(p)
@@ -171,7 +170,7 @@ func TestDialledConnectionWritesAllToASlowReader(t *testing.T) {
 
 func TestPromise7DialledConnectionIsKeptAlive(t *testing.T) {
 	t.Parallel()
-	s, far, _ := dialled(t, t.Context(), &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: 30 * time.Second, Count: 5}})
+	s, far, _ := dialledPair(t, t.Context(), &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Interval: 30 * time.Second, Count: 5}})
 	if s.RemoteAddr().String() != far.LocalAddr().String() || s.LocalAddr().String() != far.RemoteAddr().String() {
 		t.Errorf("it goes from %s to %s", s.LocalAddr(), s.RemoteAddr())
 	}
@@ -182,7 +181,7 @@ func TestPromise7DialledConnectionIsKeptAlive(t *testing.T) {
 		"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
 		"TCP_KEEPCNT":   {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5},
 	} {
-		if got, err := unix.GetsockoptInt(int(s.fd), o.level, o.name); err != nil || got != o.want {
+		if got, err := unix.GetsockoptInt(int(s.conn.fd), o.level, o.name); err != nil || got != o.want {
 			t.Errorf("%s is %d (%v), want %d", what, got, err, o.want)
 		}
 	}
@@ -194,21 +193,21 @@ func TestPromise7DialledConnectionIsKeptAlive(t *testing.T) {
 
 func TestDialledConnectionIsGivenBackOnceByTheLastWhoUsesIt(t *testing.T) {
 	t.Parallel()
-	for what, end := range map[string]func(s *socket) (giveBack func()){
-		"closed": func(s *socket) func() {
+	for what, end := range map[string]func(s *dialled) (giveBack func()){
+		"closed": func(s *dialled) func() {
 			_ = s.Close()
 			return s.done
 		},
-		"left to a flow": func(s *socket) func() {
-			fd, slot := s.leave()
+		"handed over": func(s *dialled) func() {
+			fd, slot := s.release()
 			s.done()
 			return func() {
-				s.set.free(slot)
+				s.conn.set.places.free(slot)
 				closeDescriptor(fd)
 			}
 		},
 	} {
-		s, far, _ := dialled(t, t.Context(), new(net.Dialer))
+		s, far, _ := dialledPair(t, t.Context(), new(net.Dialer))
 		_ = far.SetDeadline(time.Now().Add(limit))
 		_, _ = far.Write([]byte("x"))
 		if _, err := s.Read(make([]byte, 1)); err != nil { // it has a place in the set now
@@ -219,7 +218,7 @@ func TestDialledConnectionIsGivenBackOnceByTheLastWhoUsesIt(t *testing.T) {
 		}
 		_ = s.LocalAddr()
 		giveBack := end(s)
-		_, _ = tryWrite(s.fd, []byte("y"))
+		_, _ = tryWrite(s.conn.fd, []byte("y"))
 		if n, err := far.Read(make([]byte, 2)); n != 1 || err != nil {
 			t.Errorf("%s: it was given back under somebody who uses it: %v", what, err)
 		}

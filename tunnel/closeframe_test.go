@@ -31,7 +31,7 @@ func TestPeersThatCloseAgainAndAgainAreNotWaitedForLonger(t *testing.T) {
 		waits := func() bool { // takes the timer off
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			return r.end.timer.Stop()
+			return r.ending.timer.Stop()
 		}
 		if !waits() {
 			t.Error("nobody looks at it again")
@@ -56,7 +56,7 @@ func TestPromise5TimerThatCameWithACloseLeavesItItsDeadline(t *testing.T) {
 	}
 	r.expectClose(r.client, 1013, "now")
 	r.mu.Lock()
-	if !r.end.timer.Stop() {
+	if !r.ending.timer.Stop() {
 		t.Error("nobody looks at it again")
 	}
 	r.mu.Unlock()

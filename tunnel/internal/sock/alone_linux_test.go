@@ -1,37 +1,15 @@
-package tunnel
+package sock
 
 import (
 	"net"
 	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// alone runs a test again in a process of its own, for what a process cannot
-// take back. True: this is that process.
-func alone(t *testing.T, attr *syscall.SysProcAttr) bool {
-	t.Helper()
-	const mark = "WSGATE_TEST_ALONE"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	again := exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
-	again.Env, again.SysProcAttr = append(os.Environ(), mark+"=1"), attr
-	said, err := again.CombinedOutput()
-	switch {
-	case err != nil && len(said) == 0:
-		t.Skip(err) // no such process may be had here
-	case err != nil:
-		t.Errorf("%v: %s", err, said)
-	case strings.Contains(string(said), "--- SKIP"):
-		t.Skipf("%s", said)
-	}
-	return false
-}
+	"github.com/wsgate/wsgate/tunnel/internal/alone"
+)
 
 // ownNetwork begins the process in a network of its own, with a loopback.
 func ownNetwork() *syscall.SysProcAttr {
@@ -44,7 +22,7 @@ func ownNetwork() *syscall.SysProcAttr {
 
 func TestDialDoesNotMeetItself(t *testing.T) {
 	t.Parallel()
-	if !alone(t, ownNetwork()) {
+	if !alone.Run(t, ownNetwork()) {
 		return
 	}
 	up(t, "lo")

@@ -1,4 +1,4 @@
-package tunnel
+package sock
 
 import (
 	"context"
@@ -24,14 +24,15 @@ import (
 func Dial(ctx context.Context, d *net.Dialer, network, address string) (conn net.Conn, free func() bool, err error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || network != "tcp" || to.Addr().Zone() != "" {
-		return dial(ctx, d, network, address)
+		return dialNet(ctx, d, network, address)
 	}
 	set := someSet()
 	if set == nil {
-		return dial(ctx, d, network, address)
+		return dialNet(ctx, d, network, address)
 	}
 	for again := 2; ; again-- { // as often as net tries
-		s := &socket{to: to, set: set, slot: -1, ready: make(chan struct{}, 1), gone: ctx.Done()}
+		s := &dialled{to: to, conn: Conn{kind: Plain, fd: -1, slot: -1, set: set}, ready: make(chan struct{}, 1), gone: ctx.Done()}
+		s.conn.owner = s
 		if err = s.connect(d); err == nil {
 			return s, s.free, nil
 		}
@@ -42,27 +43,24 @@ func Dial(ctx context.Context, d *net.Dialer, network, address string) (conn net
 	}
 }
 
-// socket is a TCP connection that waits in a set.
-type socket struct {
-	// Set once by connect.
-	fd  int32
-	to  netip.AddrPort
-	set *set
+// dialled is a TCP connection that waits in a set.
+type dialled struct {
+	to   netip.AddrPort
+	conn Conn // its place is guarded by mu
 
 	ready chan struct{} // something has come, or the deadline has changed
 
 	mu     sync.Mutex // guards the fields below
-	slot   int32      // in the set, where it was before; -1: it was not
 	using  int16      // calls on the descriptor that are under way
 	closed bool       // the last of them ends it
-	left   bool       // a flow has it
+	left   bool       // somebody else has it
 	until  time.Time  // zero: no deadline
 	timer  *time.Timer
 	gone   <-chan struct{} // whose end ends reads and writes; nil: nobody's
 }
 
 // use begins a call on the descriptor, which is not closed before done.
-func (s *socket) use() error {
+func (s *dialled) use() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.over(); err != nil {
@@ -72,7 +70,7 @@ func (s *socket) use() error {
 	return nil
 }
 
-func (s *socket) done() {
+func (s *dialled) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.using--; s.using == 0 && s.closed {
@@ -81,7 +79,7 @@ func (s *socket) done() {
 }
 
 // over is why nothing more is to be read or written. mu is held.
-func (s *socket) over() error {
+func (s *dialled) over() error {
 	switch {
 	case s.closed:
 		return net.ErrClosed
@@ -102,7 +100,7 @@ func over(c <-chan struct{}) bool {
 }
 
 // free is what Dial returns.
-func (s *socket) free() bool {
+func (s *dialled) free() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ended := over(s.gone)
@@ -111,18 +109,16 @@ func (s *socket) free() bool {
 }
 
 // wait returns when an event has come, or may have.
-func (s *socket) wait(events uint32) error {
+func (s *dialled) wait(events uint32) error {
 	s.mu.Lock()
 	if err := s.over(); err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	slot, err := s.set.put(s, s.fd, s.slot, events|unix.EPOLLONESHOT)
-	if err != nil {
+	if err := s.conn.set.wait(&s.conn, events|unix.EPOLLONESHOT); err != nil {
 		s.mu.Unlock()
-		return os.NewSyscallError("epoll_ctl", err)
+		return err
 	}
-	s.slot = slot
 	gone := s.gone
 	s.mu.Unlock()
 	select {
@@ -132,10 +128,10 @@ func (s *socket) wait(events uint32) error {
 	return nil
 }
 
-// wake is called by the set.
-func (s *socket) wake([]byte) { s.poke() }
+// Wake is called by the set.
+func (s *dialled) Wake([]byte) { s.poke() }
 
-func (s *socket) poke() {
+func (s *dialled) poke() {
 	select {
 	case s.ready <- struct{}{}:
 	default:
@@ -143,11 +139,11 @@ func (s *socket) poke() {
 }
 
 // Read reads what is there, and waits until there is something.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *dialled) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if s.slot < 0 { // the first answer takes a moment
+	if s.conn.slot < 0 { // the first answer takes a moment
 		if err := s.wait(unix.EPOLLIN | unix.EPOLLRDHUP); err != nil {
 			return 0, s.failed("read", err)
 		}
@@ -172,7 +168,7 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // Write writes all of p.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *dialled) Write(p []byte) (int, error) {
 	for n := 0; ; {
 		m, errno, err := s.call(tryWrite, p[n:])
 		switch {
@@ -193,21 +189,21 @@ func (s *socket) Write(p []byte) (int, error) {
 }
 
 // call makes a call on the descriptor that does not wait.
-func (s *socket) call(f func(int32, []byte) (int, syscall.Errno), p []byte) (int, syscall.Errno, error) {
+func (s *dialled) call(f func(int32, []byte) (int, syscall.Errno), p []byte) (int, syscall.Errno, error) {
 	if err := s.use(); err != nil {
 		return 0, 0, err
 	}
 	defer s.done()
-	n, errno := f(s.fd, p)
+	n, errno := f(s.conn.fd, p)
 	return n, errno, nil
 }
 
-func (s *socket) failed(op string, err error) error {
+func (s *dialled) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Addr: s.RemoteAddr(), Err: err}
 }
 
 // Close ends the connection.
-func (s *socket) Close() error {
+func (s *dialled) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -223,20 +219,17 @@ func (s *socket) Close() error {
 	return nil
 }
 
-// end gives the descriptor back, unless a flow has it. mu is held.
-func (s *socket) end() {
+// end gives the descriptor back, unless somebody else has it. mu is held.
+func (s *dialled) end() {
 	if s.left {
 		return
 	}
-	if s.slot >= 0 {
-		s.set.free(s.slot)
-	}
-	closeDescriptor(s.fd)
+	s.conn.Close(false)
 }
 
 // SetDeadline sets what ends reads and writes that are under way. Zero: nothing
 // does.
-func (s *socket) SetDeadline(t time.Time) error {
+func (s *dialled) SetDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.until = t; s.timer != nil {
@@ -255,21 +248,21 @@ func (s *socket) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline is SetDeadline.
-func (s *socket) SetReadDeadline(t time.Time) error { return s.SetDeadline(t) }
+func (s *dialled) SetReadDeadline(t time.Time) error { return s.SetDeadline(t) }
 
 // SetWriteDeadline is SetDeadline.
-func (s *socket) SetWriteDeadline(t time.Time) error { return s.SetDeadline(t) }
+func (s *dialled) SetWriteDeadline(t time.Time) error { return s.SetDeadline(t) }
 
 // RemoteAddr is what Dial was given.
-func (s *socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.to) }
+func (s *dialled) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.to) }
 
 // LocalAddr is the nil address once the connection is closed.
-func (s *socket) LocalAddr() net.Addr {
+func (s *dialled) LocalAddr() net.Addr {
 	if s.use() != nil {
 		return (*net.TCPAddr)(nil)
 	}
 	defer s.done()
-	switch own, _ := unix.Getsockname(int(s.fd)); own := own.(type) {
+	switch own, _ := unix.Getsockname(int(s.conn.fd)); own := own.(type) {
 	case *unix.SockaddrInet4:
 		return &net.TCPAddr{IP: own.Addr[:], Port: own.Port}
 	case *unix.SockaddrInet6:
@@ -278,16 +271,16 @@ func (s *socket) LocalAddr() net.Addr {
 	return (*net.TCPAddr)(nil)
 }
 
-// leave hands the descriptor to a flow, with its place in the set. The socket
-// is of no use any more.
-func (s *socket) leave() (fd, slot int32) {
+// release hands over the descriptor, with its place in the set. The connection
+// cannot be used any more.
+func (s *dialled) release() (fd, slot int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed, s.left = true, true; s.timer != nil {
 		s.timer.Stop()
 	}
-	if s.slot >= 0 {
-		s.set.leave(s.slot)
+	if s.conn.slot >= 0 {
+		s.conn.set.places.put(s.conn.slot, nil)
 	}
-	return s.fd, s.slot
+	return s.conn.fd, s.conn.slot
 }

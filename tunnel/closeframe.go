@@ -31,6 +31,7 @@ const (
 // Close codes (RFC 6455 §7.4.1, and its registry at IANA).
 const (
 	codeNoStatus   = 1005 // stands for a close frame without a code
+	codeGoingAway  = 1001
 	codeBadGateway = 1014
 )
 
