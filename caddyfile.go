@@ -46,6 +46,7 @@ type directive struct {
 //	    closing           keep | drain [<deadline>] [code <code>] ["<reason>"]
 //	    handshake_timeout <duration>
 //	    idle_timeout      <duration>
+//	    half_open_timeout <duration>
 //	    max_lifetime      <duration>
 //	    to                <upstreams...>
 //	    # and the words of reverse_proxy
@@ -98,6 +99,8 @@ func (p *directive) word(seg caddyfile.Segment) error {
 		return p.duration(d, &p.handler.HandshakeTimeout, name, "the default is 15s")
 	case "idle_timeout":
 		return p.duration(d, &p.handler.IdleTimeout, name, "without the word there is no limit")
+	case "half_open_timeout":
+		return p.duration(d, &p.handler.HalfOpenTimeout, name, "the default is 2m")
 	case "max_lifetime", "stream_timeout":
 		return p.duration(d, &p.handler.MaxLifetime, "max_lifetime", "without the word there is no limit")
 	case "stream_close_delay":

@@ -14,7 +14,7 @@ import (
 // ownWords are the words of a wsgate block that are not reverse_proxy's.
 var ownWords = []string{
 	"gate", "name", "id", "mode", "open_when", "when_closed", "reason", "closing",
-	"handshake_timeout", "idle_timeout", "max_lifetime", "to",
+	"handshake_timeout", "idle_timeout", "half_open_timeout", "max_lifetime", "to",
 }
 
 // reservedWords are these words and reverse_proxy's words for the same things.

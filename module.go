@@ -52,7 +52,7 @@ type Handler struct {
 	Gate string `json:"gate,omitempty"`
 
 	// A name for this handler. After a reload, an open tunnel follows the
-	// limits (`idle_timeout`, `max_lifetime`) of the handler that has the same
+	// limits (`idle_timeout`, `max_lifetime`, `half_open_timeout`) of the handler that has the same
 	// name as the one the tunnel came through. Handlers of a gate that have the
 	// same name must have the same limits. At most 256 bytes of UTF-8. Default:
 	// none; its tunnels keep the limits that they began with. The Caddyfile
@@ -81,6 +81,13 @@ type Handler struct {
 	// already open follow a new value of the handler with the same `name` at
 	// once.
 	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
+
+	// How long a tunnel may carry no byte once one side has ended its direction
+	// (a FIN) and the other has not. It is then closed with code 1001, which
+	// goes to the side that can still get it. Default: 2m. Negative: no limit.
+	// Tunnels that are already open follow a new value of the handler with the
+	// same `name`, when they are next looked at.
+	HalfOpenTimeout caddy.Duration `json:"half_open_timeout,omitempty"`
 
 	// The prefix of the request's path that `upstream_path` replaces. It is
 	// compared as a path matcher compares it; a handshake without the prefix
@@ -223,7 +230,9 @@ func (h *Handler) joinGate(ctx caddy.Context, app *App) (gate.Policy, error) {
 			return gate.Policy{}, err
 		}
 	}
-	limits := registry.LimitValues{Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime)}
+	limits := registry.LimitValues{
+		Idle: time.Duration(h.IdleTimeout), Lifetime: time.Duration(h.MaxLifetime), HalfOpen: time.Duration(h.HalfOpenTimeout),
+	}
 	var err error
 	if h.handlerKey, err = app.setLimits(h.Gate, h.Name, limits); err != nil {
 		return gate.Policy{}, err

@@ -24,8 +24,8 @@ type gateSoFar struct {
 
 // namedDirective is a directive with a name.
 type namedDirective struct {
-	at             caddyfile.Token
-	idle, lifetime caddy.Duration
+	at                       caddyfile.Token
+	idle, lifetime, halfOpen caddy.Duration
 }
 
 // nameHandler gives the directive a name, by which its tunnels find it in the
@@ -42,7 +42,7 @@ func (p *directive) nameHandler(g *gateSoFar) error {
 		}
 		h.Name = strings.TrimSpace(address + " " + p.matcherText)
 	}
-	now := namedDirective{p.Start, h.IdleTimeout, h.MaxLifetime}
+	now := namedDirective{p.Start, h.IdleTimeout, h.MaxLifetime, h.HalfOpenTimeout}
 	before, twice := g.named[h.Name]
 	switch {
 	case !twice:
@@ -50,7 +50,7 @@ func (p *directive) nameHandler(g *gateSoFar) error {
 			g.named = make(map[string]namedDirective)
 		}
 		g.named[h.Name] = now
-	case before.idle != now.idle || before.lifetime != now.lifetime:
+	case before.idle != now.idle || before.lifetime != now.lifetime || before.halfOpen != now.halfOpen:
 		return p.Errf("two directives of gate %q with the name %q have different limits, at %s and at %s: add `name <name>` to each of them, so that open tunnels find theirs after a reload", h.Gate, h.Name, words.Place(before.at), words.Place(p.Start))
 	}
 	return nil

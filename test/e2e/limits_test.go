@@ -1,7 +1,13 @@
 package e2e
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/wsgate/wsgate/internal/testcaddy"
@@ -38,4 +44,29 @@ func TestTunnelsKeepTheLimitsOfTheHandlerTheyCameThroughOverReloads(t *testing.T
 	if op, _, err := kept.next(); err != nil || op != 8 {
 		t.Errorf("the handler's new limit: %d %v", op, err)
 	}
+}
+
+func TestHalfOpenTunnelIsClosedByItsLimit(t *testing.T) {
+	t.Parallel()
+	answered := make(chan []byte, 1)
+	b := rawBackend(t, func(c *rawConn, r *http.Request) {
+		c.accept(r)
+		_ = c.Conn.(*net.TCPConn).CloseWrite()
+		op, payload, err := c.next()
+		if err == nil && op == 8 {
+			answered <- payload
+		}
+		close(answered)
+	})
+	s := chat(t, b, "half_open_timeout 100ms")
+	c := rawDial(t, s, "/ws/")
+	if _, _, err := c.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("the backend's FIN: %v", err)
+	}
+	if payload := <-answered; len(payload) < 2 || binary.BigEndian.Uint16(payload) != 1001 {
+		t.Errorf("the backend got %q, want 1001", payload)
+	}
+	s.Await("the log line", func() bool {
+		return strings.Contains(s.Log(), `"closed_by":"limit"`)
+	})
 }
