@@ -22,6 +22,7 @@ const (
 type end struct {
 	up, down half
 	verdict  verdict
+	finOnly  bool // the verdict is that of a FIN, which ends one direction only
 
 	closing  bool  // we close: with words, until deadline
 	words    words // of our close frames
@@ -142,6 +143,7 @@ func (e *end) step(in input) (do actions) {
 		case !in.up && e.lost != nil:
 			e.loseUpstream(e.lost, in, &do)
 		case e.lost == nil:
+			e.finOnly = e.verdict.by == ""
 			e.judge(verdict{by: peer(in.up)})
 			fallthrough
 		default:
@@ -195,7 +197,7 @@ func (e *end) ask(in input, do *actions) {
 		}
 		return
 	}
-	e.judge(verdict{by: in.by, words: in.words})
+	e.judgeOurs(verdict{by: in.by, words: in.words})
 	e.close(in.words, in.deadline)
 	switch {
 	case e.cut != notCut:
@@ -231,6 +233,16 @@ func (e *end) judge(v verdict) {
 	}
 }
 
+// judgeOurs is judge for what ends both directions: it counts before a FIN, with
+// which a tunnel may go on.
+func (e *end) judgeOurs(v verdict) {
+	if e.finOnly && e.cut == notCut && e.verdict.code == 0 {
+		e.verdict = verdict{err: e.verdict.err}
+	}
+	e.finOnly = false
+	e.judge(v)
+}
+
 // loseClient ends a tunnel whose client is gone.
 func (e *end) loseClient(err error, do *actions) {
 	e.judge(verdict{by: ByError, err: fmt.Errorf("client connection: %w", err)})
@@ -253,7 +265,7 @@ func (e *end) refuse(in input, do *actions) {
 
 // loseUpstream has the client sent 1014, unless we close already.
 func (e *end) loseUpstream(err error, in input, do *actions) {
-	e.judge(verdict{by: ByError, err: fmt.Errorf("upstream connection: %w", err)})
+	e.judgeOurs(verdict{by: ByError, err: fmt.Errorf("upstream connection: %w", err)})
 	if e.closing {
 		return
 	}
@@ -282,7 +294,7 @@ func (e *end) expire(in input, do *actions) {
 		e.cut, do.cut = cutHard, cutHard
 	case in.halfOpen >= 0:
 		w := words{codeGoingAway, "half-open and silent for too long"}
-		e.verdict = verdict{by: ByLimit, words: w, err: e.verdict.err}
+		e.judgeOurs(verdict{by: ByLimit, words: w})
 		e.close(w, in.now+int64(lostGrace))
 		e.queue(do)
 		e.review(in, do)

@@ -113,6 +113,18 @@ func TestEndTakesEverySignalInEveryState(t *testing.T) {
 			[]step{{closed(true), do{}}, {up(eofSeen), fin(parting)}, {up(timeUp).in(parting).after(1), timer(2 * parting)}},
 			verdict{by: ByClient, words: words{4321, "done"}},
 		},
+		"half-open, and then our close": {
+			[]step{{up(eofSeen), fin(DefaultHalfOpen)}, {asked(minute), both(minute)}, {down(closeSent), do{}}, {up(closeDropped), do{}}, {down(eofSeen), gently}},
+			verdict{by: ByGate, words: bye},
+		},
+		"half-open, a close frame, and then our close": {
+			[]step{{up(eofSeen), fin(DefaultHalfOpen)}, {closed(false), timer(DefaultHalfOpen)}, {asked(minute), both(minute)}},
+			verdict{by: ByClient, words: words{4321, "done"}},
+		},
+		"half-open, and then the upstream breaks off": {
+			[]step{{up(eofSeen), fin(DefaultHalfOpen)}, {down(sourceBroke), tell}, {down(closeSent), do{cut: cutGently}}},
+			verdict{by: ByError, words: tellsLost, err: errBroke},
+		},
 		"our close, and both answer": {
 			[]step{{asked(minute), both(minute)}, {up(closeSent), do{}}, {down(closeSent), do{}}, {closed(true), do{}}, {closed(false), gently}},
 			verdict{by: ByGate, words: bye},
@@ -185,7 +197,7 @@ func TestEndTakesEverySignalInEveryState(t *testing.T) {
 			verdict{by: ByError, err: errBroke},
 		},
 		"the upstream takes nothing any more after its FIN": {
-			[]step{{down(eofSeen), fin(DefaultHalfOpen)}, {up(sinkBroke), tell}}, verdict{by: ByUpstream, err: errBroke},
+			[]step{{down(eofSeen), fin(DefaultHalfOpen)}, {up(sinkBroke), tell}}, verdict{by: ByError, err: errBroke},
 		},
 		"the upstream takes nothing while we close": {
 			[]step{{asked(minute), both(minute)}, {up(sinkBroke), do{}}}, verdict{by: ByGate, words: bye},

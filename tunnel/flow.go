@@ -102,11 +102,40 @@ func (f *flow) release() {
 	}
 }
 
-// letGo lets go of the hand, and writes our close frame if it had to wait for that.
+// letGo lets go of the hand, and has written what had to wait for that: our close
+// frame, and what TLS has answered its peer.
 func (f *flow) letGo() {
 	f.hand.Unlock()
 	if f.closing.Load() != nil {
 		f.flushClose()
+	}
+	if f.sink().Pending() {
+		f.flushPending()
+	}
+}
+
+// other is the other direction.
+func (f *flow) other() *flow {
+	if f.up {
+		return &f.t.down
+	}
+	return &f.t.up
+}
+
+// flushPending has a goroutine wait until the peer has taken what is pending. If
+// the hand is taken, whoever has it calls flushPending when it lets go.
+func (f *flow) flushPending() {
+	if !f.hand.TryLock() {
+		return
+	}
+	switch {
+	case !f.sink().Pending() || f.is(stopped):
+		f.hand.Unlock()
+	case f.parked:
+		f.unpark()
+		go f.pump()
+	default: // a pump is reading, or the source has ended
+		go f.flush()
 	}
 }
 
@@ -268,6 +297,9 @@ func (f *flow) Wake(b []byte) {
 	}
 	for {
 		n, err := f.fill(b)
+		if f.source().Pending() {
+			f.other().flushPending()
+		}
 		if n > 0 && !f.pass(b[:n]) {
 			return
 		}
@@ -302,11 +334,11 @@ func (f *flow) fill(b []byte) (n int, err error) {
 	return n, err
 }
 
-// pass writes what was read, if it is taken at once. False: a pump does the
-// rest, and has the hand. The hand is held.
+// pass writes what was read, if it is taken at once. False: a pump goes on, and
+// has the hand. The hand is held.
 func (f *flow) pass(p []byte) bool {
 	dst := f.sink()
-	if !dst.Tries() || f.closing.Load() != nil || f.source().Pending() || f.isBulk(len(p)) {
+	if !dst.Tries() || f.closing.Load() != nil {
 		f.unpark()
 		own := borrow(len(p))
 		copy(own, p)
@@ -319,17 +351,22 @@ func (f *flow) pass(p []byte) bool {
 	}
 	n, err := dst.TryWrite(p)
 	f.bytes.Add(int64(n))
-	if n == len(p) && err == nil && !dst.Pending() {
-		return true
+	switch {
+	case n < len(p) || err != nil || dst.Pending():
+		if f.up && err != nil {
+			f.signal(sinkBroke, err) // a reset is reported once: a read would see a FIN
+		}
+		f.unpark()
+		own := borrow(len(p) - n)
+		copy(own, p[n:])
+		go f.pumpTracked(own, len(p)-n)
+		return false
+	case f.isBulk(len(p)):
+		f.unpark()
+		go f.pump()
+		return false
 	}
-	if f.up && err != nil {
-		f.signal(sinkBroke, err) // a reset is reported once: a read would see a FIN
-	}
-	f.unpark()
-	own := borrow(len(p) - n)
-	copy(own, p[n:])
-	go f.pumpTracked(own, len(p)-n)
-	return false
+	return true
 }
 
 // finish ends the flow: the source sends nothing more. The hand is held, and let
@@ -362,18 +399,11 @@ func (f *flow) passFIN() {
 	case err != nil: // a read would not show it any more
 		f.signal(sinkBroke, err)
 	}
-	if f.met.Or(finSent); f.sink().Pending() {
-		go f.flush()
-	}
+	f.met.Or(finSent)
 }
 
-// flush waits until the peer has taken what is pending.
+// flush waits until the peer has taken what is pending. It begins with the hand.
 func (f *flow) flush() {
-	f.hand.Lock()
-	if f.is(stopped) {
-		f.hand.Unlock()
-		return
-	}
 	f.t.enter()
 	err := f.sink().Flush()
 	f.release()

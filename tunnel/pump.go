@@ -45,8 +45,14 @@ func (f *flow) isBulk(n int) bool {
 // layers may have read already, and then has the flow parked.
 func (f *flow) pumpFirst(early []byte) { f.run(borrow(0), f.forward(early), 0) }
 
-// pump begins with nothing.
-func (f *flow) pump() { f.run(borrow(0), f.forward(nil), f.patience()) }
+// pump begins with what is still to leave.
+func (f *flow) pump() {
+	err := f.forward(nil)
+	if err == nil && f.sink().Pending() {
+		_, err = f.send(nil)
+	}
+	f.run(borrow(0), err, f.patience())
+}
 
 // pumpFresh begins with bytes that were just read.
 func (f *flow) pumpFresh(b []byte, n int) { f.run(b, f.forward(b[:n]), f.patience()) }
@@ -89,6 +95,9 @@ func (f *flow) run(b []byte, err error, patience time.Duration) {
 		} else {
 			n, err = f.next(&w, &b)
 			f.hand.Lock()
+		}
+		if src.Pending() { // TLS has answered its peer
+			f.other().flushPending()
 		}
 		switch {
 		case f.is(stopped):
@@ -165,10 +174,6 @@ func (f *flow) next(w *wait, b *[]byte) (n int, err error) {
 			return 0, err
 		}
 		return src.Read(*b)
-	case src.Pending(): // what TLS has answered its peer
-		if err := src.Flush(); err != nil {
-			return 0, err
-		}
 	}
 	if now := clock(); now >= w.again {
 		w.again = now + int64(w.patience)

@@ -67,7 +67,6 @@ func (f *flow) bulk(w *wait, b *[]byte) (broke, err error) {
 	}
 	w.rest(f) // inside a frame nobody hurries
 	err = h.run(b)
-	h.restWrites()
 	w.piece = h.sure
 	return h.broke, err
 }
@@ -227,6 +226,7 @@ func (t *tracker) large() bool {
 // taken. While a destination takes nothing a buffer waits, and no pipe.
 func (h *bulk) drain(b *[]byte) error {
 	h.waited = false
+	defer h.restWrites() // others write, too, once the hand is let go
 	for h.give > 0 {
 		h.err = nil
 		failed := h.out.Write(h.pour)
@@ -271,16 +271,9 @@ func (h *bulk) restWrites() {
 
 // stall empties the pipe into a buffer, gives it back, and waits with the buffer.
 func (h *bulk) stall(own *[]byte) error {
-	b := *own
-	switch {
-	case h.full > bufferSize:
-		b = make([]byte, h.full)
-	case h.full > len(b):
-		giveBack(b)
-		b = borrow(h.full)
-		*own = b
-	}
-	b = b[:h.full]
+	giveBack(*own)
+	*own = borrow(0) // while this one is held
+	b := make([]byte, h.full)
 	for n := 0; n < len(b); {
 		m := h.pipe.Read(b[n:])
 		if m == 0 {

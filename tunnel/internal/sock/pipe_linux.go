@@ -20,10 +20,12 @@ const (
 	PipeLeast = 64<<10 + 64
 	// PipeMost is how much, where the destination has shown that it reads.
 	PipeMost = 1 << 20
-	// pause is how long no pipe is made after the kernel has refused a large one.
+	// pause is how long no pipe is made after the kernel has refused a large one, and
+	// after which pipes that are not in use are closed.
 	pause = time.Second
-	// maxFree bounds the pipes that are kept, and maxLent those that are in use.
-	maxFree, maxLent = 64, 256
+	// maxFree bounds the pipes that are kept, keep those that are kept for more
+	// than a second, and maxLent those that are in use.
+	maxFree, keep, maxLent = 64, 2, 256
 )
 
 // ErrNoPipe says that no pipe is worth having just now.
@@ -42,6 +44,7 @@ type pool struct {
 	free  []Pipe
 	lent  int
 	after time.Time // when one may be made again; zero: at once
+	trims bool      // some of those that are free are to be closed soon
 }
 
 // BorrowPipe returns an empty pipe, or ErrNoPipe.
@@ -114,11 +117,26 @@ func (p Pipe) GiveBack() {
 	pipes.lent--
 	if len(pipes.free) < maxFree {
 		pipes.free = append(pipes.free, p)
+		if len(pipes.free) > keep && !pipes.trims {
+			pipes.trims = true
+			time.AfterFunc(pause, trim)
+		}
 		pipes.mu.Unlock()
 		return
 	}
 	pipes.mu.Unlock()
 	p.close()
+}
+
+// trim closes the pipes that are not in use, but for a few. They count against
+// what the kernel allows a user.
+func trim() {
+	pipes.mu.Lock()
+	defer pipes.mu.Unlock()
+	for _, p := range pipes.free[min(keep, len(pipes.free)):] {
+		p.close()
+	}
+	pipes.free, pipes.trims = pipes.free[:min(keep, len(pipes.free))], false
 }
 
 // Discard closes a borrowed pipe, with what is in it.

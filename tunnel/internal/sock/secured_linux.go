@@ -2,6 +2,7 @@ package sock
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -34,6 +35,12 @@ type secured struct {
 	rest    int   // bytes that the write under way has still to encrypt
 	broke   error // what a write failed with
 }
+
+// maxPending is more than one write has, with the answers of TLS to its peer. A
+// peer that asks for more of those without reading them is cut off.
+const maxPending = 4 * BufferSize
+
+var errAnswers = errors.New("the peer asks TLS for answers and does not read them")
 
 // innerOffset is where a tls.Conn has its connection; ok is false where this
 // version of Go keeps it in another way.
@@ -118,6 +125,10 @@ func (s *secured) Write(p []byte) (int, error) {
 		}
 	}
 	if n < len(p) {
+		if len(s.pending)+len(p)-n > maxPending {
+			s.broke = errAnswers
+			return 0, s.broke
+		}
 		s.pending = append(s.pending, p[n:]...)
 		s.pends.Store(true)
 	}
