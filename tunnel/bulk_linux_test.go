@@ -64,7 +64,7 @@ func TestPromise9SilenceInsideALargeFrameIsParked(t *testing.T) {
 	r.expect(r.upstream, frame[:part])
 	all.Wait()
 	waitUntil(t, "the flow to be parked", func() bool {
-		if !r.up.hand.TryLock() { // whoever moves the frame has it
+		if !r.up.turn.TryLock() { // whoever moves the frame has it
 			return false
 		}
 		defer r.up.release()

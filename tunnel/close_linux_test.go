@@ -72,7 +72,7 @@ func TestPromise5LastFrameIsWrittenByAPumpThatComesWithTheCut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, true, tcpPair, tcpPair)
 	f, bye := &r.down, closeFrame(1000, "", false)
-	f.hand.Lock() // as the set, whose write was not taken
+	f.turn.Lock() // as the set, whose write was not taken
 	go r.cut(true)
 	waitUntil(t, "the cut", func() bool {
 		r.mu.Lock()
@@ -125,8 +125,8 @@ func TestStoppedFlowWithSomethingUnreadLeavesTheSet(t *testing.T) {
 			r.up.stop() // and the tunnel's end is held up
 			r.write(r.client, text("of which the set would be woken again and again", true))
 			waitUntil(t, "the client's connection to leave the set", func() bool {
-				r.up.hand.Lock()
-				defer r.up.hand.Unlock()
+				r.up.turn.Lock()
+				defer r.up.turn.Unlock()
 				return !r.Tunnel.client.Armed()
 			})
 		})

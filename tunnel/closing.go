@@ -1,17 +1,17 @@
 package tunnel
 
 // queueClose has our close frame written when the flow next stands between two
-// frames: by whoever has the hand when it lets go, or by flushClose.
+// frames: by whoever has the turn when it gives it up, or by flushClose.
 func (f *flow) queueClose(w words) {
 	frame := closeFrame(w.code, w.reason, f.up)
 	f.closing.Store(&frame)
 }
 
 // flushClose writes our close frame if it can be done at once, and has it
-// written by a goroutine where that could block. If the hand is taken, whoever
-// has it calls flushClose when it lets go.
+// written by a goroutine where that could block. If the turn is taken, whoever
+// has it calls flushClose when it gives it up.
 func (f *flow) flushClose() {
-	if !f.hand.TryLock() {
+	if !f.turn.TryLock() {
 		return
 	}
 	frame := f.closing.Load()
@@ -25,16 +25,16 @@ func (f *flow) flushClose() {
 	case f.parked:
 		f.unpark()
 		go f.pump()
-		return // the hand goes with it
+		return // the turn goes with it
 	default: // a pump is reading, or the source has ended
 		go f.pumpClose()
 		return
 	}
-	f.hand.Unlock()
+	f.turn.Unlock()
 }
 
 // tryClose writes our close frame without waiting. False: what is left of it is
-// still to be written. The hand is held.
+// still to be written. The turn is held.
 func (f *flow) tryClose(frame *[]byte) bool {
 	dst, n := f.sink(), 0
 	if dst.Tries() {
@@ -50,7 +50,7 @@ func (f *flow) tryClose(frame *[]byte) bool {
 }
 
 // writeClose writes our close frame, if there is one and the flow stands between
-// two frames. It waits for the destination. The hand is held.
+// two frames. It waits for the destination. The turn is held.
 func (f *flow) writeClose() error {
 	frame := f.closing.Load()
 	switch {
@@ -70,7 +70,7 @@ func (f *flow) writeClose() error {
 	return nil
 }
 
-// closeWritten takes notice that our close frame has gone. The hand is held.
+// closeWritten takes notice that our close frame has gone. The turn is held.
 func (f *flow) closeWritten() {
 	f.met.Or(muted)
 	f.closing.Store(nil)
@@ -78,7 +78,7 @@ func (f *flow) closeWritten() {
 }
 
 // dropClose takes notice that there is no place for our close frame any more.
-// The hand is held.
+// The turn is held.
 func (f *flow) dropClose() {
 	f.closing.Store(nil)
 	if !f.signal(closeDropped, nil) {
@@ -89,7 +89,7 @@ func (f *flow) dropClose() {
 		return
 	}
 	go func() { // it may wait
-		f.hand.Lock()
+		f.turn.Lock()
 		f.passFIN()
 		f.release()
 	}()

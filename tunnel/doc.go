@@ -6,7 +6,7 @@
 // A [Tunnel] is two flows, one for each direction. A flow reads from its source,
 // runs the bytes past a tracker that knows where frames begin and end (RFC 6455
 // §5.2), and writes them, unchanged, to its destination. Whoever has the flow's
-// hand may write to the destination: the flow itself, or somebody who writes our
+// turn may write to the destination: the flow itself, or somebody who writes our
 // close frame, which is done only where the tracker stands between two frames.
 //
 // A quiet flow is parked. Where it waits depends on its source:

@@ -22,20 +22,20 @@ const (
 	stopped
 	// finSent: the destination has been told the end of the source.
 	finSent
-	// detachDue: whoever lets go of the hand tries to detach the connections.
+	// detachDue: whoever gives up the turn tries to detach the connections.
 	detachDue
 )
 
 // flow is one direction. Reading is the right of whoever runs it: the set
 // while it is parked, else its pump. Writing is the right of whoever has the
-// hand.
+// turn.
 type flow struct {
 	// Safe for concurrent use.
 	bytes, messages atomic.Int64
 	closing         atomic.Pointer[[]byte] // our close frame, which is still to go
 	met             atomic.Uint32
 
-	hand sync.Mutex // guards the fields below, and the right to write
+	turn sync.Mutex // guards the fields below, and the right to write
 
 	frames tracker
 
@@ -73,7 +73,7 @@ func (f *flow) signal(s signal, err error) (fin bool) {
 
 // start begins to relay, with what came early.
 func (f *flow) start(early []byte) {
-	f.hand.Lock()
+	f.turn.Lock()
 	if len(early) == 0 && f.source().Kind() == sock.Plain && f.park() {
 		f.release()
 		return
@@ -81,31 +81,31 @@ func (f *flow) start(early []byte) {
 	go f.pumpFirst(early)
 }
 
-// park has the set wake the flow. False: it has to wait by itself. The hand is
+// park has the set wake the flow. False: it has to wait by itself. The turn is
 // held.
 func (f *flow) park() bool {
 	f.parked = !f.is(stopped) && f.source().Arm()
 	return f.parked
 }
 
-// unpark takes the flow out of the set. The hand is held.
+// unpark takes the flow out of the set. The turn is held.
 func (f *flow) unpark() {
 	f.source().Disarm()
 	f.parked = false
 }
 
-// release lets go of the hand, and does what had to wait for that.
+// release gives up the turn, and does what had to wait for that.
 func (f *flow) release() {
-	f.letGo()
+	f.giveUp()
 	if f.is(detachDue) {
 		f.t.detach()
 	}
 }
 
-// letGo lets go of the hand, and has written what had to wait for that: our close
+// giveUp gives up the turn, and has written what had to wait for that: our close
 // frame, and what TLS has answered its peer.
-func (f *flow) letGo() {
-	f.hand.Unlock()
+func (f *flow) giveUp() {
+	f.turn.Unlock()
 	if f.closing.Load() != nil {
 		f.flushClose()
 	}
@@ -123,14 +123,14 @@ func (f *flow) other() *flow {
 }
 
 // flushPending has a goroutine wait until the peer has taken what is pending. If
-// the hand is taken, whoever has it calls flushPending when it lets go.
+// the turn is taken, whoever has it calls flushPending when it gives it up.
 func (f *flow) flushPending() {
-	if !f.hand.TryLock() {
+	if !f.turn.TryLock() {
 		return
 	}
 	switch {
 	case !f.sink().Pending() || f.is(stopped):
-		f.hand.Unlock()
+		f.turn.Unlock()
 	case f.parked:
 		f.unpark()
 		go f.pump()
@@ -141,8 +141,8 @@ func (f *flow) flushPending() {
 
 // stop ends the flow: nothing is read or written after it.
 func (f *flow) stop() {
-	f.hand.Lock()
-	defer f.hand.Unlock()
+	f.turn.Lock()
+	defer f.turn.Unlock()
 	f.met.Or(stopped)
 	f.closing.Store(nil)
 	f.parked = false
@@ -150,8 +150,8 @@ func (f *flow) stop() {
 
 // closeSource closes the flow's source, after both flows were stopped.
 func (f *flow) closeSource(gently bool) {
-	f.hand.Lock() // the set may still have events of it
-	defer f.hand.Unlock()
+	f.turn.Lock() // the set may still have events of it
+	defer f.turn.Unlock()
 	f.source().Close(gently)
 }
 
@@ -161,7 +161,7 @@ func (f *flow) mute() {
 	f.closing.Store(nil)
 }
 
-// track runs bytes past the tracker. The hand is held.
+// track runs bytes past the tracker. The turn is held.
 func (f *flow) track(p []byte) {
 	for len(p) > 0 {
 		p = p[f.step(p):]
@@ -169,7 +169,7 @@ func (f *flow) track(p []byte) {
 }
 
 // step runs bytes past the tracker up to the end of a frame, and returns how
-// many. The hand is held.
+// many. The turn is held.
 func (f *flow) step(p []byte) int {
 	n, payload, e := f.frames.step(p)
 	if len(payload) > 0 && f.frames.header[0]&opcodeBits == opClose {
@@ -179,7 +179,7 @@ func (f *flow) step(p []byte) int {
 	return n
 }
 
-// keep keeps payload of a close frame that is passing. The hand is held.
+// keep keeps payload of a close frame that is passing. The turn is held.
 func (f *flow) keep(payload []byte) {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
@@ -188,7 +188,7 @@ func (f *flow) keep(payload []byte) {
 	}
 }
 
-// note takes notice of what the tracker met. The hand is held.
+// note takes notice of what the tracker met. The turn is held.
 func (f *flow) note(e event) {
 	switch e {
 	case messageEnd:
@@ -201,7 +201,7 @@ func (f *flow) note(e event) {
 	}
 }
 
-// closePassed takes notice of the source's close frame. The hand is held.
+// closePassed takes notice of the source's close frame. The turn is held.
 func (f *flow) closePassed() {
 	f.t.mu.Lock()
 	text := bytes.Clone(f.t.ends().text(f.up).Bytes())
@@ -216,7 +216,7 @@ func (f *flow) closePassed() {
 	f.t.handle(input{signal: closePassed, up: f.up, words: w})
 }
 
-// forward passes bytes on, and our close frame between two frames. The hand is
+// forward passes bytes on, and our close frame between two frames. The turn is
 // held.
 func (f *flow) forward(p []byte) error {
 	for f.closing.Load() != nil {
@@ -245,7 +245,7 @@ func (f *flow) forward(p []byte) error {
 }
 
 // write writes bytes that have passed the tracker. It waits for the destination,
-// if it must. The hand is held.
+// if it must. The turn is held.
 func (f *flow) write(p []byte) error {
 	if f.is(muted) {
 		return nil
@@ -258,7 +258,7 @@ func (f *flow) write(p []byte) error {
 	return err
 }
 
-// send writes p to the destination, and waits only where it must. The hand is
+// send writes p to the destination, and waits only where it must. The turn is
 // held.
 func (f *flow) send(p []byte) (n int, err error) {
 	dst := f.sink()
@@ -279,10 +279,10 @@ func (f *flow) send(p []byte) (n int, err error) {
 }
 
 // Wake is called by the set: the source has something, or has ended. Whoever
-// has the hand may be writing to a peer that does not read, and the set waits
+// has the turn may be writing to a peer that does not read, and the set waits
 // for nobody: it calls again if the flow is still parked.
 func (f *flow) Wake(b []byte) {
-	if !f.hand.TryLock() {
+	if !f.turn.TryLock() {
 		return
 	}
 	if !f.parked {
@@ -319,7 +319,7 @@ func (f *flow) Wake(b []byte) {
 	}
 }
 
-// fill reads what there is. A nil error: there may be more. The hand is held.
+// fill reads what there is. A nil error: there may be more. The turn is held.
 func (f *flow) fill(b []byte) (n int, err error) {
 	src := f.source()
 	n, err = src.TryRead(b)
@@ -335,7 +335,7 @@ func (f *flow) fill(b []byte) (n int, err error) {
 }
 
 // pass writes what was read, if it is taken at once. False: a pump goes on, and
-// has the hand. The hand is held.
+// has the turn. The turn is held.
 func (f *flow) pass(p []byte) bool {
 	dst := f.sink()
 	if !dst.Tries() || f.closing.Load() != nil {
@@ -369,8 +369,8 @@ func (f *flow) pass(p []byte) bool {
 	return true
 }
 
-// finish ends the flow: the source sends nothing more. The hand is held, and let
-// go.
+// finish ends the flow: the source sends nothing more. The turn is held, and given
+// up.
 func (f *flow) finish(err error) {
 	if sock.IsEnd(err) && f.brokeOff() {
 		err = errReset
@@ -386,7 +386,7 @@ func (f *flow) finish(err error) {
 	f.release() // and our close frame goes now, or has no place any more
 }
 
-// passFIN tells the destination that the source has ended. The hand is held.
+// passFIN tells the destination that the source has ended. The turn is held.
 func (f *flow) passFIN() {
 	if f.is(stopped) {
 		return
@@ -402,7 +402,7 @@ func (f *flow) passFIN() {
 	f.met.Or(finSent)
 }
 
-// flush waits until the peer has taken what is pending. It begins with the hand.
+// flush waits until the peer has taken what is pending. It begins with the turn.
 func (f *flow) flush() {
 	f.t.enter()
 	err := f.sink().Flush()
@@ -419,7 +419,7 @@ var errReset = errors.New("connection reset by peer")
 // brokeOff reports whether the upstream's end is no FIN, but what is left of a
 // reset of which a write was told. Once both have ended the two look alike, and
 // what comes behind a close frame is no loss: so the other flow is looked at
-// again behind the answer, which its FIN may have made. The hand is held.
+// again behind the answer, which its FIN may have made. The turn is held.
 func (f *flow) brokeOff() bool {
 	up := &f.t.up
 	return !f.up && !f.is(closeSeen) && !up.is(eof) && f.source().WasReset() && !up.is(eof)

@@ -88,10 +88,10 @@ func TestPromise9PumpThatMeetsTheSetStillDetaches(t *testing.T) {
 	if !r.Tunnel.client.Tries() {
 		t.Skip("sockets stay in their net.Conns on this system")
 	}
-	r.up.hand.Lock()
+	r.up.turn.Lock()
 	r.enter()
 	r.up.release()
-	r.down.hand.Lock() // as the set has it while it relays
+	r.down.turn.Lock() // as the set has it while it relays
 	r.leave()
 	if !r.Tunnel.client.Attached() {
 		t.Error("detached under somebody who writes")

@@ -9,7 +9,7 @@ import (
 )
 
 // A pump moves what a flow has, and waits for its destination, until its source
-// is quiet. Every pump begins with the hand, given to it by whoever started it.
+// is quiet. Every pump begins with the turn, given to it by whoever started it.
 
 const (
 	// bulkPatience is how long a pump waits for more of what brought it: a stream
@@ -28,7 +28,7 @@ const (
 )
 
 // isBulk counts large reads, and reports whether so much has come at once that a
-// pump is cheaper. The hand is held.
+// pump is cheaper. The turn is held.
 func (f *flow) isBulk(n int) bool {
 	if n < spliceMin {
 		return false
@@ -88,20 +88,20 @@ func (f *flow) run(b []byte, err error, patience time.Duration) {
 		}
 		var n int
 		if w.patience == 0 && src.Tries() {
-			f.hand.Lock()
+			f.turn.Lock()
 			if !f.is(stopped) { // else the connection is closed
 				n, err = f.fill(b)
 			}
 		} else {
 			n, err = f.next(&w, &b)
-			f.hand.Lock()
+			f.turn.Lock()
 		}
 		if src.Pending() { // TLS has answered its peer
 			f.other().flushPending()
 		}
 		switch {
 		case f.is(stopped):
-			f.hand.Unlock()
+			f.turn.Unlock()
 			return
 		case n > 0:
 			err = f.forward(b[:n])
@@ -157,7 +157,7 @@ type wait struct {
 }
 
 // next reads what comes next. ErrWait: nothing comes for a while, and the flow is
-// to be parked. No hand is held.
+// to be parked. No turn is held.
 func (f *flow) next(w *wait, b *[]byte) (n int, err error) {
 	src := f.source()
 	switch {

@@ -27,7 +27,7 @@ func heldPlaces() string {
 func TestPromise4SetWaitsForNoHand(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, true, tcpPair, tcpPair)
-	r.up.hand.Lock() // as a pump that writes to a peer that does not read
+	r.up.turn.Lock() // as a pump that writes to a peer that does not read
 	woken := make(chan struct{})
 	go func() {
 		r.up.Wake(make([]byte, bufferSize))
@@ -36,9 +36,9 @@ func TestPromise4SetWaitsForNoHand(t *testing.T) {
 	select {
 	case <-woken:
 	case <-time.After(limit):
-		t.Error("the set waits for a hand")
+		t.Error("the set waits for a turn")
 	}
-	r.up.hand.Unlock()
+	r.up.turn.Unlock()
 	r.write(r.client, text("still here", true))
 	r.expect(r.upstream, text("still here", true))
 }

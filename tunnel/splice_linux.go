@@ -52,7 +52,7 @@ type bulk struct {
 // bulk moves the rest of a large frame that has begun, and large frames behind
 // it. It returns when the next frame is small or nothing comes for a while.
 // broke is what reading failed with, err what writing did. b is of use for what
-// is not large. The hand is held, and let go between frames.
+// is not large. The turn is held, and given up between frames.
 func (f *flow) bulk(w *wait, b *[]byte) (broke, err error) {
 	src, dst := f.source(), f.sink()
 	if f.frames.left < spliceMin || src.Kind() != sock.Plain || dst.Kind() != sock.Plain || f.is(muted) {
@@ -80,7 +80,7 @@ func (h *bulk) run(own *[]byte) error {
 			}
 			f.release()
 			large := h.awaitLarge()
-			f.hand.Lock()
+			f.turn.Lock()
 			if !large || f.is(stopped|muted) || f.closing.Load() != nil {
 				return nil
 			}
@@ -226,10 +226,10 @@ func (t *tracker) large() bool {
 // taken. While a destination takes nothing a buffer waits, and no pipe.
 func (h *bulk) drain(b *[]byte) error {
 	h.waited = false
-	defer h.restWrites() // others write, too, once the hand is let go
+	defer h.restWrites() // others write, too, once the turn is given up
 	for h.give > 0 {
 		h.err = nil
-		failed := h.out.Write(h.pour)
+		failed := h.out.Write(h.drainNow)
 		if errors.Is(failed, os.ErrDeadlineExceeded) && !h.f.t.cutting.Load() {
 			h.sure = sock.PipeLeast
 			return h.stall(b)
@@ -244,8 +244,8 @@ func (h *bulk) drain(b *[]byte) error {
 	return nil
 }
 
-// pour is what drain does when the destination may take something.
-func (h *bulk) pour(fd uintptr) bool {
+// drainNow is what drain does when the destination may take something.
+func (h *bulk) drainNow(fd uintptr) bool {
 	var n int
 	if n, h.err = h.pipe.Drain(int(fd), h.give); h.err == unix.EAGAIN { //nolint:errorlint // as the system says it
 		h.err, h.waited = nil, true

@@ -188,7 +188,7 @@ func (t *Tunnel) handle(in input) (fin bool) {
 	}
 	if do.queueDown {
 		t.down.flushClose()
-		if t.down.is(detachDue) { // it had the hand meanwhile
+		if t.down.is(detachDue) { // it had the turn meanwhile
 			t.detach()
 		}
 	}
@@ -297,7 +297,7 @@ func (t *Tunnel) patience() time.Time {
 }
 
 // enter attaches the connections for a pump that has to wait for them, until it
-// calls leave. A hand is held.
+// calls leave. A turn is held.
 func (t *Tunnel) enter() {
 	t.pumps.Add(1)
 	if !t.client.Tries() && !t.upstream.Tries() {
@@ -313,7 +313,7 @@ func (t *Tunnel) enter() {
 }
 
 // leave undoes enter, and detaches the connections if nobody needs them any
-// more. No hand is held.
+// more. No turn is held.
 func (t *Tunnel) leave() {
 	if t.pumps.Add(-1) == 0 && (t.client.Tries() || t.upstream.Tries()) {
 		t.detach()
@@ -321,15 +321,15 @@ func (t *Tunnel) leave() {
 }
 
 // detach detaches the connections unless somebody needs them. It needs both
-// hands. Where one is taken, whoever has it calls detach when it lets go.
+// turns. Where one is taken, whoever has it calls detach when it gives it up.
 func (t *Tunnel) detach() {
 	t.up.met.Or(detachDue)
 	t.down.met.Or(detachDue)
-	if !t.up.hand.TryLock() {
+	if !t.up.turn.TryLock() {
 		return
 	}
-	if !t.down.hand.TryLock() {
-		t.up.letGo()
+	if !t.down.turn.TryLock() {
+		t.up.giveUp()
 		return
 	}
 	t.up.met.And(^detachDue)
@@ -338,6 +338,6 @@ func (t *Tunnel) detach() {
 		t.client.Detach()
 		t.upstream.Detach()
 	}
-	t.down.letGo()
-	t.up.letGo()
+	t.down.giveUp()
+	t.up.giveUp()
 }

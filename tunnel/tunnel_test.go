@@ -500,8 +500,8 @@ func TestPromise9TunnelIsParkedAfterMixedMessages(t *testing.T) {
 }
 
 func (r *rig) isParked(f *flow) bool {
-	f.hand.Lock()
-	defer f.hand.Unlock()
+	f.turn.Lock()
+	defer f.turn.Unlock()
 	return f.parked
 }
 
@@ -589,7 +589,7 @@ func TestPromise5CloseBesideACloseFrameEndsWithIt(t *testing.T) {
 	r := newRig(t, true, tcpPair, tcpPair)
 	r.write(r.upstream, closeFrame(1001, "going away", false))
 	r.expectClose(r.client, 1001, "going away")
-	r.up.hand.Lock() // as whoever moves the client's close frame
+	r.up.turn.Lock() // as whoever moves the client's close frame
 	r.Close(late())
 	r.up.track(closeFrame(1001, "going away", true))
 	r.up.release()
