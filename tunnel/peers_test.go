@@ -12,12 +12,11 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/wsgate/wsgate/tunnel/internal/alone"
 	"github.com/wsgate/wsgate/tunnel/internal/sock"
 )
 
@@ -25,7 +24,7 @@ import (
 const limit = 20 * time.Second
 
 // leaks say what tests have left behind, if anything.
-var leaks = []func() string{leftOver}
+var leaks = []func() string{func() string { return alone.LeftOver("wsgate/tunnel") }}
 
 // TestMain fails when a test leaves something behind.
 func TestMain(m *testing.M) {
@@ -37,26 +36,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
-}
-
-// leftOver waits for goroutines of this package to end and returns those that
-// do not; the sets' own stay.
-func leftOver() string {
-	var left []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		left = nil
-		for g := range strings.SplitSeq(string(buf), "\n\n") {
-			if strings.Contains(g, "wsgate/tunnel") && !strings.Contains(g, "(*Set).serve") && !strings.Contains(g, "tunnel.TestMain") {
-				left = append(left, g)
-			}
-		}
-		if len(left) == 0 {
-			return ""
-		}
-	}
-	return strings.Join(left, "\n\n")
 }
 
 // pair returns both ends of a connection.

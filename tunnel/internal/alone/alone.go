@@ -1,4 +1,5 @@
-// Package alone runs a test in a process of its own.
+// Package alone has what tests of the engine share: a process of their own for
+// what a process cannot take back, and a look at what they leave behind.
 package alone
 
 import (
